@@ -1,0 +1,1 @@
+//! Aggregations with mergeable partial states, and windows over time.

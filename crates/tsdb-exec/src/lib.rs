@@ -1,0 +1,1 @@
+//! Plans and runs queries over any store behind the storage seam.

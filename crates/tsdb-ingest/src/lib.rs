@@ -1,0 +1,1 @@
+//! Formats in, rows out: line protocol parsing, validation and the pipeline into a store.

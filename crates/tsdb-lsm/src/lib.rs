@@ -1,0 +1,1 @@
+//! The storage engine: memtable, sorted runs, manifest, compaction, deletes, retention, scan.

@@ -1,0 +1,1 @@
+//! TQL, the query language: lexer, grammar, syntax tree, checks and diagnostics.

@@ -1,0 +1,1 @@
+//! The server binary: HTTP API, configuration, resource management, telemetry.

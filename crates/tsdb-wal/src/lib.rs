@@ -1,0 +1,1 @@
+//! Write-ahead log: segments, frames, group commit, rotation and recovery.

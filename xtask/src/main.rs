@@ -1,0 +1,2 @@
+//! Task runner of the workspace.
+fn main() {}
