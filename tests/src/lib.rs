@@ -1,1 +1,23 @@
-//! Helpers shared by the suites in this package.
+//! What the suites in this package share: a server process ([`server`]), a client that can also
+//! misbehave ([`http`]), chance from a seed ([`seed`]), and crash simulation of the engine ([`sim`]).
+//!
+//! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
+//! is test code throughout: a panic is its way to report.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "helpers of tests report by panicking; the caller's line stands in the message"
+)]
+
+pub mod http;
+pub mod seed;
+pub mod server;
+pub mod sim;
+
+/// Says that a test did not run. `cargo xtask ci` shows the line.
+#[track_caller]
+pub fn skip(why: &str) {
+    let place = std::panic::Location::caller();
+    eprintln!("SKIPPED: {why} ({}:{})", place.file(), place.line());
+}

@@ -1,2 +1,66 @@
-//! Task runner of the workspace.
-fn main() {}
+//! Task runner of the workspace: reads the command line and calls the command.
+//!
+//! What the commands do lives in the modules; nothing of the database is linked here, the runner
+//! only spawns `cargo` and reads files.
+
+mod ci;
+mod command;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// Exit code for a command line that was not understood, as shells use it.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["ci"] => ci::run(None),
+        ["ci", "--stage", stage] => ci::run(Some(stage)),
+        ["tidy"] => tidy::run(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("xtask: `{}` is not a command\n\n{}", words.join(" "), help());
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The text of `cargo xtask help`; the stage names come from the table that `ci` runs.
+fn help() -> String {
+    format!(
+        "\
+cargo xtask COMMAND
+
+  ci                  the gate: every stage in order, stops at the first failure
+  ci --stage NAME     one stage of it: {stages}
+  tidy                checks of the source tree: layers, formats, invariants, blueprint, text
+  help                this text
+",
+        stages = ci::stage_names().join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::help;
+
+    #[test]
+    fn help_names_every_stage() {
+        for stage in crate::ci::stage_names() {
+            assert!(help().contains(stage), "{stage} is missing from the help text");
+        }
+    }
+}

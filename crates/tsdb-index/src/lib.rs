@@ -1,1 +1,34 @@
-//! Which series match and where their rows may lie: series registry, inverted index, time index.
+//! Which series match, and where their rows may lie.
+//!
+//! Two questions stand before every read: which sources (runs, sealed generations, open buffers) can
+//! hold a row of a time range, and which series of a source fulfil a condition on tags. This crate
+//! answers both:
+//!
+//! - [`TimeIndex`] and [`ActiveRange`]: time ranges to sources, finished ones and growing ones;
+//! - [`Registry`] and [`FieldSets`]: names of series and of field sets to dense numbers, and the
+//!   inverted index over the registered series;
+//! - [`Section`]: the immutable index inside a run: series, hashes, tags, postings;
+//! - [`filter`] and [`postings`]: conditions on tags to lists of series, over either index.
+//!
+//! It knows nothing of values, timestamps of rows, files, or what a run holds beside its section.
+//!
+//! Rules that callers rely on: numbers are dense and never change their meaning (I5); every list of
+//! series comes sorted; what [`filter`] selects is exactly what [`tsdb_core::matcher::CompiledFilter`]
+//! accepts.
+
+mod error;
+mod field_sets;
+pub mod filter;
+mod head;
+pub mod postings;
+mod registry;
+mod section;
+mod slots;
+mod time_index;
+
+pub use error::{Error, Result};
+pub use field_sets::FieldSets;
+pub use filter::{Plan, TagSource};
+pub use registry::{NamespaceHead, Registry};
+pub use section::{Section, SectionWriter};
+pub use time_index::{ActiveRange, TimeIndex};

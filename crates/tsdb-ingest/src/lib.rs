@@ -1,1 +1,34 @@
-//! Formats in, rows out: line protocol parsing, validation and the pipeline into a store.
+//! Formats in, rows out: what stands between the bytes of a request and a store.
+//!
+//! A [`Format`] turns bytes into [`Rows`], columns in the form of a [`tsdb_core::WriteBatch`]; the
+//! checks of [`Validation`] lie between the two, the same for all formats; the [`Pipeline`] takes a
+//! request through all of it into any `dyn Append` and reports what was stored and what was refused,
+//! line by line.
+//!
+//! What is not here: sockets, HTTP, compression of bodies, and everything behind the storage seam. This
+//! crate sees `tsdb-core` and no engine.
+//!
+//! Two properties hold for every format:
+//!
+//! - one bad line never costs a good one: refused lines are reported, the others are stored;
+//! - work and memory are linear in the length of the input, whatever it holds.
+
+mod error;
+mod format;
+pub mod limits;
+mod pipeline;
+mod precision;
+mod report;
+mod rows;
+#[cfg(test)]
+mod testing;
+mod validate;
+
+pub use error::{Error, Result};
+pub use format::line::LineProtocol;
+pub use format::{Format, Ingestion, ParseOptions};
+pub use pipeline::{Pipeline, PipelineOptions, WriteRequest};
+pub use precision::Precision;
+pub use report::{LineError, Origin, Reason, WriteReport};
+pub use rows::Rows;
+pub use validate::Validation;

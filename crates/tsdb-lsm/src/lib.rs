@@ -1,1 +1,34 @@
 //! The storage engine: memtable, sorted runs, manifest, compaction, deletes, retention, scan.
+//!
+//! [`Engine`] implements the storage seam of `tsdb-core` on a directory of files. It knows nothing of
+//! HTTP, of query text or of input formats, and no crate above names anything in it but [`Engine`] and
+//! its options.
+//!
+//! What holds here, and where it is asserted: rows are seen by whole batches and only once durable (I2,
+//! `commit`); nothing is flushed before it is synced (I3, `engine`); files go live by a manifest edit
+//! only (I6, `manifest`); replay applies each record once (I7, `recover`); no summary answers for a
+//! stretch that two sources share (I11, `scan/merge`); slices of a partition are disjoint in sequence
+//! (I12, `manifest/check`).
+//!
+//! Reading order: `engine`, `record`, `commit`, `memtable`, `view`, `flush`, `manifest`, `sst`, `codec`,
+//! `scan`, `delete`, `compaction`, `recover`, `maintenance`.
+
+mod bytes;
+mod codec;
+mod commit;
+mod compaction;
+mod delete;
+mod engine;
+mod error;
+mod flush;
+mod maintenance;
+mod manifest;
+mod memtable;
+mod record;
+mod recover;
+mod scan;
+mod sst;
+mod view;
+
+pub use engine::{Durability, Engine, EngineOptions, RecoveryReport};
+pub use error::{Error, Result};

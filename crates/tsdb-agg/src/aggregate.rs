@@ -1,0 +1,120 @@
+//! The trait that every aggregation implements, and the stretch of a column that it takes in.
+
+use tsdb_core::storage::{Column, Presence, TimeColumn};
+use tsdb_core::{Summary, TimeRange};
+
+use crate::kernel::Mask;
+
+/// Timestamps of a [`Run`], strictly increasing.
+#[derive(Debug, Clone, Copy)]
+pub enum Times<'a> {
+    /// `first + i * step` for `i` below `count`.
+    Regular {
+        /// Timestamp of the first row in ns.
+        first: i64,
+        /// Distance between rows in ns, positive.
+        step: i64,
+    },
+    /// One timestamp in ns per row.
+    Stamps(&'a [i64]),
+}
+
+impl Times<'_> {
+    /// Timestamp of row `index`; nothing behind the last stamp.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<i64> {
+        match self {
+            // The last row's timestamp is an i64, so no row before it can wrap.
+            Times::Regular { first, step } => {
+                let index = i64::try_from(index).ok()?;
+                Some(first.wrapping_add(step.wrapping_mul(index)))
+            }
+            Times::Stamps(stamps) => stamps.get(index).copied(),
+        }
+    }
+}
+
+/// Rows of one column that lie inside one window, oldest first.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// When.
+    pub times: Times<'a>,
+    /// One entry per row; without meaning where the row has no value.
+    pub values: &'a [f64],
+    /// Which rows have a value; `None` is all of them.
+    pub present: Option<Mask<'a>>,
+}
+
+impl<'a> Run<'a> {
+    /// Rows that all have a value, one timestamp each.
+    #[must_use]
+    pub fn dense(times: &'a [i64], values: &'a [f64]) -> Run<'a> {
+        Run { times: Times::Stamps(times), values, present: None }
+    }
+
+    /// Rows `rows` of a block's column; nothing where the field is absent, the column holds a summary
+    /// instead of values, or the rows do not exist. O(1).
+    #[must_use]
+    pub fn of_column(
+        times: &'a TimeColumn,
+        column: &'a Column,
+        rows: std::ops::Range<usize>,
+    ) -> Option<Run<'a>> {
+        let present = match &column.presence {
+            Presence::None => return None,
+            Presence::All => None,
+            Presence::Some(words) => Some(Mask::new(words, rows.start, rows.len())),
+        };
+        let values = column.values.get(rows.clone())?;
+        let times = match times {
+            TimeColumn::Stamps(stamps) => Times::Stamps(stamps.get(rows)?),
+            TimeColumn::Regular { step, .. } => {
+                Times::Regular { first: times.get(rows.start)?, step: *step }
+            }
+        };
+        Some(Run { times, values, present })
+    }
+
+    /// From the first row to the last, whether they have a value or not; empty without rows.
+    #[must_use]
+    pub fn time_range(&self) -> TimeRange {
+        match (self.times.get(0), self.values.len().checked_sub(1).and_then(|i| self.times.get(i)))
+        {
+            (Some(first), Some(last)) => TimeRange::from_inclusive(first, last),
+            _ => TimeRange::EMPTY,
+        }
+    }
+}
+
+/// An aggregation over many slots at once. A slot is one (group, window) of the caller.
+///
+/// The life of a state: [`resize`](Self::resize), any number of [`accumulate`](Self::accumulate),
+/// [`accumulate_summary`](Self::accumulate_summary) and [`merge`](Self::merge), then
+/// [`finalize`](Self::finalize), which changes nothing and may be asked again. Slots at or above
+/// [`slots`](Self::slots) take nothing in and finalize to nothing.
+pub trait Aggregation {
+    /// Number of slots.
+    fn slots(&self) -> usize;
+
+    /// Makes it `slots` slots. New ones are empty, those that stay keep what they have. O(new slots).
+    fn resize(&mut self, slots: usize);
+
+    /// Takes in a run. Runs of one slot may come in any order. O(rows).
+    fn accumulate(&mut self, slot: usize, run: &Run<'_>);
+
+    /// Takes in what an engine knows about a stretch, as if its values had been accumulated. O(1).
+    fn accumulate_summary(&mut self, slot: usize, summary: &Summary);
+
+    /// Takes in slot `from_slot` of another state, which holds later series than this one does. O(1).
+    fn merge(&mut self, slot: usize, from: &Self, from_slot: usize);
+
+    /// The answer of a slot, nothing where no value came in. O(1).
+    fn finalize(&self, slot: usize) -> Option<f64>;
+
+    /// Timestamp in ns of the point that a selector chose; nothing for other aggregations.
+    fn time(&self, slot: usize) -> Option<i64> {
+        let _ = slot;
+        None
+    }
+}

@@ -1,0 +1,63 @@
+//! Counters of the storage layers, as plain atomics: the server exports them as metrics, a library user
+//! can read them, and no crate below the server needs a metrics registry.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Current value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($name:ident: $help:literal),+ $(,)?) => {
+        /// What an engine counts.
+        #[derive(Debug, Default)]
+        pub struct StorageCounters {
+            $(#[doc = $help] pub $name: Counter,)+
+        }
+
+        impl StorageCounters {
+            /// Calls `f` with name, help text and value of each counter.
+            pub fn each(&self, mut f: impl FnMut(&'static str, &'static str, u64)) {
+                $(f(concat!("tsdb_storage_", stringify!($name), "_total"), $help, self.$name.get());)+
+            }
+        }
+    };
+}
+
+counters! {
+    batches_appended: "Batches that were given a sequence number.",
+    rows_appended: "Rows that were appended.",
+    samples_appended: "Field values that were appended.",
+    rows_replayed: "Rows taken from the write-ahead log when the store was opened.",
+    wal_bytes_truncated: "Bytes of a torn, unsynced log tail that were cut off when the store was opened.",
+    wal_syncs: "Group commits of the write-ahead log.",
+    deletes: "Delete records that were appended.",
+    seals: "Memtable generations that were sealed.",
+    flushes: "Memtable generations that were written to runs.",
+    flush_bytes: "Bytes written to runs by flushes.",
+    flush_errors: "Flushes that failed and will be retried.",
+    compactions: "Merges that were carried out.",
+    compaction_bytes: "Bytes written to runs by merges.",
+    compaction_errors: "Merges that failed and left their inputs as they were.",
+    values_encoded: "Field values that were encoded into runs by flushes and merges.",
+    slices_expired: "Slices that retention removed.",
+    runs_removed: "Run files that were deleted after nothing needed them any more.",
+    pages_read: "Pages read from runs.",
+    pages_corrupt: "Pages whose checksum did not match.",
+    chunks_from_summary: "Chunks that answered from their summary without being decoded.",
+    chunks_decoded: "Chunks that were decoded by scans.",
+    chunks_pruned: "Chunks that a value predicate excluded without being decoded.",
+}

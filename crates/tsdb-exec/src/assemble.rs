@@ -1,0 +1,335 @@
+//! From what the operators kept to the tables of an answer: windows get their times, gaps are filled, the
+//! order and the page are applied, expressions over aggregates are evaluated.
+//!
+//! InfluxQL fills twice: first each aggregate over its windows, before expressions are evaluated, then
+//! whatever is still missing in a row of the answer (`fill_gaps`).
+
+use std::sync::Arc;
+
+use tsdb_agg::{Fill, WindowGrid};
+use tsdb_core::storage::{Order, Selection};
+use tsdb_core::{Column, time};
+
+use crate::Result;
+use crate::context::{Charge, Memory};
+use crate::op::choose::{Choose, Chosen};
+use crate::op::expr::{Operand, ValueExpr};
+use crate::op::fold::{CallPlan, Fold};
+use crate::op::rows::{GroupRows, Output, Rows};
+use crate::op::scan::Progress;
+use crate::plan::{Frame, SelectPlan};
+use crate::result::{ResultColumn, Series, Validity, Values};
+use crate::scope::Place;
+
+/// Makes the tables of one scan.
+pub(crate) struct Assembler<'a> {
+    pub(crate) plan: &'a SelectPlan,
+    /// That of the plan, or a part of it.
+    pub(crate) frame: &'a Frame,
+    pub(crate) place: &'a Place,
+    pub(crate) selection: &'a Selection,
+    pub(crate) grid: Option<WindowGrid>,
+    pub(crate) memory: &'a Memory,
+    pub(crate) progress: &'a Progress,
+    /// Pays for the answer.
+    pub(crate) charge: Charge,
+}
+
+impl Assembler<'_> {
+    /// Tables of plain rows, one per group.
+    pub(crate) fn rows(&mut self, rows: Rows<'_>) -> Result<Vec<Series>> {
+        let (groups, charge) = rows.into_groups();
+        // What paid for the rows pays for the answer, which is made of them.
+        self.charge = charge;
+        let (offset, limit) = self.page();
+        let mut tables = Vec::new();
+        for (group, rows) in groups {
+            self.progress.check()?;
+            let _scratch = self.scratch(rows.times.len(), rows.columns.len())?;
+            let GroupRows { times, columns } = rows.arrange(self.frame.order, offset, limit);
+            if !times.is_empty() {
+                tables.push(self.table(group, times, columns));
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Tables of aggregates, one per group that has a value in one of them.
+    pub(crate) fn aggregates(
+        &mut self,
+        fold: &Fold,
+        calls: &[CallPlan],
+        outputs: &[ValueExpr],
+    ) -> Result<Vec<Series>> {
+        let mut tables = Vec::new();
+        let windows = self.grid.map_or(1, |grid| grid.count());
+        let _scratch = self.scratch(windows, calls.len().saturating_mul(2))?;
+        let mut columns: Vec<Vec<Option<f64>>> = vec![Vec::new(); calls.len()];
+        for (group, base) in fold.groups() {
+            self.progress.check()?;
+            for (call, column) in columns.iter_mut().enumerate() {
+                fold.finalize(call, base, column);
+            }
+            let has_value =
+                |w: usize| columns.iter().any(|c| c.get(w).is_some_and(Option::is_some));
+            let Some(first) = (0..windows).find(|window| has_value(*window)) else { continue };
+            // Without a lower bound the answer begins where the group does.
+            let begin = if self.frame.has_start { 0 } else { first };
+            let kept: Vec<usize> = match self.frame.fill {
+                Fill::None => (begin..windows).filter(|window| has_value(*window)).collect(),
+                _ => (begin..windows).collect(),
+            };
+            let page = self.paged(kept);
+            if page.is_empty() {
+                continue;
+            }
+            for (column, call) in columns.iter_mut().zip(calls) {
+                self.fill_windows(column, call, begin);
+            }
+            let times: Vec<i64> =
+                page.iter().map(|w| self.time_of(*w, || single_time(fold, calls, base))).collect();
+            let inputs: Vec<Column> = columns.iter().map(|column| pick(column, &page)).collect();
+            self.charge_rows(times.len(), outputs.len())?;
+            let values = outputs.iter().map(|output| match output {
+                ValueExpr::Input(call)
+                    if calls.get(*call).is_some_and(|c| c.function.is_whole()) =>
+                {
+                    inputs.get(*call).map_or_else(|| absent(times.len()), |c| whole(c, times.len()))
+                }
+                output => floats(&output.evaluate(&inputs, times.len()), times.len()),
+            });
+            let values = values.collect();
+            tables.push(self.table(group, times, values));
+        }
+        Ok(tables)
+    }
+
+    /// Tables of chosen rows, one per group that has one.
+    pub(crate) fn chosen(&mut self, choose: &Choose, outputs: &[Output]) -> Result<Vec<Series>> {
+        let mut tables = Vec::new();
+        for (group, windows) in choose.groups() {
+            self.progress.check()?;
+            let Some(first) = windows.iter().position(Option::is_some) else { continue };
+            let begin = if self.frame.has_start { 0 } else { first };
+            let kept = (begin..windows.len()).filter(|window| {
+                self.frame.fill != Fill::None || windows.get(*window).is_some_and(Option::is_some)
+            });
+            let page = self.paged(kept.collect());
+            if page.is_empty() {
+                continue;
+            }
+            let rows: Vec<Option<&Chosen>> =
+                page.iter().map(|window| windows.get(*window).and_then(Option::as_ref)).collect();
+            let point_time = || rows.iter().flatten().map(|row| row.time).next();
+            let times: Vec<i64> = page.iter().map(|w| self.time_of(*w, point_time)).collect();
+            self.charge_rows(times.len(), outputs.len())?;
+            let _scratch = self.scratch(windows.len(), outputs.len().saturating_add(2))?;
+            let inputs = self.chosen_inputs(windows, &rows, &page);
+            let values = outputs.iter().map(|output| match output {
+                Output::Value(expr) => floats(&expr.evaluate(&inputs, times.len()), times.len()),
+                Output::Tag(key) => {
+                    Values::Strings(rows.iter().map(|r| self.tag(*r, key)).collect())
+                }
+            });
+            let values = values.collect();
+            tables.push(self.table(group, times, values));
+        }
+        Ok(tables)
+    }
+
+    /// The selector's values, and behind them the columns of the chosen rows.
+    fn chosen_inputs(
+        &self,
+        windows: &[Option<Chosen>],
+        rows: &[Option<&Chosen>],
+        page: &[usize],
+    ) -> Vec<Column> {
+        let mut values: Vec<Option<f64>> =
+            windows.iter().map(|row| row.as_ref().map(|row| row.value)).collect();
+        if let (Some(grid), Fill::Linear) = (&self.grid, self.frame.fill) {
+            Fill::Linear.apply(&mut values, grid, false);
+        }
+        let mut inputs = vec![pick(&values, page)];
+        let width = rows.iter().flatten().map(|row| row.row.len()).max().unwrap_or(0);
+        for field in 0..width {
+            let mut column = Column::default();
+            column.fill(rows.iter().map(|row| row.and_then(|row| row.row.get(field).copied()?)));
+            inputs.push(column);
+        }
+        inputs
+    }
+
+    fn tag(&self, row: Option<&Chosen>, key: &str) -> Option<Arc<str>> {
+        let series = self.selection.series.get(row?.series as usize)?;
+        series.key.tag(key).map(Arc::from)
+    }
+
+    /// Fills one aggregate of a group over its windows, of which the answer shows those from `begin` on.
+    fn fill_windows(&self, column: &mut [Option<f64>], call: &CallPlan, begin: usize) {
+        let Some(first) = column.iter().position(Option::is_some) else { return };
+        let (Some(grid), whole) = (&self.grid, call.function.is_whole()) else { return };
+        // Nothing was counted: that is a number, unlike the mean of nothing. Where the query does not say when
+        // time begins, counting begins with the first value.
+        if self.frame.fill == Fill::Null && whole {
+            let from = if self.frame.has_start { begin } else { first };
+            let counted = column.get_mut(from..).unwrap_or_default();
+            return Fill::Number(0.0).apply(counted, grid, whole);
+        }
+        let Some(column) = column.get_mut(begin..) else { return };
+        match self.frame.fill {
+            // Before means earlier in the answer.
+            Fill::Previous if self.frame.order == Order::Descending => {
+                column.reverse();
+                Fill::Previous.apply(column, grid, whole);
+                column.reverse();
+            }
+            Fill::Number(number) if whole => {
+                Fill::Number(number.trunc()).apply(column, grid, whole);
+            }
+            // Straight lines do not care where the first window stands.
+            fill => fill.apply(column, grid, whole),
+        }
+    }
+
+    /// Offset and limit in rows.
+    fn page(&self) -> (usize, usize) {
+        let count = |n: Option<u64>, default| {
+            n.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
+        };
+        (count(self.frame.page.offset, 0), count(self.frame.page.limit, usize::MAX))
+    }
+
+    /// The windows to be shown, in the order of the answer.
+    fn paged(&self, mut windows: Vec<usize>) -> Vec<usize> {
+        if self.frame.order == Order::Descending {
+            windows.reverse();
+        }
+        let (offset, limit) = self.page();
+        windows.into_iter().skip(offset).take(limit).collect()
+    }
+
+    /// Timestamp of the row of a window; without windows that of the one chosen point, else the start of the
+    /// range.
+    fn time_of(&self, window: usize, point: impl Fn() -> Option<i64>) -> i64 {
+        match &self.grid {
+            Some(grid) => grid.start(window),
+            None => point().unwrap_or(if self.frame.has_start { self.frame.time.start } else { 0 }),
+        }
+    }
+
+    /// Charges what putting a table together takes beside the table: numbers of rows, and columns of values
+    /// that may be missing.
+    fn scratch(&self, rows: usize, columns: usize) -> Result<Charge> {
+        let mut charge = self.memory.charge()?;
+        charge
+            .grow(rows.saturating_mul(size_of::<usize>() + columns * size_of::<Option<f64>>()))?;
+        Ok(charge)
+    }
+
+    fn charge_rows(&mut self, rows: usize, columns: usize) -> Result<()> {
+        self.charge.grow(rows.saturating_mul(size_of::<i64>() + columns * (size_of::<f64>() + 1)))
+    }
+
+    fn table(&self, group: u32, times: Vec<i64>, values: Vec<Values>) -> Series {
+        let group = self.selection.groups.get(group as usize);
+        let tag_values = group.into_iter().flatten().cloned();
+        let columns = self.plan.columns.iter().cloned().zip(values).map(|(name, mut values)| {
+            fill_gaps(&mut values, self.frame.fill);
+            ResultColumn { name, values }
+        });
+        Series {
+            name: Some(Arc::clone(&self.place.measurement)),
+            tags: self.plan.group_keys.iter().cloned().zip(tag_values).collect(),
+            times: Some(times),
+            columns: columns.collect(),
+        }
+    }
+}
+
+/// Timestamp of the chosen point where a selector stands alone.
+fn single_time(fold: &Fold, calls: &[CallPlan], base: usize) -> Option<i64> {
+    match calls {
+        [call] if call.function.is_selector() => fold.time(0, base),
+        _ => None,
+    }
+}
+
+fn pick(column: &[Option<f64>], rows: &[usize]) -> Column {
+    let mut picked = Column::default();
+    picked.fill(rows.iter().map(|row| column.get(*row).copied().flatten()));
+    picked
+}
+
+fn absent(rows: usize) -> Values {
+    let mut validity = Validity::default();
+    (0..rows).for_each(|_| validity.push(false));
+    Values::Floats(vec![0.0; rows], validity)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "counts are whole and far below 2^63")]
+fn whole(column: &Column, rows: usize) -> Values {
+    let mut validity = Validity::default();
+    let values = (0..rows).map(|row| {
+        let value = column.get(row);
+        validity.push(value.is_some());
+        value.unwrap_or(0.0) as i64
+    });
+    let values = values.collect();
+    Values::Integers(values, validity)
+}
+
+fn floats(operand: &Operand<'_>, rows: usize) -> Values {
+    let mut validity = Validity::default();
+    let values = (0..rows).map(|row| {
+        let value = match operand {
+            Operand::Constant(value) => *value,
+            Operand::Column(column) => column.get(row),
+        };
+        validity.push(value.is_some());
+        value.unwrap_or(0.0)
+    });
+    let values = values.collect();
+    Values::Floats(values, validity)
+}
+
+/// Puts a number, or the value of the row before, where a row of the answer has none.
+#[expect(clippy::cast_possible_truncation, reason = "fill() of a count is cut to a whole number")]
+fn fill_gaps(values: &mut Values, fill: Fill) {
+    fn fill_each<T: Copy>(values: &mut [T], validity: &mut Validity, number: Option<T>) {
+        let mut filled = Validity::default();
+        let mut previous = None;
+        for (row, value) in values.iter_mut().enumerate() {
+            if validity.get(row) {
+                previous = Some(*value);
+            } else if let Some(filler) = number.or(previous) {
+                *value = filler;
+            }
+            filled.push(validity.get(row) || number.or(previous).is_some());
+        }
+        *validity = filled;
+    }
+    let number = match fill {
+        Fill::Number(number) => Some(number),
+        Fill::Previous => None,
+        Fill::Null | Fill::None | Fill::Linear => return,
+    };
+    match values {
+        Values::Floats(values, validity) => fill_each(values, validity, number),
+        Values::Integers(values, validity) => {
+            fill_each(values, validity, number.map(|number| number as i64));
+        }
+        // A number is no tag.
+        Values::Strings(values) if number.is_none() => {
+            let mut previous: Option<Arc<str>> = None;
+            for value in values {
+                match value {
+                    Some(text) => previous = Some(Arc::clone(text)),
+                    None => value.clone_from(&previous),
+                }
+            }
+        }
+        Values::Strings(_) | Values::Booleans(_) => {}
+    }
+}
+
+const _: () = assert!(time::MIN_TIME < 0, "time 0 is a valid time for rows without one");

@@ -1,0 +1,82 @@
+//! [`Executor`]: one statement in, one answer out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tsdb_core::Storage;
+use tsdb_ql::{Select, Statement};
+
+use crate::context::QueryContext;
+use crate::limits::QueryLimits;
+use crate::plan::plan;
+use crate::result::StatementResult;
+use crate::run::Runner;
+use crate::scope::View;
+use crate::{Error, Result, explain, manage, show};
+
+/// Executes statements over a store. Cheap to clone; all calls may come from any number of threads.
+#[derive(Clone)]
+pub struct Executor {
+    store: Arc<dyn Storage>,
+    limits: QueryLimits,
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// An executor over `store` that holds each statement to `limits`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Storage>, limits: QueryLimits) -> Executor {
+        Executor { store, limits }
+    }
+
+    /// Executes one statement and waits for its answer: call it from a thread that may block. Statements
+    /// that read see one snapshot; those that change something return when the change is visible.
+    ///
+    /// # Errors
+    /// See [`Error`]. An error concerns this statement alone; nothing of its answer is given.
+    pub fn execute(
+        &self,
+        statement: &Statement,
+        context: &QueryContext<'_>,
+    ) -> Result<StatementResult> {
+        context.cancel.check()?;
+        tsdb_ql::check(statement)?;
+        let store = &*self.store;
+        // The catalogue first: a namespace that is dropped between the two is an error, not an answer from
+        // rows that nobody can name any more.
+        let catalogue = store.catalogue();
+        let snapshot = store.snapshot()?;
+        let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
+        match statement {
+            Statement::Select(select) => self.select(select, &view),
+            Statement::Explain { analyze, select } => {
+                let plan = plan(select, &view)?;
+                explain::explain(&Runner::new(&view, &self.limits), &plan, *analyze)
+            }
+            Statement::ShowDatabases => Ok(show::databases(&view)),
+            Statement::ShowRetentionPolicies { database } => {
+                show::policies(&view, database.as_deref())
+            }
+            Statement::ShowMeasurements(scope) => show::measurements(&view, scope),
+            Statement::ShowTagKeys(scope) => show::all_tag_keys(&view, scope),
+            Statement::ShowTagValues { scope, keys } => show::tag_values(&view, scope, keys),
+            Statement::ShowFieldKeys(scope) => show::field_keys(&view, scope),
+            Statement::ShowSeries(scope) => show::all_series(&view, scope),
+            Statement::ShowQueries => Err(Error::Unsupported {
+                what: "SHOW QUERIES outside of the server",
+                remedy: "ask the server, which knows what runs",
+            }),
+            change => manage::execute(change, store, &view).map(|()| StatementResult::default()),
+        }
+    }
+
+    fn select(&self, select: &Select, view: &View<'_>) -> Result<StatementResult> {
+        let plan = plan(select, view)?;
+        Runner::new(view, &self.limits).run(&plan)
+    }
+}

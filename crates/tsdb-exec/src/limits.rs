@@ -1,0 +1,34 @@
+//! What one statement may cost. Memory is bounded elsewhere, by the process's budget.
+
+/// Limits of one statement; exceeding one ends the statement with an error that names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Most series that a SELECT may touch. The keys of a million series take some 100 MiB.
+    pub series_max: u64,
+    /// Most values that a SELECT may read, counted after decoding; those that summaries answer
+    /// for are free. The default is some seconds of work on one core.
+    pub samples_max: u64,
+    /// Most windows between the bounds of a GROUP BY time().
+    pub buckets_max: u64,
+    /// Most rows in the answer to a statement, before LIMIT.
+    pub rows_max: u64,
+    /// From so many values on, by the engine's estimate, a SELECT runs on several threads. Below, handing
+    /// work over costs more than it gains.
+    pub parallel_samples_min: u64,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        QueryLimits {
+            series_max: 1_000_000,
+            samples_max: 10_000_000_000,
+            buckets_max: 1_000_000,
+            rows_max: 10_000_000,
+            parallel_samples_min: 1_000_000,
+        }
+    }
+}
+
+/// Most parts that a scan is cut into. Which rows are summed together depends on the parts, so their
+/// number depends on the data and these constants alone, never on the machine.
+pub(crate) const PARTS_MAX: u64 = 16;

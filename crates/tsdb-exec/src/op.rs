@@ -1,0 +1,10 @@
+//! The operators of the pipeline: data collection ([`scan`]), filtering ([`filter`]), then either rows
+//! ([`rows`]), aggregates ([`fold`]) or chosen rows ([`choose`]). All work on whole blocks.
+
+pub(crate) mod bits;
+pub(crate) mod choose;
+pub(crate) mod expr;
+pub(crate) mod filter;
+pub(crate) mod fold;
+pub(crate) mod rows;
+pub(crate) mod scan;

@@ -1,0 +1,295 @@
+//! The part of a WHERE clause that must be asked row by row. Engines may have left out rows that do not
+//! fulfil it; none of those that do.
+
+use std::sync::Arc;
+
+use tsdb_core::matcher::{CompiledFilter, MatchOp, TagFilter};
+use tsdb_core::storage::{FieldPredicate, PredicateOp};
+use tsdb_core::{Block, SeriesKey};
+use tsdb_ql::{BinaryOp, Cast, Expr, Identifier, Literal};
+
+use super::bits;
+use super::expr::{Operand, ValueExpr};
+use crate::Result;
+
+/// A condition on rows, compiled for the columns of one scan.
+#[derive(Debug)]
+pub(crate) struct RowFilter {
+    root: Node,
+    tags: Vec<TagTest>,
+}
+
+#[derive(Debug)]
+enum Node {
+    Constant(bool),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Compare {
+        op: BinaryOp,
+        left: ValueExpr,
+        right: ValueExpr,
+    },
+    /// A test of tags, by its number: the same for all rows of a series.
+    Tags(usize),
+}
+
+#[derive(Debug)]
+enum TagTest {
+    Filter(CompiledFilter),
+    Compare { left: Arc<str>, right: Arc<str>, negated: bool },
+}
+
+impl RowFilter {
+    /// Compiles `residual`, in which names are resolved. `column_of` gives the number of a field's column in
+    /// the scan.
+    ///
+    /// # Errors
+    /// A regular expression that does not compile.
+    pub(crate) fn new(
+        residual: &Expr,
+        column_of: &mut dyn FnMut(&str) -> usize,
+    ) -> Result<RowFilter> {
+        let mut tags = Vec::new();
+        let root = Node::compile(residual, column_of, &mut tags)?;
+        Ok(RowFilter { root, tags })
+    }
+
+    /// What the tags of a series decide, to be passed to [`RowFilter::rows`] with each of its blocks.
+    pub(crate) fn bind(&self, key: &SeriesKey, bound: &mut Vec<bool>) {
+        bound.clear();
+        bound.extend(self.tags.iter().map(|test| match test {
+            TagTest::Filter(filter) => filter.matches(|tag| key.tag(tag).unwrap_or("")),
+            TagTest::Compare { left, right, negated } => {
+                let value = |tag| key.tag(tag).unwrap_or("");
+                (value(left) == value(right)) != *negated
+            }
+        }));
+    }
+
+    /// The rows of `block` that fulfil the condition; `None` is all of them.
+    pub(crate) fn rows(&self, block: &Block, bound: &[bool]) -> Option<Vec<u64>> {
+        match self.root.evaluate(block, bound) {
+            Decision::Constant(true) => None,
+            Decision::Constant(false) => Some(vec![0; block.len().div_ceil(64)]),
+            Decision::Rows(words) => Some(words),
+        }
+    }
+}
+
+/// Which rows of a block fulfil a condition.
+enum Decision {
+    Constant(bool),
+    Rows(Vec<u64>),
+}
+
+impl Node {
+    fn compile(
+        expr: &Expr,
+        column_of: &mut dyn FnMut(&str) -> usize,
+        tags: &mut Vec<TagTest>,
+    ) -> Result<Node> {
+        let mut all = |parts: &[Expr], tags: &mut Vec<TagTest>| {
+            parts
+                .iter()
+                .map(|part| Node::compile(part, column_of, tags))
+                .collect::<Result<Vec<_>>>()
+        };
+        let mut test = |test: TagTest| {
+            tags.push(test);
+            Node::Tags(tags.len() - 1)
+        };
+        Ok(match expr {
+            Expr::And(parts) => Node::And(all(parts, tags)?),
+            Expr::Or(parts) => Node::Or(all(parts, tags)?),
+            Expr::Literal { value: Literal::Boolean(holds), .. } => Node::Constant(*holds),
+            Expr::RegexMatch { expr, negated, pattern, .. } => match &**expr {
+                Expr::Identifier(name) if name.cast == Some(Cast::Tag) => {
+                    let op = if *negated { MatchOp::Nre } else { MatchOp::Re };
+                    let filter = TagFilter::tag(name.name.as_str(), op, pattern.as_str());
+                    test(TagTest::Filter(CompiledFilter::new(&filter)?))
+                }
+                _ => Node::Constant(false),
+            },
+            Expr::Binary { op, left, right, .. } if op.is_comparison() => {
+                match tag_test(*op, left, right)? {
+                    Some(found) => test(found),
+                    None => Node::Compare {
+                        op: *op,
+                        left: number(left, column_of),
+                        right: number(right, column_of),
+                    },
+                }
+            }
+            _ => Node::Constant(false),
+        })
+    }
+
+    fn evaluate(&self, block: &Block, bound: &[bool]) -> Decision {
+        match self {
+            Node::Constant(holds) => Decision::Constant(*holds),
+            Node::Tags(index) => Decision::Constant(bound.get(*index).copied().unwrap_or(false)),
+            Node::And(parts) => join(parts, block, bound, false, bits::intersect),
+            Node::Or(parts) => join(parts, block, bound, true, bits::unite),
+            Node::Compare { op, left, right } => {
+                let rows = block.len();
+                let left = left.evaluate(&block.columns, rows);
+                compare(*op, &left, &right.evaluate(&block.columns, rows), rows)
+            }
+        }
+    }
+}
+
+/// AND or OR of `parts`: `decisive` is the constant that settles the whole.
+fn join(
+    parts: &[Node],
+    block: &Block,
+    bound: &[bool],
+    decisive: bool,
+    combine: fn(&mut [u64], &[u64]),
+) -> Decision {
+    let mut joined: Option<Vec<u64>> = None;
+    for part in parts {
+        match (part.evaluate(block, bound), &mut joined) {
+            (Decision::Constant(holds), _) if holds == decisive => {
+                return Decision::Constant(decisive);
+            }
+            (Decision::Constant(_), _) => {}
+            (Decision::Rows(words), Some(joined)) => combine(joined, &words),
+            (Decision::Rows(words), None) => joined = Some(words),
+        }
+    }
+    joined.map_or(Decision::Constant(!decisive), Decision::Rows)
+}
+
+/// A comparison that tags alone decide, if it is one.
+fn tag_test(op: BinaryOp, left: &Expr, right: &Expr) -> Result<Option<TagTest>> {
+    let negated = op == BinaryOp::Ne;
+    if !negated && op != BinaryOp::Eq {
+        return Ok(None);
+    }
+    Ok(match (tag_name(left), tag_name(right)) {
+        (Some(left), Some(right)) => {
+            Some(TagTest::Compare { left: left.into(), right: right.into(), negated })
+        }
+        (Some(name), None) | (None, Some(name)) => {
+            let other = if tag_name(left).is_some() { right } else { left };
+            let Expr::Literal { value: Literal::String(text), .. } = other else { return Ok(None) };
+            let op = if negated { MatchOp::Ne } else { MatchOp::Eq };
+            let filter = TagFilter::tag(name, op, text.as_str());
+            Some(TagTest::Filter(CompiledFilter::new(&filter)?))
+        }
+        (None, None) => None,
+    })
+}
+
+fn tag_name(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Identifier(Identifier { name, cast: Some(Cast::Tag), .. }) => Some(name),
+        _ => None,
+    }
+}
+
+/// The numbers of an operand; tags and texts have none.
+fn number(expr: &Expr, column_of: &mut dyn FnMut(&str) -> usize) -> ValueExpr {
+    match expr {
+        Expr::Identifier(name) if name.cast != Some(Cast::Tag) => {
+            ValueExpr::Input(column_of(&name.name))
+        }
+        Expr::Literal { value, .. } => value.as_f64().map_or(ValueExpr::Null, ValueExpr::Constant),
+        Expr::Negate { expr, .. } => ValueExpr::Negate(Box::new(number(expr, column_of))),
+        Expr::Binary { op, left, right, .. } => ValueExpr::Binary {
+            op: *op,
+            left: Box::new(number(left, column_of)),
+            right: Box::new(number(right, column_of)),
+        },
+        _ => ValueExpr::Null,
+    }
+}
+
+/// Compares row by row. A comparison with nothing does not hold, whatever the operator.
+fn compare(op: BinaryOp, left: &Operand<'_>, right: &Operand<'_>, rows: usize) -> Decision {
+    let holds = comparison(op);
+    let words = match (left, right) {
+        (Operand::Constant(None), _) | (_, Operand::Constant(None)) => {
+            return Decision::Constant(false);
+        }
+        (Operand::Constant(Some(a)), Operand::Constant(Some(b))) => {
+            return Decision::Constant(holds(*a, *b));
+        }
+        (Operand::Column(column), Operand::Constant(Some(b))) => {
+            let mut words = compare_slice(op, &column.values, *b);
+            bits::intersect(&mut words, &bits::presence_words(&column.presence, rows));
+            words
+        }
+        (Operand::Constant(Some(a)), Operand::Column(column)) => {
+            let mut words = compare_slice(op.flip(), &column.values, *a);
+            bits::intersect(&mut words, &bits::presence_words(&column.presence, rows));
+            words
+        }
+        (Operand::Column(a), Operand::Column(b)) => bits::collect(
+            rows,
+            |row| matches!((a.get(row), b.get(row)), (Some(a), Some(b)) if holds(a, b)),
+        ),
+    };
+    Decision::Rows(words)
+}
+
+fn comparison(op: BinaryOp) -> fn(f64, f64) -> bool {
+    match op {
+        BinaryOp::Eq => |a, b| a == b,
+        BinaryOp::Ne => |a, b| a != b,
+        BinaryOp::Lt => |a, b| a < b,
+        BinaryOp::Le => |a, b| a <= b,
+        BinaryOp::Gt => |a, b| a > b,
+        BinaryOp::Ge => |a, b| a >= b,
+        _ => |_, _| false,
+    }
+}
+
+/// One loop per operator, so that the compiler sees the comparison and vectorises it.
+fn compare_slice(op: BinaryOp, values: &[f64], with: f64) -> Vec<u64> {
+    fn words(values: &[f64], holds: impl Fn(f64) -> bool) -> Vec<u64> {
+        let of_chunk = |chunk: &[f64]| {
+            let bits = chunk.iter().enumerate();
+            bits.fold(0, |word, (bit, value)| word | u64::from(holds(*value)) << bit)
+        };
+        values.chunks(64).map(of_chunk).collect()
+    }
+    match op {
+        BinaryOp::Eq => words(values, |v| v == with),
+        BinaryOp::Ne => words(values, |v| v != with),
+        BinaryOp::Lt => words(values, |v| v < with),
+        BinaryOp::Le => words(values, |v| v <= with),
+        BinaryOp::Gt => words(values, |v| v > with),
+        BinaryOp::Ge => words(values, |v| v >= with),
+        _ => words(values, |_| false),
+    }
+}
+
+/// What of `residual` an engine can use to skip chunks: the comparisons of a field with a number that
+/// all rows must fulfil.
+pub(crate) fn predicates(residual: &Expr) -> Vec<FieldPredicate> {
+    match residual {
+        Expr::And(parts) => parts.iter().filter_map(predicate).collect(),
+        other => predicate(other).into_iter().collect(),
+    }
+}
+
+fn predicate(expr: &Expr) -> Option<FieldPredicate> {
+    let Expr::Binary { op, left, right, .. } = expr else { return None };
+    let (name, value, op) = match (&**left, &**right) {
+        (Expr::Identifier(name), Expr::Literal { value, .. }) => (name, value, *op),
+        (Expr::Literal { value, .. }, Expr::Identifier(name)) => (name, value, op.flip()),
+        _ => return None,
+    };
+    let op = match op {
+        BinaryOp::Eq => PredicateOp::Eq,
+        BinaryOp::Lt => PredicateOp::Lt,
+        BinaryOp::Le => PredicateOp::Le,
+        BinaryOp::Gt => PredicateOp::Gt,
+        BinaryOp::Ge => PredicateOp::Ge,
+        _ => return None,
+    };
+    let field = (name.cast != Some(Cast::Tag)).then(|| name.name.as_str().into())?;
+    Some(FieldPredicate { field, op, value: value.as_f64()? })
+}

@@ -1,0 +1,110 @@
+//! The logical plan of a SELECT, as data: what is scanned, what becomes of it, how the answer is shown.
+//! `build` makes it from the syntax tree, `optimise` pushes work down into the scans, `run` carries it out.
+
+mod build;
+mod columns;
+mod optimise;
+
+use std::sync::Arc;
+
+use tsdb_agg::Fill;
+use tsdb_core::TimeRange;
+use tsdb_core::matcher::TagFilter;
+use tsdb_core::storage::{FieldPredicate, GroupBy, Order, Want, Windows};
+use tsdb_ql::Page;
+
+pub(crate) use build::plan;
+
+use crate::op::expr::ValueExpr;
+use crate::op::filter::RowFilter;
+use crate::op::fold::CallPlan;
+use crate::op::rows::{Output, RowsPlan};
+use crate::scope::Place;
+
+/// A SELECT, ready to run.
+#[derive(Debug)]
+pub(crate) struct SelectPlan {
+    /// One per measurement, in the order of the answer.
+    pub(crate) scans: Vec<ScanPlan>,
+    /// Names of the columns behind `time`.
+    pub(crate) columns: Vec<Arc<str>>,
+    /// Tags that tell groups apart, sorted.
+    pub(crate) group_keys: Vec<Arc<str>>,
+    /// `tz()`
+    pub(crate) time_zone: Option<String>,
+    /// Which stretch of time is shown, and how.
+    pub(crate) frame: Frame,
+}
+
+/// Which stretch of time is shown, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Frame {
+    /// Rows that count. With windows it ends at now() unless the query says otherwise.
+    pub(crate) time: TimeRange,
+    /// Whether the query says where time begins.
+    pub(crate) has_start: bool,
+    /// `GROUP BY time()`
+    pub(crate) windows: Option<Windows>,
+    /// `fill()`
+    pub(crate) fill: Fill,
+    /// `ORDER BY time`
+    pub(crate) order: Order,
+    /// `LIMIT` and its kin
+    pub(crate) page: Page,
+}
+
+/// The part of a plan that concerns one measurement.
+#[derive(Debug)]
+pub(crate) struct ScanPlan {
+    /// What is scanned.
+    pub(crate) place: Place,
+    /// Series.
+    pub(crate) tags: TagFilter,
+    /// Columns.
+    pub(crate) fields: Vec<Arc<str>>,
+    /// What rows must fulfil beside the tags.
+    pub(crate) filter: Option<RowFilter>,
+    /// Parts of `filter` that let an engine skip chunks.
+    pub(crate) predicates: Vec<FieldPredicate>,
+    /// What becomes of the rows.
+    pub(crate) work: Work,
+    /// Order in which a series is read.
+    pub(crate) order: Order,
+    /// Most rows that are needed of each series.
+    pub(crate) limit_per_series: Option<u64>,
+    /// Whether summaries will do.
+    pub(crate) want: Want,
+}
+
+/// What becomes of the rows of a scan.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// They are shown.
+    Rows(RowsPlan),
+    /// They are aggregated; outputs have the calls as inputs.
+    Fold {
+        /// The distinct calls.
+        calls: Vec<CallPlan>,
+        /// The columns.
+        outputs: Vec<ValueExpr>,
+    },
+    /// One of each group and window is shown. Outputs have the selector's value as input 0 and the columns
+    /// of the scan behind it.
+    Choose {
+        /// The selector.
+        call: CallPlan,
+        /// The columns.
+        outputs: Vec<Output>,
+    },
+}
+
+impl SelectPlan {
+    /// How the engine is to group.
+    pub(crate) fn group_by(&self) -> GroupBy {
+        if self.group_keys.is_empty() {
+            GroupBy::Nothing
+        } else {
+            GroupBy::Tags(self.group_keys.clone())
+        }
+    }
+}

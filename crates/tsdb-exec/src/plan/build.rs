@@ -1,0 +1,303 @@
+//! From the syntax tree to the plan: names become numbers of columns, the condition is taken apart, and
+//! what only the data knows (which names are fields) is looked up.
+
+use std::sync::Arc;
+
+use tsdb_agg::{Fill, Function};
+use tsdb_core::matcher::TagFilter;
+use tsdb_core::storage::{Order, Want, Windows};
+use tsdb_core::{TimeRange, time};
+use tsdb_ql::{
+    Call, Cast, Condition, ConditionContext, Expr, Identifier, Select, split_condition, time_zone,
+};
+
+use super::columns::{Schema, expand, group_keys, needs_tags};
+use super::{Frame, ScanPlan, SelectPlan, Work, optimise};
+use crate::op::expr::ValueExpr;
+use crate::op::filter::{RowFilter, predicates};
+use crate::op::fold::CallPlan;
+use crate::op::rows::{Output, RowsPlan};
+use crate::scope::{Place, View};
+use crate::{Error, Result};
+
+/// Widest window whose boundaries are the same in all zones: offsets from UTC are multiples of it, at
+/// least since 1986.
+const ZONE_STEP_NS: i64 = 15 * time::MINUTE;
+
+/// Plans `select` for the data that `view` shows.
+///
+/// # Errors
+/// A database or policy that does not exist, a condition that makes no sense, something that is not
+/// supported, what storage says.
+pub(crate) fn plan(select: &Select, view: &View<'_>) -> Result<SelectPlan> {
+    let places = view.places(&select.sources)?;
+    let mut sources: Vec<(Place, Vec<Arc<str>>)> = Vec::new();
+    let mut schema = Schema::default();
+    for place in places {
+        let fields = view.snapshot.fields(place.namespace, &place.measurement)?;
+        let tags = if needs_tags(select) { view.tag_keys(&place)? } else { Vec::new() };
+        schema.extend(&fields, &tags);
+        sources.push((place, fields));
+    }
+    let group_keys = group_keys(select, &schema)?;
+    let (exprs, columns) = expand(select, &schema, &group_keys)?;
+    let mut plan = SelectPlan {
+        scans: Vec::new(),
+        columns,
+        group_keys,
+        time_zone: select.zone.as_ref().map(|zone| zone.name.clone()),
+        frame: Frame {
+            time: TimeRange::all(),
+            has_start: false,
+            windows: windows(select, view.context.now_ns)?,
+            fill: fill(select.fill),
+            order: match select.order {
+                tsdb_ql::Order::Ascending => Order::Ascending,
+                tsdb_ql::Order::Descending => Order::Descending,
+            },
+            page: select.page,
+        },
+    };
+    for (place, fields) in sources {
+        let condition = condition(select, &fields, view.context.now_ns)?;
+        plan.frame.has_start = condition.time.start > TimeRange::all().start;
+        plan.frame.time = bounded(condition.time, plan.frame.windows, view.context.now_ns);
+        if let Some(mut scan) = scan(place, &fields, &exprs, condition)? {
+            optimise::push_down(&mut scan, &plan.frame);
+            plan.scans.push(scan);
+        }
+    }
+    Ok(plan)
+}
+
+fn windows(select: &Select, now_ns: i64) -> Result<Option<Windows>> {
+    let Some(window) = select.window() else { return Ok(None) };
+    let zone = select.zone.as_ref().filter(|zone| !zone.name.eq_ignore_ascii_case("utc"));
+    if zone.is_some() && ZONE_STEP_NS % window.every_ns != 0 {
+        return Err(Error::Unsupported {
+            what: "GROUP BY time() with tz() and windows that do not divide 15m",
+            remedy: "leave out tz(), or shift the windows by hand, as in time(1d, -1h)",
+        });
+    }
+    Ok(Some(Windows { every: window.every_ns, offset: window.offset.resolve(now_ns) }))
+}
+
+fn fill(fill: tsdb_ql::Fill) -> Fill {
+    match fill {
+        tsdb_ql::Fill::Null => Fill::Null,
+        tsdb_ql::Fill::None => Fill::None,
+        tsdb_ql::Fill::Previous => Fill::Previous,
+        tsdb_ql::Fill::Linear => Fill::Linear,
+        tsdb_ql::Fill::Number(number) => Fill::Number(number),
+    }
+}
+
+fn condition(select: &Select, fields: &[Arc<str>], now_ns: i64) -> Result<Condition> {
+    let Some(condition) = &select.condition else { return Ok(Condition::always()) };
+    let zone = select.zone.as_ref().and_then(|zone| time_zone(&zone.name));
+    let is_field = |name: &str| has(fields, name);
+    let context = ConditionContext { now_ns, zone: zone.as_ref(), is_field: &is_field };
+    Ok(split_condition(condition, &context)?)
+}
+
+/// With windows and without an upper bound, time ends at now (inclusive).
+fn bounded(range: TimeRange, windows: Option<Windows>, now_ns: i64) -> TimeRange {
+    if windows.is_some() && range.end >= TimeRange::all().end {
+        range.intersect(&TimeRange::from_inclusive(time::MIN_TIME, now_ns))
+    } else {
+        range
+    }
+}
+
+fn has(sorted: &[Arc<str>], name: &str) -> bool {
+    sorted.binary_search_by(|field| (**field).cmp(name)).is_ok()
+}
+
+/// The scan of one measurement; none when it has no field that is asked for.
+fn scan(
+    place: Place,
+    fields: &[Arc<str>],
+    exprs: &[Expr],
+    condition: Condition,
+) -> Result<Option<ScanPlan>> {
+    let tags = condition.tags.unwrap_or(TagFilter::True);
+    let mut compiler = Compiler { known: fields, columns: Vec::new(), calls: Vec::new() };
+    let has_calls = exprs.iter().any(contains_call);
+    let has_names = exprs.iter().any(contains_name);
+    let mut work = if !has_calls {
+        let outputs = exprs.iter().map(|expr| compiler.output(expr, 0)).collect();
+        Work::Rows(RowsPlan { outputs, selected: compiler.columns.len(), per_series: None })
+    } else if has_names {
+        // The calls come first, so that the selector's column has its number.
+        exprs.iter().for_each(|expr| compiler.enter_calls(expr));
+        let outputs = exprs.iter().map(|expr| compiler.output(expr, 1)).collect();
+        match compiler.calls.as_slice() {
+            [call] => Work::Choose { call: *call, outputs },
+            _ => return Err(several_selectors()),
+        }
+    } else {
+        let outputs = exprs.iter().map(|expr| compiler.number(expr, 0)).collect();
+        Work::Fold { calls: compiler.calls.clone(), outputs }
+    };
+    if let Work::Rows(rows) = &mut work {
+        rows.selected = compiler.columns.len();
+    }
+    if !compiler.columns.iter().any(|name| has(fields, name)) {
+        return Ok(None);
+    }
+    let filter = match &condition.residual {
+        Some(residual) => Some(RowFilter::new(residual, &mut |name| compiler.column(name))?),
+        None => None,
+    };
+    Ok(Some(ScanPlan {
+        place,
+        tags,
+        fields: compiler.columns,
+        filter,
+        predicates: condition.residual.as_ref().map(predicates).unwrap_or_default(),
+        work,
+        order: Order::Ascending,
+        limit_per_series: None,
+        want: Want::Rows,
+    }))
+}
+
+fn several_selectors() -> Error {
+    Error::Unsupported {
+        what: "more than one selector beside plain columns",
+        remedy: "ask with one query for each selector",
+    }
+}
+
+fn contains_call(expr: &Expr) -> bool {
+    any(expr, &|expr| matches!(expr, Expr::Call(_)))
+}
+
+/// Whether a name stands in `expr` outside of calls.
+fn contains_name(expr: &Expr) -> bool {
+    any(expr, &|expr| matches!(expr, Expr::Identifier(_)))
+}
+
+/// Whether `test` holds for a node of an arithmetic expression; calls are not looked into.
+fn any(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
+    test(expr)
+        || match expr {
+            Expr::Negate { expr, .. } => any(expr, test),
+            Expr::Binary { left, right, .. } => any(left, test) || any(right, test),
+            _ => false,
+        }
+}
+
+/// What a name stands for in one measurement.
+enum Meaning<'n> {
+    Field(&'n str),
+    Tag(&'n str),
+    /// A cast to something that the name is not.
+    Nothing,
+}
+
+/// Turns names into numbers of columns and calls, which it collects.
+struct Compiler<'c> {
+    known: &'c [Arc<str>],
+    columns: Vec<Arc<str>>,
+    calls: Vec<CallPlan>,
+}
+
+impl Compiler<'_> {
+    fn meaning<'n>(&self, identifier: &'n Identifier) -> Meaning<'n> {
+        let name = identifier.name.as_str();
+        let is_field = has(self.known, name);
+        match identifier.cast {
+            Some(Cast::Tag) => Meaning::Tag(name),
+            None if !is_field => Meaning::Tag(name),
+            Some(Cast::String) => Meaning::Nothing,
+            _ if is_field => Meaning::Field(name),
+            _ => Meaning::Nothing,
+        }
+    }
+
+    /// Number of a field's column in the scan.
+    fn column(&mut self, name: &str) -> usize {
+        let found = self.columns.iter().position(|column| **column == *name);
+        found.unwrap_or_else(|| {
+            self.columns.push(name.into());
+            self.columns.len() - 1
+        })
+    }
+
+    /// Number of a call among the distinct ones.
+    fn call(&mut self, call: &Call) -> Option<usize> {
+        let function = function(tsdb_ql::Function::from_name(&call.name)?)?;
+        let Some(Expr::Identifier(name)) = call.args.first() else { return None };
+        let column = match self.meaning(name) {
+            // A tag or an unknown name: a column that no row has.
+            Meaning::Field(name) | Meaning::Tag(name) => self.column(name),
+            Meaning::Nothing => self.column(&name.name),
+        };
+        let plan = CallPlan { function, column };
+        let found = self.calls.iter().position(|known| *known == plan);
+        Some(found.unwrap_or_else(|| {
+            self.calls.push(plan);
+            self.calls.len() - 1
+        }))
+    }
+
+    fn enter_calls(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Call(call) => {
+                self.call(call);
+            }
+            Expr::Negate { expr, .. } => self.enter_calls(expr),
+            Expr::Binary { left, right, .. } => {
+                self.enter_calls(left);
+                self.enter_calls(right);
+            }
+            _ => {}
+        }
+    }
+
+    /// A column of the answer; columns of the scan are inputs from number `first` on.
+    fn output(&mut self, expr: &Expr, first: usize) -> Output {
+        if let Expr::Identifier(identifier) = expr
+            && let Meaning::Tag(name) = self.meaning(identifier)
+        {
+            return Output::Tag(name.into());
+        }
+        Output::Value(self.number(expr, first))
+    }
+
+    /// The numbers of an expression. Calls are inputs by their number.
+    fn number(&mut self, expr: &Expr, first: usize) -> ValueExpr {
+        match expr {
+            Expr::Identifier(identifier) => match self.meaning(identifier) {
+                Meaning::Field(name) => ValueExpr::Input(first + self.column(name)),
+                Meaning::Tag(_) | Meaning::Nothing => ValueExpr::Null,
+            },
+            Expr::Call(call) => self.call(call).map_or(ValueExpr::Null, ValueExpr::Input),
+            Expr::Literal { value, .. } => {
+                value.as_f64().map_or(ValueExpr::Null, ValueExpr::Constant)
+            }
+            Expr::Negate { expr, .. } => ValueExpr::Negate(Box::new(self.number(expr, first))),
+            Expr::Binary { op, left, right, .. } => ValueExpr::Binary {
+                op: *op,
+                left: Box::new(self.number(left, first)),
+                right: Box::new(self.number(right, first)),
+            },
+            _ => ValueExpr::Null,
+        }
+    }
+}
+
+/// The aggregation behind a function of the language; none for one that this version has no kernel for.
+fn function(function: tsdb_ql::Function) -> Option<Function> {
+    Some(match function {
+        tsdb_ql::Function::Count => Function::Count,
+        tsdb_ql::Function::Sum => Function::Sum,
+        tsdb_ql::Function::Mean => Function::Mean,
+        tsdb_ql::Function::Min => Function::Min,
+        tsdb_ql::Function::Max => Function::Max,
+        tsdb_ql::Function::First => Function::First,
+        tsdb_ql::Function::Last => Function::Last,
+        _ => return None,
+    })
+}

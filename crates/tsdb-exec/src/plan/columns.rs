@@ -1,0 +1,141 @@
+//! Which columns a SELECT has once wildcards are expanded, and which tags it groups by.
+
+use std::sync::Arc;
+
+use tsdb_core::matcher::Pattern;
+use tsdb_ql::{Call, Cast, Dimension, Expr, Field, Identifier, Select, distinct_column_names};
+
+use crate::Result;
+
+/// What is known of the data of all sources of a SELECT together, sorted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Schema {
+    pub(super) fields: Vec<Arc<str>>,
+    pub(super) tags: Vec<Arc<str>>,
+}
+
+impl Schema {
+    /// Adds the names of another source.
+    pub(super) fn extend(&mut self, fields: &[Arc<str>], tags: &[Arc<str>]) {
+        for (all, more) in [(&mut self.fields, fields), (&mut self.tags, tags)] {
+            all.extend_from_slice(more);
+            all.sort_unstable();
+            all.dedup();
+        }
+    }
+}
+
+/// Whether `select` asks for all tags there are, which must be looked up then.
+pub(super) fn needs_tags(select: &Select) -> bool {
+    let wild = |field: &Field| matches!(field.expr, Expr::Wildcard { .. } | Expr::Regex { .. });
+    let all = |by: &Dimension| matches!(by, Dimension::Wildcard { .. } | Dimension::Regex { .. });
+    select.fields.iter().any(wild) || select.dimensions.iter().any(all)
+}
+
+/// The tags that `select` groups by, sorted, each once.
+pub(super) fn group_keys(select: &Select, schema: &Schema) -> Result<Vec<Arc<str>>> {
+    let mut keys: Vec<Arc<str>> = Vec::new();
+    for dimension in &select.dimensions {
+        match dimension {
+            Dimension::Time(_) => {}
+            Dimension::Tag(name) => keys.push(name.name.as_str().into()),
+            Dimension::Wildcard { .. } => keys.extend(schema.tags.iter().cloned()),
+            Dimension::Regex { pattern, .. } => {
+                let pattern = Pattern::new(pattern)?;
+                keys.extend(schema.tags.iter().filter(|tag| pattern.is_match(tag)).cloned());
+            }
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
+}
+
+/// The columns of `select` with wildcards expanded, without `time`, and their names. A wildcard stands for
+/// all fields and for the tags that the query does not group by, sorted by name; inside a call for all
+/// fields.
+pub(super) fn expand(
+    select: &Select,
+    schema: &Schema,
+    group_keys: &[Arc<str>],
+) -> Result<(Vec<Expr>, Vec<Arc<str>>)> {
+    let free_tags: Vec<&Arc<str>> =
+        schema.tags.iter().filter(|tag| !group_keys.contains(tag)).collect();
+    let mut exprs = Vec::new();
+    let mut names: Vec<(String, bool)> = Vec::new();
+    for field in &select.fields {
+        match &field.expr {
+            Expr::Identifier(name) if name.is_time() => {}
+            Expr::Wildcard { cast, .. } => {
+                let found = wild_names(schema, &free_tags, *cast, |_| true);
+                names.extend(found.iter().map(|name| (name.name.clone(), false)));
+                exprs.extend(found.into_iter().map(Expr::Identifier));
+            }
+            Expr::Regex { pattern, .. } => {
+                let pattern = Pattern::new(pattern)?;
+                let found = wild_names(schema, &free_tags, None, |name| pattern.is_match(name));
+                names.extend(found.iter().map(|name| (name.name.clone(), false)));
+                exprs.extend(found.into_iter().map(Expr::Identifier));
+            }
+            Expr::Call(call) if has_wild_argument(call) => {
+                for name in wild_fields(call, schema)? {
+                    // InfluxQL treats `mean_usage` as given by the user: it is never numbered.
+                    names.push((format!("{}_{name}", field.output_name()), true));
+                    exprs.push(Expr::Call(with_field(call, &name)));
+                }
+            }
+            other => {
+                names.push((field.output_name(), field.alias.is_some()));
+                exprs.push(other.clone());
+            }
+        }
+    }
+    let names = distinct_column_names(&names).into_iter().map(Arc::from).collect();
+    Ok((exprs, names))
+}
+
+fn wild_names(
+    schema: &Schema,
+    tags: &[&Arc<str>],
+    cast: Option<Cast>,
+    matches: impl Fn(&str) -> bool,
+) -> Vec<Identifier> {
+    let identifier = |name: &Arc<str>, cast| Identifier {
+        name: name.to_string(),
+        cast: Some(cast),
+        span: tsdb_ql::Span::default(),
+    };
+    let mut found = Vec::new();
+    if cast != Some(Cast::Tag) {
+        found.extend(schema.fields.iter().map(|name| identifier(name, Cast::Field)));
+    }
+    if cast.is_none_or(|cast| cast == Cast::Tag) {
+        found.extend(tags.iter().map(|name| identifier(name, Cast::Tag)));
+    }
+    found.retain(|identifier| matches(&identifier.name));
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+fn has_wild_argument(call: &Call) -> bool {
+    matches!(call.args.first(), Some(Expr::Wildcard { .. } | Expr::Regex { .. }))
+}
+
+fn wild_fields(call: &Call, schema: &Schema) -> Result<Vec<Arc<str>>> {
+    let mut fields = schema.fields.clone();
+    if let Some(Expr::Regex { pattern, .. }) = call.args.first() {
+        let pattern = Pattern::new(pattern)?;
+        fields.retain(|name| pattern.is_match(name));
+    }
+    Ok(fields)
+}
+
+fn with_field(call: &Call, name: &str) -> Call {
+    let argument = Expr::Identifier(Identifier {
+        name: name.to_owned(),
+        cast: Some(Cast::Field),
+        span: call.span,
+    });
+    let others = call.args.iter().skip(1).cloned();
+    Call { args: std::iter::once(argument).chain(others).collect(), ..call.clone() }
+}

@@ -1,0 +1,315 @@
+//! Carries out a plan: asks the engine, drives the pipeline, keeps to the limits.
+
+use std::sync::Arc;
+
+use tsdb_agg::{Fill, WindowGrid};
+use tsdb_core::storage::{Estimate, FieldSelection, Order, ScanRequest, Selection, Want};
+use tsdb_core::time::window_start;
+use tsdb_core::{Block, TimeRange};
+use tsdb_ql::Page;
+
+use crate::assemble::Assembler;
+use crate::context::{Charge, Memory};
+use crate::limits::{PARTS_MAX, QueryLimits};
+use crate::op::choose::Choose;
+use crate::op::fold::Fold;
+use crate::op::rows::Rows;
+use crate::op::scan::{Progress, Sink, collect};
+use crate::plan::{Frame, ScanPlan, SelectPlan, Work};
+use crate::result::{ResultColumn, Series, StatementResult};
+use crate::scope::View;
+use crate::{Error, Result};
+
+/// Most windows that are tried for alone before all are read: a try in vain must cost little.
+const NEWEST_WINDOWS_MAX: u64 = 10_000;
+
+/// Runs SELECTs over one view of the store.
+pub(crate) struct Runner<'r> {
+    pub(crate) view: &'r View<'r>,
+    pub(crate) limits: &'r QueryLimits,
+    pub(crate) memory: Memory,
+    pub(crate) progress: Progress,
+}
+
+impl<'r> Runner<'r> {
+    pub(crate) fn new(view: &'r View<'r>, limits: &'r QueryLimits) -> Runner<'r> {
+        let context = view.context;
+        Runner {
+            view,
+            limits,
+            memory: Memory::new(&context.budget),
+            progress: Progress::new(limits.samples_max, context.cancel.clone()),
+        }
+    }
+
+    /// The answer to `plan`.
+    ///
+    /// # Errors
+    /// A limit, a cancelled token, what storage says.
+    pub(crate) fn run(&self, plan: &SelectPlan) -> Result<StatementResult> {
+        let mut result =
+            StatementResult { time_zone: plan.time_zone.clone(), ..StatementResult::default() };
+        for scan in &plan.scans {
+            self.progress.check()?;
+            let (mut tables, charges) = match self.newest_windows(plan, scan)? {
+                Some(found) => found,
+                None => self.scan(plan, scan, &plan.frame)?,
+            };
+            let skipped =
+                usize::try_from(plan.frame.page.series_offset.unwrap_or(0)).unwrap_or(usize::MAX);
+            let kept =
+                plan.frame.page.series_limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+            tables.drain(..skipped.min(tables.len()));
+            tables.truncate(kept.unwrap_or(usize::MAX));
+            result.series.append(&mut tables);
+            result.charges.extend(charges);
+            self.check_rows(result.rows())?;
+        }
+        // Newest first is the whole answer read backwards, as InfluxDB has it.
+        if plan.frame.order == Order::Descending {
+            result.series.reverse();
+        }
+        Ok(result)
+    }
+
+    /// `GROUP BY time(…) ORDER BY time DESC LIMIT n` without other groups: tries to answer from the newest n
+    /// windows alone. That is the answer only if each of them has a value in every column; otherwise older
+    /// rows say where the answer begins and what fills the gaps, and all must be read.
+    fn newest_windows(
+        &self,
+        plan: &SelectPlan,
+        scan: &ScanPlan,
+    ) -> Result<Option<(Vec<Series>, Vec<Charge>)>> {
+        let frame = &plan.frame;
+        let (Some(windows), Some(limit)) = (frame.windows, frame.page.limit) else {
+            return Ok(None);
+        };
+        let (Some(last), true) = (frame.time.last(), plan.group_keys.is_empty()) else {
+            return Ok(None);
+        };
+        let shown = limit.saturating_add(frame.page.offset.unwrap_or(0));
+        if shown > NEWEST_WINDOWS_MAX {
+            return Ok(None);
+        }
+        let back =
+            i64::try_from(shown.saturating_sub(1)).ok().and_then(|n| n.checked_mul(windows.every));
+        let newest = window_start(last, windows.every, windows.offset);
+        let start = back.and_then(|back| newest.checked_sub(back));
+        let (Some(start), Order::Descending) = (start, frame.order) else { return Ok(None) };
+        if start <= frame.time.start {
+            return Ok(None);
+        }
+        let page = Page { limit: Some(shown), offset: None, ..frame.page };
+        let time = TimeRange::new(start, frame.time.end);
+        let tail = Frame { time, has_start: true, fill: Fill::None, page, ..frame.clone() };
+        let (mut tables, charges) = self.scan(plan, scan, &tail)?;
+        let full = |table: &Series| {
+            table.rows() as u64 == shown && table.columns.iter().all(ResultColumn::is_full)
+        };
+        if tables.len() != 1 || !tables.iter().all(full) {
+            return Ok(None);
+        }
+        let offset = usize::try_from(frame.page.offset.unwrap_or(0)).unwrap_or(usize::MAX);
+        tables.iter_mut().for_each(|table| table.skip(offset));
+        Ok(Some((tables, charges)))
+    }
+
+    fn check_rows(&self, rows: usize) -> Result<()> {
+        if rows as u64 <= self.limits.rows_max {
+            return Ok(());
+        }
+        Err(Error::limit(
+            "max-rows",
+            rows as u64,
+            self.limits.rows_max,
+            "add a LIMIT, narrow the time range or aggregate, or raise the limit",
+        ))
+    }
+
+    /// The tables of one measurement, in order of groups, and what pays for them.
+    fn scan(
+        &self,
+        plan: &SelectPlan,
+        scan: &ScanPlan,
+        frame: &Frame,
+    ) -> Result<(Vec<Series>, Vec<Charge>)> {
+        let mut request = self.request(plan, scan, frame);
+        let estimate = self.view.snapshot.estimate(&request)?;
+        if estimate.rows == 0 {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        self.check_series(estimate.series)?;
+        let grid = self.grid(frame, &request, &estimate)?;
+        request.parts = usize::try_from(parts(scan, &estimate, self.limits)).unwrap_or(1);
+        let mut selection = self.view.snapshot.select(&request)?;
+        self.check_series(selection.series.len() as u64)?;
+        let kept = self.keep(scan, &mut selection, grid)?;
+        let mut assembler = Assembler {
+            plan,
+            frame,
+            place: &scan.place,
+            selection: &selection,
+            grid,
+            memory: &self.memory,
+            progress: &self.progress,
+            charge: self.memory.charge()?,
+        };
+        let tables = match (kept, &scan.work) {
+            (Some(Kept::Rows(rows)), _) => assembler.rows(rows)?,
+            (Some(Kept::Fold(fold)), Work::Fold { calls, outputs }) => {
+                assembler.aggregates(&fold, calls, outputs)?
+            }
+            (Some(Kept::Choose(choose)), Work::Choose { outputs, .. }) => {
+                assembler.chosen(&choose, outputs)?
+            }
+            _ => Vec::new(),
+        };
+        Ok((tables, vec![assembler.charge]))
+    }
+
+    /// Reads the selection and keeps of it what the work of the scan needs; `None` without any part.
+    fn keep<'p>(
+        &self,
+        scan: &'p ScanPlan,
+        selection: &mut Selection,
+        grid: Option<WindowGrid>,
+    ) -> Result<Option<Kept<'p>>> {
+        Ok(match &scan.work {
+            Work::Rows(plan) => {
+                let new = || Ok(Rows::new(plan, self.memory.charge()?));
+                self.collect(scan, selection, new, |a, b| Ok(a.merge(b)))?.map(Kept::Rows)
+            }
+            Work::Fold { calls, .. } => {
+                let new = || Ok(Fold::new(calls, grid, self.memory.charge()?));
+                self.collect(scan, selection, new, |a, b| a.merge(&b))?.map(Kept::Fold)
+            }
+            Work::Choose { call, .. } => {
+                let new = || Ok(Choose::new(*call, grid, self.memory.charge()?));
+                self.collect(scan, selection, new, |a, b| a.merge(&b))?.map(Kept::Choose)
+            }
+        })
+    }
+
+    /// Reads the selection into one sink: those of the parts, merged in the order of series.
+    fn collect<S: Sink>(
+        &self,
+        scan: &ScanPlan,
+        selection: &mut Selection,
+        new: impl Fn() -> Result<S> + Sync,
+        merge: impl Fn(S, S) -> Result<S>,
+    ) -> Result<Option<S>> {
+        let sinks = collect(selection, scan.filter.as_ref(), &self.progress, new)?;
+        let mut merged = None;
+        for sink in sinks {
+            self.progress.check()?;
+            merged = Some(match merged {
+                None => sink,
+                Some(earlier) => merge(earlier, sink)?,
+            });
+        }
+        Ok(merged)
+    }
+
+    /// The request of a scan, in one part.
+    pub(crate) fn request(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> ScanRequest {
+        let all = ScanRequest::all(scan.place.namespace, Arc::clone(&scan.place.measurement));
+        ScanRequest {
+            time: frame.time,
+            filter: scan.tags.clone(),
+            fields: FieldSelection::Named(scan.fields.clone()),
+            predicates: scan.predicates.clone(),
+            group_by: plan.group_by(),
+            windows: frame.windows,
+            want: scan.want,
+            order: scan.order,
+            limit_per_series: scan.limit_per_series,
+            budget: self.view.context.budget.clone(),
+            cancel: self.view.context.cancel.clone(),
+            ..all
+        }
+    }
+
+    fn check_series(&self, series: u64) -> Result<()> {
+        if series <= self.limits.series_max {
+            return Ok(());
+        }
+        Err(Error::limit(
+            "max-series",
+            series,
+            self.limits.series_max,
+            "add conditions on tags, or raise the limit",
+        ))
+    }
+
+    /// The windows of a scan. Without a lower bound they begin at the first row.
+    fn grid(
+        &self,
+        frame: &Frame,
+        request: &ScanRequest,
+        estimate: &Estimate,
+    ) -> Result<Option<WindowGrid>> {
+        let Some(windows) = frame.windows else { return Ok(None) };
+        let cover = |start: i64| {
+            let range = TimeRange::new(start.max(frame.time.start), frame.time.end);
+            WindowGrid::covering(windows, range, self.limits.buckets_max)
+        };
+        let covered = if frame.has_start {
+            cover(frame.time.start)
+        } else {
+            // The estimate may count rows that are deleted since: before refusing, look for the first one.
+            cover(estimate.t_min).or_else(|refused| match self.first_time(request) {
+                Ok(Some(first)) => cover(first),
+                _ => Err(refused),
+            })
+        };
+        match covered {
+            Ok(grid) => Ok(Some(grid)),
+            Err(tsdb_agg::Error::TooManyWindows { wanted, allowed }) => Err(Error::limit(
+                "max-buckets",
+                u64::try_from(wanted).unwrap_or(u64::MAX),
+                allowed,
+                "widen the windows, narrow the time range, or raise the limit",
+            )),
+            Err(other) => {
+                Err(Error::Storage(tsdb_core::Error::Invalid { what: other.to_string() }))
+            }
+        }
+    }
+
+    /// Timestamp of the oldest row that `request` finds.
+    fn first_time(&self, request: &ScanRequest) -> Result<Option<i64>> {
+        let oldest = ScanRequest {
+            order: Order::Ascending,
+            limit_per_series: Some(1),
+            windows: None,
+            want: Want::Rows,
+            predicates: Vec::new(),
+            ..request.clone()
+        };
+        let mut first: Option<i64> = None;
+        let mut block = Block::new();
+        for mut cursor in self.view.snapshot.select(&oldest)?.cursors {
+            while cursor.next(&mut block)? {
+                self.progress.check()?;
+                let time = block.times.get(0);
+                first = first.into_iter().chain(time).min();
+            }
+        }
+        Ok(first)
+    }
+}
+
+/// What the sinks of a scan kept, as one.
+enum Kept<'p> {
+    Rows(Rows<'p>),
+    Fold(Fold),
+    Choose(Choose),
+}
+
+/// How many parts a scan is cut into: one unless it is worth several threads.
+pub(crate) fn parts(scan: &ScanPlan, estimate: &Estimate, limits: &QueryLimits) -> u64 {
+    let per_series = scan.limit_per_series.unwrap_or(u64::MAX);
+    let rows = estimate.rows.min(estimate.series.saturating_mul(per_series));
+    let samples = rows.saturating_mul(scan.fields.len() as u64);
+    (samples / limits.parallel_samples_min.max(1)).clamp(1, PARTS_MAX)
+}

@@ -1,0 +1,8 @@
+//! Tests of the crate as its users see it: statements in, tables out. `answers` compares with files of
+//! questions and answers, `oracle` with a naive evaluation, `pipeline` looks at what reaches the engine.
+
+mod answers;
+mod decorated;
+mod oracle;
+mod pipeline;
+mod support;

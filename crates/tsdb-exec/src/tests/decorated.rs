@@ -1,0 +1,170 @@
+//! A store around another one: remembers what it is asked, and can answer with summaries where the query
+//! wants them, cut into the smallest pieces.
+
+use std::sync::{Arc, Mutex};
+
+use tsdb_core::storage::{
+    DeleteRequest, Estimate, Presence, Resolution, ScanRequest, Selection, SeriesRequest, Snapshot,
+    Statistics, Want, Windows,
+};
+use tsdb_core::time::window_start;
+use tsdb_core::{
+    Append, Block, Catalogue, CatalogueChange, Column, Cursor, FieldSet, Maintain, MemoryStore,
+    NamespaceId, Result, Select, SeriesKey, Summary, Ticket, TimeColumn, WriteBatch,
+};
+
+/// The store.
+pub(super) struct Decorated {
+    pub(super) inner: Arc<MemoryStore>,
+    /// Requests in order.
+    pub(super) requests: Arc<Mutex<Vec<ScanRequest>>>,
+    /// Whether to answer with summaries.
+    pub(super) summarise: bool,
+}
+
+impl Decorated {
+    pub(super) fn new(inner: Arc<MemoryStore>, summarise: bool) -> Arc<Decorated> {
+        Arc::new(Decorated { inner, requests: Arc::default(), summarise })
+    }
+
+    /// The one scan since the last call.
+    pub(super) fn only_request(&self, query: &str) -> ScanRequest {
+        let mut requests = self.requests.lock().unwrap();
+        let [request] = requests.as_slice() else { panic!("{query}: {} requests", requests.len()) };
+        let request = request.clone();
+        requests.clear();
+        request
+    }
+}
+
+impl Append for Decorated {
+    fn resolve(&self, n: NamespaceId, keys: &[SeriesKey], sets: &[FieldSet]) -> Result<Resolution> {
+        self.inner.resolve(n, keys, sets)
+    }
+    fn append(&self, batch: &WriteBatch) -> Result<Ticket> {
+        self.inner.append(batch)
+    }
+    fn delete(&self, request: &DeleteRequest) -> Result<Ticket> {
+        self.inner.delete(request)
+    }
+    fn change_catalogue(&self, change: &CatalogueChange) -> Result<Ticket> {
+        self.inner.change_catalogue(change)
+    }
+    fn catalogue(&self) -> Arc<Catalogue> {
+        self.inner.catalogue()
+    }
+}
+
+impl Maintain for Decorated {
+    fn flush(&self) -> Result<()> {
+        self.inner.flush()
+    }
+    fn compact(&self) -> Result<()> {
+        self.inner.compact()
+    }
+    fn retain(&self, now_ns: i64) -> Result<usize> {
+        self.inner.retain(now_ns)
+    }
+    fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+impl Select for Decorated {
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        Ok(Arc::new(View {
+            inner: self.inner.snapshot()?,
+            requests: Arc::clone(&self.requests),
+            summarise: self.summarise,
+        }))
+    }
+}
+
+struct View {
+    inner: Arc<dyn Snapshot>,
+    requests: Arc<Mutex<Vec<ScanRequest>>>,
+    summarise: bool,
+}
+
+impl Snapshot for View {
+    fn select(&self, request: &ScanRequest) -> Result<Selection> {
+        self.requests.lock().unwrap().push(request.clone());
+        let mut selection = self.inner.select(request)?;
+        if self.summarise && request.want == Want::Summaries {
+            let windows = request.windows;
+            let wrap = |inner| -> Box<dyn Cursor> {
+                Box::new(Summarised { inner, windows, block: Block::new(), row: 0 })
+            };
+            selection.cursors = selection.cursors.into_iter().map(wrap).collect();
+        }
+        Ok(selection)
+    }
+    fn estimate(&self, request: &ScanRequest) -> Result<Estimate> {
+        self.inner.estimate(request)
+    }
+    fn series(&self, request: &SeriesRequest) -> Result<Vec<SeriesKey>> {
+        self.inner.series(request)
+    }
+    fn fields(&self, namespace: NamespaceId, measurement: &str) -> Result<Vec<Arc<str>>> {
+        self.inner.fields(namespace, measurement)
+    }
+    fn statistics(&self) -> Statistics {
+        self.inner.statistics()
+    }
+}
+
+/// Yields the rows of `inner` in pieces of at most three rows of one window, with a summary for each column
+/// that is full and has no NaN.
+struct Summarised {
+    inner: Box<dyn Cursor>,
+    windows: Option<Windows>,
+    block: Block,
+    row: usize,
+}
+
+impl Cursor for Summarised {
+    fn next(&mut self, block: &mut Block) -> Result<bool> {
+        if self.row >= self.block.len() {
+            self.row = 0;
+            if !self.inner.next(&mut self.block)? {
+                block.reset(0, 0);
+                return Ok(false);
+            }
+        }
+        let window = |row: usize| {
+            let time = self.block.times.get(row).unwrap();
+            self.windows.map_or(0, |w| window_start(time, w.every, w.offset))
+        };
+        let (start, mut end) = (self.row, self.row + 1);
+        while end < self.block.len() && end < start + 3 && window(end) == window(start) {
+            end += 1;
+        }
+        self.row = end;
+        block.reset(self.block.series, self.block.columns.len());
+        let times: Vec<i64> = (start..end).map(|row| self.block.times.get(row).unwrap()).collect();
+        for (to, from) in block.columns.iter_mut().zip(&self.block.columns) {
+            to.fill((start..end).map(|row| from.get(row)));
+            summarise(to, &times);
+        }
+        block.times = TimeColumn::Stamps(times);
+        Ok(true)
+    }
+}
+
+fn summarise(column: &mut Column, times: &[i64]) {
+    if column.presence != Presence::All || column.values.iter().any(|value| value.is_nan()) {
+        return;
+    }
+    let values = &column.values;
+    column.summary = Some(Summary {
+        count: values.len() as u64,
+        sum: values.iter().sum(),
+        min: values.iter().copied().fold(f64::INFINITY, f64::min),
+        max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        first: values[0],
+        last: values[values.len() - 1],
+        t_first: times[0],
+        t_last: times[times.len() - 1],
+    });
+    column.values.clear();
+}

@@ -1,0 +1,294 @@
+//! How queries are planned and run: what reaches the engine, what is limited, what is charged.
+
+use std::sync::Arc;
+
+use super::decorated::Decorated;
+use super::support::{self, answer_with, context, store_of};
+use crate::{Executor, QueryContext, QueryLimits};
+use tsdb_core::matcher::{MatchOp, TagFilter};
+use tsdb_core::storage::{
+    FieldPredicate, FieldSelection, GroupBy, Order, PredicateOp, ScanRequest, Want, Windows,
+};
+use tsdb_core::{Error as CoreError, MemoryBudget, Pool, Storage, TimeRange};
+
+const ROWS: &str = "
+    cpu,host=a,dc=x usage=1,temp=50 10
+    cpu,host=a,dc=x usage=95 20
+    cpu,host=a,dc=x usage=3,temp=52 30
+    cpu,host=b,dc=x usage=4 10
+    cpu,host=b,dc=x usage=5 25
+    cpu,host=c,dc=y temp=60 10
+    mem,host=a free=7 10
+";
+
+/// What `query` asks the engine for, and its answer.
+fn request_of(query: &str) -> (ScanRequest, String) {
+    let store = Decorated::new(store_of(ROWS), false);
+    let text = answer_with(Arc::clone(&store) as _, query, &context(), QueryLimits::default());
+    (store.only_request(query), text)
+}
+
+fn names(request: &ScanRequest) -> Vec<&str> {
+    match &request.fields {
+        FieldSelection::Named(names) => names.iter().map(|name| &**name).collect(),
+        FieldSelection::All => vec!["*"],
+    }
+}
+
+#[test]
+fn full_table_scans() {
+    let (request, text) = request_of("SELECT * FROM cpu");
+    assert_eq!((request.time, &request.filter), (TimeRange::all(), &TagFilter::True));
+    assert_eq!(names(&request), ["temp", "usage"]);
+    assert_eq!((request.want, request.limit_per_series), (Want::Rows, None));
+    assert_eq!(text.lines().count(), 2 + 6, "every row of the measurement and no other: {text}");
+    let (request, text) = request_of("SELECT count(usage) FROM cpu");
+    assert_eq!(request.filter, TagFilter::True);
+    assert_eq!(text, "# cpu\ntime count\n0 5\n");
+}
+
+#[test]
+fn indexed_queries() {
+    let (request, text) = request_of(
+        "SELECT usage FROM cpu WHERE host = 'a' AND dc =~ /x|y/ AND time >= 20 AND time < 30",
+    );
+    let tags = TagFilter::And(vec![
+        TagFilter::tag("host", MatchOp::Eq, "a"),
+        TagFilter::tag("dc", MatchOp::Re, "x|y"),
+    ]);
+    assert_eq!((request.filter, request.time), (tags, TimeRange::new(20, 30)));
+    assert_eq!(text, "# cpu\ntime usage\n20 95\n");
+    // Of an OR with values, the index still gets what it can decide.
+    let (request, text) = request_of(
+        "SELECT usage FROM cpu WHERE (host = 'a' AND usage > 90) OR (host = 'b' AND usage < 5)",
+    );
+    let tags = TagFilter::Or(vec![
+        TagFilter::tag("host", MatchOp::Eq, "a"),
+        TagFilter::tag("host", MatchOp::Eq, "b"),
+    ]);
+    assert_eq!(request.filter, tags);
+    assert_eq!(text, "# cpu\ntime usage\n10 4\n20 95\n");
+    let (request, _) = request_of("SELECT mean(usage) FROM cpu GROUP BY dc, time(10ns)");
+    assert_eq!(request.group_by, GroupBy::Tags(vec!["dc".into()]));
+    assert_eq!(request.windows, Some(Windows { every: 10, offset: 0 }));
+    assert_eq!(request.time.end, support::NOW_NS + 1);
+}
+
+#[test]
+fn predicate_pushdown() {
+    let predicate = |field: &str, op, value| FieldPredicate { field: field.into(), op, value };
+    let (request, text) =
+        request_of("SELECT count(usage) FROM cpu WHERE usage > 2 AND 55 >= temp AND host != 'c'");
+    assert_eq!(
+        request.predicates,
+        [predicate("usage", PredicateOp::Gt, 2.0), predicate("temp", PredicateOp::Le, 55.0)]
+    );
+    assert_eq!(names(&request), ["usage", "temp"]);
+    assert_eq!(request.want, Want::Rows, "a filter must see the rows");
+    // The engine gives what it likes; the filter is applied again.
+    assert_eq!(text, "# cpu\ntime count\n0 1\n");
+    // Under an OR no single comparison has to hold, and != excludes nothing.
+    for condition in ["usage > 2 OR temp > 55", "usage != 2", "usage > temp * 1"] {
+        let (request, _) = request_of(&format!("SELECT usage FROM cpu WHERE {condition}"));
+        assert_eq!(request.predicates, [], "{condition}");
+    }
+}
+
+#[test]
+fn limits_and_order_are_pushed_down_where_that_is_right() {
+    let check = |query: &str, order: Order, limit: Option<u64>, want: Want| {
+        let (request, _) = request_of(query);
+        assert_eq!((request.order, request.limit_per_series), (order, limit), "{query}");
+        assert_eq!(request.want, want, "{query}");
+    };
+    use Order::{Ascending, Descending};
+    check("SELECT usage FROM cpu LIMIT 2 OFFSET 3", Ascending, Some(5), Want::Rows);
+    check(
+        "SELECT * FROM cpu GROUP BY host ORDER BY time DESC LIMIT 1",
+        Descending,
+        Some(1),
+        Want::Rows,
+    );
+    check("SELECT usage FROM cpu WHERE temp > 1 LIMIT 2", Ascending, None, Want::Rows);
+    check("SELECT last(usage) FROM cpu GROUP BY host", Descending, Some(1), Want::Rows);
+    check("SELECT last(usage), host FROM cpu", Descending, Some(1), Want::Rows);
+    check("SELECT first(usage) FROM cpu", Ascending, Some(1), Want::Rows);
+    // The newest row with one of two fields need not have the other.
+    check("SELECT last(usage), last(temp) FROM cpu", Ascending, None, Want::Summaries);
+    check("SELECT last(usage), temp FROM cpu", Ascending, None, Want::Rows);
+    check("SELECT last(usage) FROM cpu GROUP BY time(10ns)", Ascending, None, Want::Summaries);
+    check("SELECT mean(usage), max(temp) FROM cpu", Ascending, None, Want::Summaries);
+    // A maximum that stands alone has a time, which no summary knows.
+    check("SELECT max(usage) FROM cpu", Ascending, None, Want::Rows);
+    check("SELECT max(usage) FROM cpu GROUP BY time(10ns)", Ascending, None, Want::Summaries);
+}
+
+#[test]
+fn the_newest_windows_are_read_alone_when_they_are_full() {
+    let query =
+        "SELECT max(usage) FROM cpu WHERE time < 30 GROUP BY time(10ns) ORDER BY time DESC LIMIT ";
+    let (request, text) = request_of(&format!("{query}2"));
+    assert_eq!(request.time, TimeRange::new(10, 30));
+    assert_eq!(text, "# cpu\ntime max\n20 95\n10 4\n");
+    let (request, text) = request_of(&format!("{query}1 OFFSET 1"));
+    assert_eq!(request.time, TimeRange::new(10, 30));
+    assert_eq!(text, "# cpu\ntime max\n10 4\n");
+    // There is no third window, which only the older rows can tell.
+    let store = Decorated::new(store_of(ROWS), false);
+    let text = answer_with(
+        Arc::clone(&store) as _,
+        &format!("{query}3"),
+        &context(),
+        QueryLimits::default(),
+    );
+    let times: Vec<TimeRange> = store.requests.lock().unwrap().iter().map(|r| r.time).collect();
+    assert_eq!(times.last(), Some(&TimeRange::new(TimeRange::all().start, 30)));
+    assert_eq!(text, "# cpu\ntime max\n20 95\n10 4\n");
+}
+
+#[test]
+fn answers_do_not_depend_on_the_number_of_threads() {
+    // Sums of these depend on the order of additions in the last bits, without compensation in all.
+    let rows: Vec<support::Row> = (0..4000_i32)
+        .map(|i| {
+            let value = f64::from(i % 97 - 48) * 10f64.powi(i % 31 - 15) / 3.0;
+            support::row(&format!("m,host=h{},dc=d{} f={value} {i}", i % 40, i % 7))
+        })
+        .collect();
+    let store = support::empty_store();
+    support::load(&*store, support::DATABASE, None, &rows);
+    let limits = QueryLimits { parallel_samples_min: 100, ..QueryLimits::default() };
+    for query in [
+        "SELECT sum(f), mean(f), max(f) FROM m",
+        "SELECT sum(f), last(f) FROM m GROUP BY dc, time(500ns)",
+        "SELECT max(f), host FROM m GROUP BY dc",
+        "SELECT * FROM m WHERE f > 1 ORDER BY time DESC",
+    ] {
+        let answer = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let store = Decorated::new(Arc::clone(&store), false);
+            let text =
+                pool.install(|| answer_with(Arc::clone(&store) as _, query, &context(), limits));
+            assert!(store.only_request(query).parts > 1, "{query}");
+            text
+        };
+        let alone = answer(1);
+        assert!(alone.lines().count() > 2, "{query}: {alone}");
+        for threads in [2, 4] {
+            assert_eq!(answer(threads), alone, "{query}");
+        }
+    }
+}
+
+#[test]
+fn names_are_looked_up_in_the_request_and_in_the_statement() {
+    let store = store_of(ROWS);
+    let policy = "CREATE RETENTION POLICY rp ON d DURATION 2h REPLICATION 1; CREATE DATABASE other";
+    let ask = |query: &str, database: Option<&'static str>, policy: Option<&'static str>| {
+        let context = QueryContext { database, policy, ..context() };
+        answer_with(Arc::clone(&store) as _, query, &context, QueryLimits::default())
+    };
+    assert_eq!(ask(policy, None, None), "");
+    support::load(&*store, "d", Some("rp"), &[support::row("cpu,host=z usage=42 10")]);
+    let check = |query: &str, database, policy, expected: &str| {
+        assert_eq!(ask(query, database, policy), expected, "{query} {database:?} {policy:?}");
+    };
+    let (rp, autogen) = ("# cpu\ntime usage\n10 42\n", "# cpu\ntime usage\n10 1\n");
+    let select = "SELECT usage FROM cpu LIMIT 1";
+    check(select, Some("d"), None, autogen);
+    check(select, Some("d"), Some("rp"), rp);
+    check(select, Some("d"), Some("nope"), "error: retention policy not found: nope\n");
+    check(select, Some("other"), None, "");
+    check(select, Some("nope"), None, "error: database not found: nope\n");
+    check(select, None, None, "error: database name required\n");
+    check(select, Some(""), None, "error: database name required\n");
+    check("SELECT usage FROM rp.cpu", Some("d"), None, rp);
+    check("SELECT usage FROM d.rp.cpu", None, None, rp);
+    // A database that is named brings its own default policy.
+    check("SELECT usage FROM d..cpu LIMIT 1", Some("other"), Some("rp"), autogen);
+    // What there is in any policy is listed.
+    let hosts = "# cpu\nkey value\nhost a\nhost b\nhost c\nhost z\n";
+    check("SHOW TAG VALUES FROM cpu WITH KEY = host", Some("d"), None, hosts);
+    let only = "# cpu\nkey value\nhost z\n";
+    check("SHOW TAG VALUES ON d FROM rp.cpu WITH KEY = host", None, None, only);
+    check("SHOW MEASUREMENTS", Some("nope"), None, "");
+    for query in ["SHOW MEASUREMENTS", "SHOW SERIES", "SHOW TAG KEYS", "SHOW FIELD KEYS"] {
+        check(query, None, None, "error: database name required\n");
+    }
+    for query in ["SHOW SERIES", "SHOW FIELD KEYS", "DELETE FROM cpu", "DROP MEASUREMENT cpu"] {
+        check(query, Some("nope"), None, "error: database not found: nope\n");
+    }
+    // Deleted is what there is in any policy, too.
+    check("DELETE FROM cpu WHERE host = 'z'", Some("d"), None, "");
+    check(select, Some("d"), Some("rp"), "");
+}
+
+fn error_of(query: &str, limits: QueryLimits, context: &QueryContext<'_>) -> CoreError {
+    let executor = Executor::new(store_of(ROWS) as Arc<dyn Storage>, limits);
+    let statements = tsdb_ql::parse(query).unwrap();
+    let result = executor.execute(&statements[0], context);
+    support::storage_error(&result).unwrap_or_else(|| panic!("{query}: {result:?}")).clone()
+}
+
+#[test]
+fn limits_end_a_statement_and_say_which_one_it_was() {
+    let tight = QueryLimits {
+        series_max: 2,
+        samples_max: 3,
+        buckets_max: 4,
+        rows_max: 2,
+        parallel_samples_min: 1,
+    };
+    let wide = QueryLimits::default();
+    let check = |query: &str, limits: QueryLimits, expected: &str| match error_of(
+        query,
+        limits,
+        &context(),
+    ) {
+        CoreError::LimitExceeded { limit, .. } => assert_eq!(limit, expected, "{query}"),
+        other => panic!("{query}: {other}"),
+    };
+    let (series, samples) = (tight.series_max, tight.samples_max);
+    check("SELECT usage FROM cpu", QueryLimits { series_max: series, ..wide }, "max-series");
+    check(
+        "SELECT sum(usage) FROM cpu",
+        QueryLimits { samples_max: samples, ..wide },
+        "max-samples",
+    );
+    let buckets = QueryLimits { buckets_max: tight.buckets_max, ..wide };
+    check("SELECT sum(usage) FROM cpu WHERE time < 60 GROUP BY time(10ns)", buckets, "max-buckets");
+    check("SELECT usage FROM cpu", QueryLimits { rows_max: tight.rows_max, ..wide }, "max-rows");
+    check("SELECT sum(usage) FROM cpu", QueryLimits { series_max: 9, ..tight }, "max-samples");
+}
+
+#[test]
+fn memory_is_charged_and_given_back() {
+    let budget = MemoryBudget::default();
+    let context = QueryContext { budget: budget.clone(), ..context() };
+    let executor = Executor::new(store_of(ROWS) as Arc<dyn Storage>, QueryLimits::default());
+    for query in [
+        "SELECT * FROM cpu",
+        "SELECT mean(usage) FROM cpu GROUP BY time(10ns)",
+        "SELECT max(usage), host FROM cpu GROUP BY host",
+        "SHOW SERIES",
+        "SHOW TAG VALUES WITH KEY = host",
+    ] {
+        let answer = executor.execute(&tsdb_ql::parse(query).unwrap()[0], &context).unwrap();
+        assert!(answer.rows() > 0 && budget.used(Pool::Queries) > 0, "{query}");
+        drop(answer);
+        assert_eq!(budget.used(Pool::Queries), 0, "{query}");
+    }
+    let small = QueryContext { budget: MemoryBudget::with_limits([1000; 5]), ..context.clone() };
+    let error = error_of("SELECT mean(usage) FROM cpu", QueryLimits::default(), &small);
+    assert!(matches!(error, CoreError::OverBudget { pool: Pool::Queries, .. }), "{error}");
+    assert_eq!(small.budget.used(Pool::Queries), 0);
+}
+
+#[test]
+fn a_cancelled_statement_ends() {
+    for query in ["SELECT usage FROM cpu", "SHOW SERIES", "DROP MEASUREMENT cpu"] {
+        let context = context();
+        context.cancel.cancel();
+        assert_eq!(error_of(query, QueryLimits::default(), &context), CoreError::Cancelled);
+    }
+}

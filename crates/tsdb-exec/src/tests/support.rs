@@ -1,0 +1,163 @@
+//! What the tests share: rows as text into a store, answers as text out of it, and files of questions with
+//! their expected answers.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::{Executor, QueryContext, QueryLimits, Series, StatementResult, Values};
+use tsdb_core::catalogue::PolicySpec;
+use tsdb_core::{
+    Append, CatalogueChange, Error as CoreError, FieldSet, MemoryStore, SeriesKey, Storage,
+    TagCharset, WriteBatch,
+};
+
+/// The database of the tests.
+pub(super) const DATABASE: &str = "d";
+
+/// The time that `now()` is.
+pub(super) const NOW_NS: i64 = 1_000;
+
+/// One row: series, fields, timestamp.
+pub(super) type Row = (SeriesKey, Vec<(String, f64)>, i64);
+
+/// An empty store with [`DATABASE`] in it.
+pub(super) fn empty_store() -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::new());
+    let (name, policy) = (DATABASE.into(), PolicySpec::default());
+    store
+        .change_catalogue(&CatalogueChange::CreateDatabase { name, policy })
+        .unwrap()
+        .wait()
+        .unwrap();
+    store
+}
+
+/// Reads `m,host=a,dc=x f=1,g=10 50`: no escapes, no quotes.
+pub(super) fn row(line: &str) -> Row {
+    let parts: Vec<&str> = line.split(' ').collect();
+    let [series, fields, time] = parts.as_slice() else { panic!("{line}") };
+    let mut names = series.split(',');
+    let measurement = names.next().unwrap();
+    let mut tags: Vec<(&str, &str)> = names.map(|tag| tag.split_once('=').unwrap()).collect();
+    let key = SeriesKey::new(measurement, &mut tags, TagCharset::Utf8).unwrap();
+    let field = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap();
+        (name.to_owned(), value.parse().unwrap())
+    };
+    (key, fields.split(',').map(field).collect(), time.parse().unwrap())
+}
+
+/// Writes `rows` to the default policy of `database`, as one batch.
+pub(super) fn load(store: &dyn Append, database: &str, policy: Option<&str>, rows: &[Row]) {
+    let namespace = store.catalogue().namespace(database, policy).unwrap().id;
+    let keys: Vec<SeriesKey> = rows.iter().map(|(key, _, _)| key.clone()).collect();
+    let names = |row: &Row| FieldSet::new(row.1.iter().map(|(name, _)| name.as_str())).unwrap();
+    let sets: Vec<FieldSet> = rows.iter().map(names).collect();
+    let resolution = store.resolve(namespace, &keys, &sets).unwrap();
+    let mut batch = WriteBatch::new(namespace, resolution.epoch);
+    for (index, (_, fields, time)) in rows.iter().enumerate() {
+        let mut fields = fields.clone();
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        let values: Vec<f64> = fields.iter().map(|(_, value)| *value).collect();
+        let series = *resolution.series[index].as_ref().unwrap();
+        let set = *resolution.field_sets[index].as_ref().unwrap();
+        batch.push(series, *time, set, &values).unwrap();
+    }
+    store.append(&batch).unwrap().wait().unwrap();
+}
+
+/// A store with the rows of `text`, one per line.
+pub(super) fn store_of(text: &str) -> Arc<MemoryStore> {
+    let store = empty_store();
+    let rows: Vec<Row> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(row).collect();
+    load(&*store, DATABASE, None, &rows);
+    store
+}
+
+/// The context of a request for [`DATABASE`] at [`NOW_NS`].
+pub(super) fn context() -> QueryContext<'static> {
+    QueryContext { database: Some(DATABASE), ..QueryContext::new(NOW_NS) }
+}
+
+/// The answer to `query` as text: per table a line `# name,tag=value`, a line of column names and a line
+/// per row; `-` is null. An error is the line `error: …`.
+pub(super) fn answer_with(
+    store: Arc<dyn Storage>,
+    query: &str,
+    context: &QueryContext<'_>,
+    limits: QueryLimits,
+) -> String {
+    let mut text = String::new();
+    let statements = match tsdb_ql::parse(query) {
+        Ok(statements) => statements,
+        Err(errors) => {
+            let first = errors.to_string();
+            return format!("error: {}\n", first.lines().next().unwrap_or_default());
+        }
+    };
+    let executor = Executor::new(store, limits);
+    for statement in &statements {
+        match executor.execute(statement, context) {
+            Ok(result) => {
+                for message in &result.messages {
+                    writeln!(text, "{}: {}", message.level, message.text).unwrap();
+                }
+                result.series.iter().for_each(|series| table(series, &mut text));
+            }
+            Err(error) => {
+                let error = error.to_string();
+                writeln!(text, "error: {}", error.lines().next().unwrap_or_default()).unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn table(series: &Series, text: &mut String) {
+    write!(text, "# {}", series.name.as_deref().unwrap_or("-")).unwrap();
+    series.tags.iter().for_each(|(key, value)| write!(text, ",{key}={value}").unwrap());
+    let names = series.times.iter().map(|_| "time").chain(series.columns.iter().map(|c| &*c.name));
+    writeln!(text, "\n{}", names.collect::<Vec<_>>().join(" ")).unwrap();
+    for row in 0..series.rows() {
+        let time = series.times.as_ref().map(|times| times[row].to_string());
+        let cells = series.columns.iter().map(|column| cell(&column.values, row));
+        writeln!(text, "{}", time.into_iter().chain(cells).collect::<Vec<_>>().join(" ")).unwrap();
+    }
+}
+
+fn cell(values: &Values, row: usize) -> String {
+    let shown = match values {
+        Values::Floats(values, valid) => valid.get(row).then(|| values[row].to_string()),
+        Values::Integers(values, valid) => valid.get(row).then(|| values[row].to_string()),
+        Values::Booleans(values) => Some(values[row].to_string()),
+        Values::Strings(values) => values[row].as_deref().map(str::to_owned),
+    };
+    shown.unwrap_or_else(|| "-".to_owned())
+}
+
+/// Asks all questions of a file (`> question`, then the lines of its answer, a blank line, and anything
+/// behind `//`) in order, and compares the answers.
+pub(super) fn check_file(store: &Arc<MemoryStore>, file: &str, context: &QueryContext<'_>) {
+    let mut wrong = String::new();
+    let mut questions = 0;
+    let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with("//")).collect();
+    let text = format!("\n{}", lines.join("\n"));
+    for block in text.split("\n> ").filter(|block| !block.trim().is_empty()) {
+        let (question, expected) = block.split_once('\n').unwrap_or((block, ""));
+        let got = answer_with(Arc::clone(store) as _, question, context, QueryLimits::default());
+        questions += 1;
+        if got.trim() != expected.trim() {
+            writeln!(wrong, "> {question}\nexpected:\n{}\ngot:\n{got}", expected.trim()).unwrap();
+        }
+    }
+    assert!(questions > 0, "the file asks nothing");
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// The message of a storage error in the answer, if that is what it is.
+pub(super) fn storage_error(result: &crate::Result<StatementResult>) -> Option<&CoreError> {
+    match result {
+        Err(crate::Error::Storage(error)) => Some(error),
+        _ => None,
+    }
+}

@@ -1,0 +1,15 @@
+//! The immutable index inside a run: which series it has, and which of them match.
+//!
+//! Series stand in key order; an ordinal is a series' place. Tags are dictionary-encoded column by
+//! column: per measurement and tag key one column of value numbers. The inverted index is counted from
+//! those columns when a section is opened, which takes about as long as reading it would.
+
+mod format;
+mod reader;
+mod writer;
+
+pub use reader::Section;
+pub use writer::SectionWriter;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Bytes of a section. Pinned to `docs/format/index-section.md`.
+
+use crate::{Error, Result};
+
+pub(super) const VERSION: u8 = 1;
+
+/// Value number of a series without the tag.
+pub(super) const MISSING: u32 = 0;
+
+pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    let mut rest = value;
+    while rest >= 0x80 {
+        out.push(u8::try_from(rest & 0x7f).unwrap_or(0) | 0x80);
+        rest >>= 7;
+    }
+    out.push(u8::try_from(rest).unwrap_or(0));
+}
+
+/// Sorted texts, each as the length of what it shares with its predecessor, the length of the rest, the
+/// rest.
+pub(super) fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>) {
+    put_varint(out, texts.len() as u64);
+    let mut previous = "";
+    for text in texts {
+        let shared = previous.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count();
+        put_varint(out, shared as u64);
+        put_varint(out, (text.len() - shared) as u64);
+        out.extend_from_slice(text.as_bytes().get(shared..).unwrap_or(&[]));
+        previous = text;
+    }
+}
+
+/// Numbers below 2^32, all of one width in bytes: 1, 2 or 4.
+pub(super) fn put_column(out: &mut Vec<u8>, numbers: &[u32]) {
+    let max = numbers.iter().copied().max().unwrap_or(0);
+    let width = match max {
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        _ => 4,
+    };
+    out.push(width);
+    for number in numbers {
+        out.extend(number.to_le_bytes().iter().take(usize::from(width)));
+    }
+}
+
+/// Reads what was written, and refuses everything else.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, at: 0 }
+    }
+
+    pub(super) fn damaged(&self, what: &'static str) -> Error {
+        Error::Damaged { offset: self.at as u64, what }
+    }
+
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        let end = self.at.checked_add(count);
+        let taken = end.and_then(|end| self.bytes.get(self.at..end));
+        let taken = taken.ok_or_else(|| self.damaged("the bytes end early"))?;
+        self.at += count;
+        Ok(taken)
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8> {
+        Ok(self.take(1)?.first().copied().unwrap_or(0))
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let low = u64::from(byte & 0x7f);
+            if shift == 63 && low > 1 {
+                break;
+            }
+            value |= low << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(self.damaged("a number above 64 bits"))
+    }
+
+    /// A number of records of at least `bytes_min` bytes each that are still to come.
+    pub(super) fn count(&mut self, bytes_min: usize) -> Result<usize> {
+        let count = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+        if count.saturating_mul(bytes_min.max(1)) > self.bytes.len() - self.at {
+            return Err(self.damaged("a count that the bytes cannot hold"));
+        }
+        Ok(count)
+    }
+
+    /// Reads what [`put_texts`] wrote: strictly ascending, without NUL.
+    pub(super) fn texts(&mut self) -> Result<Vec<Box<str>>> {
+        let count = self.count(2)?;
+        let mut texts: Vec<Box<str>> = Vec::with_capacity(count);
+        let mut text: Vec<u8> = Vec::new();
+        for _ in 0..count {
+            let shared = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+            if shared > text.len() {
+                return Err(self.damaged("a text that shares more than there is"));
+            }
+            text.truncate(shared);
+            let rest = self.count(1)?;
+            text.extend_from_slice(self.take(rest)?);
+            if text.len() > TEXT_BYTES_MAX || text.contains(&0) {
+                return Err(self.damaged("a text that is too long or holds a NUL"));
+            }
+            let valid =
+                std::str::from_utf8(&text).map_err(|_| self.damaged("text that is not UTF-8"))?;
+            if texts.last().is_some_and(|last| **last >= *valid) {
+                return Err(self.damaged("texts that are not sorted"));
+            }
+            texts.push(valid.into());
+        }
+        Ok(texts)
+    }
+
+    /// Reads what [`put_column`] wrote: `count` numbers below `end`.
+    pub(super) fn column(&mut self, count: usize, end: usize) -> Result<Vec<u32>> {
+        let width = usize::from(self.u8()?);
+        if !matches!(width, 1 | 2 | 4) {
+            return Err(self.damaged("an unknown width of numbers"));
+        }
+        let bytes = self.take(count.saturating_mul(width))?;
+        let number = |raw: &[u8]| raw.iter().rev().fold(0u32, |n, byte| n << 8 | u32::from(*byte));
+        let numbers: Vec<u32> = bytes.chunks_exact(width).map(number).collect();
+        if numbers.iter().any(|number| *number as usize >= end) {
+            return Err(self.damaged("a number of a text that does not exist"));
+        }
+        Ok(numbers)
+    }
+
+    pub(super) fn end(&self) -> Result<()> {
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.damaged("bytes behind the end")) }
+    }
+}
+
+/// Shared prefixes could make few bytes claim long texts; no name or value is longer than this.
+const TEXT_BYTES_MAX: usize = tsdb_core::limits::TAG_VALUE_BYTES_MAX;

@@ -1,0 +1,40 @@
+//! Every bound of ingestion, with its reason. Bounds of the data model (names, tags, fields, rows in a
+//! batch) stand in [`tsdb_core::limits`].
+
+/// Longest line in bytes. A row of the widest kind, 1000 fields with names of 200 bytes, fits.
+pub const LINE_BYTES_MAX: usize = 256 << 10;
+
+/// Most refused lines of one request that are described; further ones are only counted. A client that
+/// sends a wrong format has every line refused, and needs to see a few.
+pub const ERRORS_MAX: usize = 100;
+
+/// Most bytes of a refused line that are repeated in its description.
+pub const ERROR_TEXT_BYTES_MAX: usize = 256;
+
+/// Most names of fields that were not stored in one report; the values are counted in any case.
+pub const IGNORED_NAMES_MAX: usize = 64;
+
+/// Most distinct orders of fields that one request may bring: the store keeps no more field sets.
+pub const SHAPES_MAX: usize = tsdb_core::limits::FIELD_SETS_MAX;
+
+/// Orders of fields that a parser keeps from one request to the next. Above, it starts anew; real
+/// agents send a few hundred.
+pub const SHAPES_KEPT_MAX: usize = 4096;
+
+/// Memory of all series caches together, in bytes, unless the pipeline's options say otherwise: about
+/// 60 000 series of 200 bytes, twice.
+pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
+
+/// Parsers that a pipeline keeps for the next request, unless its options say otherwise.
+pub const PARSERS_KEPT_DEFAULT: usize = 2;
+
+/// Largest batch buffer that a parser keeps for the next request, in bytes. Ten thousand rows of ten
+/// fields take one.
+pub const BUFFER_KEPT_BYTES_MAX: usize = 2 << 20;
+
+/// Times that a request is parsed again because the epoch of its references ended; each end is rare
+/// and quick.
+pub const EPOCH_ATTEMPTS: usize = 8;
+
+const _: () = assert!(SHAPES_KEPT_MAX <= SHAPES_MAX, "what is kept was accepted before");
+const _: () = assert!(LINE_BYTES_MAX <= u32::MAX as usize, "lengths of lines are kept in 32 bits");

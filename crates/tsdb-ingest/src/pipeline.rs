@@ -1,0 +1,160 @@
+//! The pipeline: bytes, a format, validation, a store, a report.
+//!
+//! A call parses a request to one batch and appends it whole or not at all; refused lines stand in the
+//! report. It blocks: for parsing, and for the catalogue when a database has to be created. It does not
+//! wait for the disk; the ticket in the report does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tsdb_core::catalogue::PolicySpec;
+use tsdb_core::{Append, CatalogueChange, MemoryBudget, NamespaceInfo, TagCharset};
+
+use crate::rows::Settled;
+use crate::{Format, ParseOptions, Result, Rows, Validation, WriteReport, limits};
+
+/// How a [`Pipeline`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PipelineOptions {
+    /// Whether a write to a database that does not exist creates it.
+    pub creates_databases: bool,
+    /// Characters that names may hold; `None` is what each format's specification says.
+    pub charset: Option<TagCharset>,
+    /// Memory of all caches of series together, in bytes.
+    pub cache_bytes: usize,
+    /// Parsers, each with its share of the cache, that are kept between requests: as many as requests
+    /// are parsed at once.
+    pub parsers_kept: usize,
+    /// Seed of hashes over what clients send. Take it from the randomness of the process: who knows it
+    /// can choose names that collide.
+    pub hash_seed: u64,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        PipelineOptions {
+            creates_databases: true,
+            charset: None,
+            cache_bytes: limits::CACHE_BYTES_DEFAULT,
+            parsers_kept: limits::PARSERS_KEPT_DEFAULT,
+            hash_seed: 0,
+        }
+    }
+}
+
+/// One request to write.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteRequest<'a> {
+    /// Database to write to.
+    pub database: &'a str,
+    /// Retention policy; `None` is the database's default one.
+    pub policy: Option<&'a str>,
+    /// What the client sent, decompressed.
+    pub body: &'a [u8],
+    /// How to read it.
+    pub options: ParseOptions,
+}
+
+/// Takes requests into a store. Calls may come from any number of threads.
+pub struct Pipeline {
+    store: Arc<dyn Append>,
+    budget: MemoryBudget,
+    options: PipelineOptions,
+    /// Idle parsers. The one that was used last is taken first, so that few are ever warm.
+    idle: Mutex<Vec<Rows>>,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// A pipeline into `store` that charges what a request takes to `budget`.
+    pub fn new(store: Arc<dyn Append>, budget: MemoryBudget, options: PipelineOptions) -> Pipeline {
+        Pipeline { store, budget, options, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Writes the rows of a request as one batch. The store holds them, all or none, when the report's
+    /// ticket completes without an error.
+    ///
+    /// # Errors
+    /// A database or policy that does not exist, no memory, a store that takes no writes; nothing was
+    /// stored then.
+    pub fn write(&self, format: &dyn Format, request: &WriteRequest<'_>) -> Result<WriteReport> {
+        let mut rows = self.take_parser();
+        let outcome = self.write_with(&mut rows, format, request);
+        rows.end();
+        self.keep_parser(rows);
+        outcome
+    }
+
+    fn write_with(
+        &self,
+        rows: &mut Rows,
+        format: &dyn Format,
+        request: &WriteRequest<'_>,
+    ) -> Result<WriteReport> {
+        for _ in 0..limits::EPOCH_ATTEMPTS {
+            let namespace = self.namespace(request)?;
+            let charset = self.options.charset.unwrap_or(format.charset());
+            rows.begin(namespace.id, Validation { charset, cutoff: namespace.cutoff });
+            format.parse_rows(request.body, &request.options, rows)?;
+            if let Some(report) = self.append(rows, request.body)? {
+                return Ok(report);
+            }
+            rows.forget();
+        }
+        let reason = "series are evicted faster than a request can name them";
+        Err(tsdb_core::Error::Overloaded { reason }.into())
+    }
+
+    /// Resolves and appends what was parsed; `None` if the epoch of its references has ended.
+    fn append(&self, rows: &mut Rows, body: &[u8]) -> tsdb_core::Result<Option<WriteReport>> {
+        if rows.resolve(&*self.store, body)? == Settled::EpochEnded {
+            return Ok(None);
+        }
+        let ticket = if rows.batch().is_empty() {
+            None
+        } else {
+            match self.store.append(rows.batch()) {
+                Ok(ticket) => Some(ticket),
+                Err(tsdb_core::Error::StaleEpoch { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Some(WriteReport { ticket, ..rows.report() }))
+    }
+
+    /// Where the request goes; creates the database if that is asked for.
+    fn namespace(&self, request: &WriteRequest<'_>) -> tsdb_core::Result<NamespaceInfo> {
+        let catalogue = self.store.catalogue();
+        if self.options.creates_databases && !catalogue.databases.contains_key(request.database) {
+            let change = CatalogueChange::CreateDatabase {
+                name: request.database.into(),
+                policy: PolicySpec::default(),
+            };
+            self.store.change_catalogue(&change)?.wait()?;
+            return self.store.catalogue().namespace(request.database, request.policy).cloned();
+        }
+        catalogue.namespace(request.database, request.policy).cloned()
+    }
+
+    fn take_parser(&self) -> Rows {
+        let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| {
+            let share = self.options.cache_bytes / self.options.parsers_kept.max(1);
+            Rows::new(&self.budget, share, self.options.hash_seed)
+        })
+    }
+
+    fn keep_parser(&self, rows: Rows) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.options.parsers_kept {
+            idle.push(rows);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,300 @@
+//! What became of a request: refused lines with their reasons, and the counts of what was stored.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tsdb_core::{Ticket, time};
+
+use crate::limits;
+
+/// Where in a request something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Number of the line, from 1. Formats without lines count their records.
+    pub line: u64,
+    /// First byte of the line in the input, behind leading blanks.
+    pub start: usize,
+    /// First byte behind the line.
+    pub end: usize,
+}
+
+/// Why a line was refused. The texts are InfluxDB's where it has one.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Nothing where the measurement should stand.
+    #[error("missing measurement")]
+    MissingMeasurement,
+    /// A comma without a tag key behind it.
+    #[error("missing tag key")]
+    MissingTagKey,
+    /// A tag key without a value.
+    #[error("missing tag value")]
+    MissingTagValue,
+    /// An equals sign inside a tag value.
+    #[error("invalid tag format")]
+    InvalidTagFormat,
+    /// The same tag key twice.
+    #[error("duplicate tags")]
+    DuplicateTags,
+    /// A measurement and tags, and nothing else.
+    #[error("missing fields")]
+    MissingFields,
+    /// Fields that are no list of `name=value`.
+    #[error("invalid field format")]
+    InvalidFieldFormat,
+    /// An equals sign without a name before it.
+    #[error("missing field key")]
+    MissingFieldKey,
+    /// An equals sign without a value behind it.
+    #[error("missing field value")]
+    MissingFieldValue,
+    /// A string that never ends.
+    #[error("unbalanced quotes")]
+    UnbalancedQuotes,
+    /// Something that begins like a number and is none; NaN among others.
+    #[error("invalid number")]
+    InvalidNumber,
+    /// A number with an exponent that is malformed or larger than an `f64` holds.
+    #[error("invalid float")]
+    InvalidFloat,
+    /// Something that is no number, no string and no boolean.
+    #[error("invalid boolean")]
+    InvalidBoolean,
+    /// An integer outside of 64 bits.
+    #[error("unable to parse integer {text}: value out of range")]
+    IntegerOutOfRange {
+        /// Its first digits.
+        text: String,
+    },
+    /// A timestamp that is no integer.
+    #[error("bad timestamp")]
+    BadTimestamp,
+    /// A timestamp that cannot be stored.
+    #[error("time outside range {min} - {max}", min = time::MIN_TIME, max = time::MAX_TIME)]
+    TimeOutsideRange,
+    /// Something behind the timestamp.
+    #[error("point is invalid")]
+    TrailingText,
+    /// A name that is not UTF-8.
+    #[error("invalid UTF-8 at byte {at} of the line")]
+    InvalidUtf8 {
+        /// Offset of the first bad byte in the line, from 0.
+        at: usize,
+    },
+    /// A line of more than [`limits::LINE_BYTES_MAX`] bytes.
+    #[error(
+        "line is longer than {max} bytes: split it into several",
+        max = limits::LINE_BYTES_MAX
+    )]
+    LineTooLong,
+    /// A tag whose name queries keep for the timestamp.
+    #[error("invalid tag key: input tag \"time\" on measurement \"{measurement}\" is invalid")]
+    TimeTag {
+        /// Measurement of the line.
+        measurement: String,
+    },
+    /// A line whose only field has the name that queries keep for the timestamp.
+    #[error("invalid field name: input field \"time\" on measurement \"{measurement}\" is invalid")]
+    TimeField {
+        /// Measurement of the line.
+        measurement: String,
+    },
+    /// A row that retention would remove at once.
+    #[error("points beyond retention policy")]
+    BeyondRetention,
+    /// A limit of the data model.
+    #[error("{0}")]
+    Limit(tsdb_core::Error),
+    /// The store takes no such series or field.
+    #[error("{0}")]
+    Store(tsdb_core::Error),
+}
+
+impl Reason {
+    /// True when the line was understood and its row refused all the same. InfluxDB counts such rows as
+    /// dropped; lines that it cannot parse it does not count.
+    pub fn drops_row(&self) -> bool {
+        matches!(
+            self,
+            Reason::TimeTag { .. }
+                | Reason::TimeField { .. }
+                | Reason::BeyondRetention
+                | Reason::Store(_)
+        )
+    }
+}
+
+/// One refused line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineError {
+    /// Number of the line in the request, from 1.
+    pub line: u64,
+    /// Where in the line the trouble begins, in bytes, from 1.
+    pub column: usize,
+    /// The line, at most [`limits::ERROR_TEXT_BYTES_MAX`] bytes of it; control characters and bytes
+    /// that are not UTF-8 are escaped.
+    pub text: String,
+    /// Why it was refused.
+    pub reason: Reason,
+}
+
+impl std::fmt::Display for LineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.reason.drops_row() {
+            write!(f, "{}", self.reason)
+        } else {
+            write!(f, "unable to parse '{}': {}", self.text, self.reason)
+        }
+    }
+}
+
+/// The beginning of `line` in a form that fits a message.
+pub(crate) fn excerpt(line: &[u8]) -> String {
+    let cut = line.len() > limits::ERROR_TEXT_BYTES_MAX;
+    let mut kept = line.get(..limits::ERROR_TEXT_BYTES_MAX).unwrap_or(line);
+    if cut {
+        // A character that the cut went through is dropped whole.
+        let tail = kept.iter().rev().take(4).position(|byte| byte & 0xc0 != 0x80);
+        if let Some(back) = tail
+            && let Some((whole, last)) = kept.split_at_checked(kept.len() - back - 1)
+            && std::str::from_utf8(last).is_err()
+        {
+            kept = whole;
+        }
+    }
+    let mut text = String::with_capacity(kept.len());
+    for chunk in kept.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    if cut {
+        text.push_str("...");
+    }
+    text
+}
+
+/// Refused lines of a request, as they come up.
+#[derive(Debug, Default)]
+pub(crate) struct Rejects {
+    pub(crate) described: Vec<LineError>,
+    pub(crate) total: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Rejects {
+    /// Takes note of a refused line. `at` is where in `input` the trouble begins.
+    pub(crate) fn add(&mut self, input: &[u8], origin: Origin, at: usize, reason: Reason) {
+        self.total += 1;
+        self.dropped += u64::from(reason.drops_row());
+        if self.described.len() >= limits::ERRORS_MAX {
+            return;
+        }
+        let line = input.get(origin.start..origin.end).unwrap_or_default();
+        self.described.push(LineError {
+            line: origin.line,
+            column: at.saturating_sub(origin.start) + 1,
+            text: excerpt(line),
+            reason,
+        });
+    }
+}
+
+/// What became of a write request.
+#[derive(Debug, Default)]
+pub struct WriteReport {
+    /// Rows that were handed to the store.
+    pub rows: u64,
+    /// Field values in these rows.
+    pub samples: u64,
+    /// Refused lines in the order of the request, at most [`limits::ERRORS_MAX`] of them.
+    pub errors: Vec<LineError>,
+    /// Number of all refused lines.
+    pub errors_total: u64,
+    /// Those of them that were understood and dropped all the same.
+    pub dropped_total: u64,
+    /// Names of fields that were not stored because they hold text (or are called `time`), sorted, at
+    /// most [`limits::IGNORED_NAMES_MAX`].
+    pub ignored_fields: BTreeSet<Arc<str>>,
+    /// Number of values that were not stored.
+    pub ignored_total: u64,
+    /// Completes when the rows are visible; `None` when there is no row.
+    pub ticket: Option<Ticket>,
+}
+
+impl WriteReport {
+    /// The refusals in one text, as InfluxDB's `error` has it; `None` when nothing was refused.
+    pub fn error_text(&self) -> Option<String> {
+        if self.errors_total == 0 {
+            return None;
+        }
+        let mut texts: Vec<String> = Vec::new();
+        for error in &self.errors {
+            let text = error.to_string();
+            // A reason that drops a row names no line: once is enough.
+            if !error.reason.drops_row() || !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let more = self.errors_total - self.errors.len() as u64;
+        if more > 0 {
+            texts.push(format!("and {more} more lines"));
+        }
+        let text = texts.join("\n");
+        if self.rows == 0 && self.dropped_total == 0 && self.ignored_total == 0 {
+            Some(text)
+        } else {
+            Some(format!("partial write: {text} dropped={}", self.dropped_total))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_cut_between_characters_and_escaped() {
+        assert_eq!(excerpt(b"cpu v=1"), "cpu v=1");
+        assert_eq!(excerpt(b"a\tb\x1b\xff\0"), "a\\tb\\u{1b}\\xff\\u{0}");
+        let long = "x".repeat(limits::ERROR_TEXT_BYTES_MAX - 1) + "ä";
+        assert_eq!(excerpt(long.as_bytes()), "x".repeat(limits::ERROR_TEXT_BYTES_MAX - 1) + "...");
+        let fits = "x".repeat(limits::ERROR_TEXT_BYTES_MAX - 2) + "äy";
+        assert_eq!(excerpt(fits.as_bytes()), "x".repeat(limits::ERROR_TEXT_BYTES_MAX - 2) + "ä...");
+    }
+
+    fn error(reason: Reason) -> LineError {
+        LineError { line: 1, column: 1, text: "cpu".to_owned(), reason }
+    }
+
+    #[test]
+    fn texts_are_those_of_the_protocol() {
+        let missing = error(Reason::MissingFields);
+        let mut report =
+            WriteReport { errors: vec![missing], errors_total: 1, ..WriteReport::default() };
+        assert_eq!(report.error_text().unwrap(), "unable to parse 'cpu': missing fields");
+        report.rows = 1;
+        assert_eq!(
+            report.error_text().unwrap(),
+            "partial write: unable to parse 'cpu': missing fields dropped=0"
+        );
+        report.errors = vec![error(Reason::BeyondRetention), error(Reason::BeyondRetention)];
+        report.errors_total = 2;
+        report.dropped_total = 2;
+        assert_eq!(
+            report.error_text().unwrap(),
+            "partial write: points beyond retention policy dropped=2"
+        );
+        report.errors_total = 5;
+        assert!(report.error_text().unwrap().contains("and 3 more lines"));
+        assert_eq!(WriteReport::default().error_text(), None);
+    }
+}

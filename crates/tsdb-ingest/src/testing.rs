@@ -1,0 +1,134 @@
+//! A store for the tests of this crate: it remembers rows as text, and can be told what to refuse. Not an
+//! engine; `MemoryStore` is one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tsdb_core::storage::Resolution;
+use tsdb_core::{
+    Append, Catalogue, CatalogueChange, DeleteRequest, Epoch, Error, FieldSet, FieldSetRef,
+    NamespaceId, Result, SeriesKey, SeriesRef, Ticket, WriteBatch,
+};
+
+/// What a [`Recorder`] does and has seen.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) epoch: u64,
+    keys: HashMap<SeriesKey, u32>,
+    sets: HashMap<FieldSet, u32>,
+    /// Rows as `key field=value,... time`, in order.
+    pub(crate) rows: Vec<String>,
+    pub(crate) batches: usize,
+    pub(crate) resolve_calls: usize,
+    pub(crate) resolved_keys: usize,
+    /// Field sets of more than one field are refused as one too many.
+    pub(crate) refuses_wide_sets: bool,
+    /// All field sets with this name are refused.
+    pub(crate) refused_field: Option<&'static str>,
+    /// Series of this measurement are refused.
+    pub(crate) refused_measurement: Option<&'static str>,
+    /// Calls of `append` before which the epoch ends.
+    pub(crate) epochs_to_end: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Recorder(Mutex<State>);
+
+impl Recorder {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn take_rows(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().rows)
+    }
+}
+
+impl State {
+    /// Ends the epoch: all series get other references.
+    pub(crate) fn end_epoch(&mut self) {
+        self.epoch += 1;
+        // What was known gets other numbers, so that a stale one is noticed.
+        let shift = u32::try_from(self.keys.len()).unwrap() + 1;
+        self.keys.values_mut().for_each(|series| *series += shift);
+    }
+
+    fn render(&self, batch: &WriteBatch) -> Vec<String> {
+        let keys: HashMap<u32, &SeriesKey> = self.keys.iter().map(|(k, n)| (*n, k)).collect();
+        let sets: HashMap<u32, &FieldSet> = self.sets.iter().map(|(s, n)| (*n, s)).collect();
+        let row = |row: tsdb_core::batch::Row<'_>| {
+            let set = sets[&row.field_set.0];
+            assert_eq!(set.len(), row.values.len(), "one value per field");
+            let fields: Vec<String> =
+                set.names().iter().zip(row.values).map(|(n, v)| format!("{n}={v:?}")).collect();
+            format!("{} {} {}", keys[&row.series.0], fields.join(","), row.time)
+        };
+        batch.rows().map(row).collect()
+    }
+}
+
+impl Append for Recorder {
+    fn resolve(
+        &self,
+        _: NamespaceId,
+        series: &[SeriesKey],
+        field_sets: &[FieldSet],
+    ) -> Result<Resolution> {
+        let mut state = self.state();
+        state.resolve_calls += 1;
+        state.resolved_keys += series.len();
+        let too_many = |what| Error::TooMany { what, count: 2, count_max: 1, remedy: "send fewer" };
+        let mut given_series = Vec::new();
+        for key in series {
+            if state.refused_measurement == Some(key.measurement()) {
+                given_series.push(Err(too_many("series")));
+                continue;
+            }
+            let next = state.keys.values().max().map_or(0, |last| last + 1);
+            given_series.push(Ok(SeriesRef(*state.keys.entry(key.clone()).or_insert(next))));
+        }
+        let mut given_sets = Vec::new();
+        for set in field_sets {
+            let is_refused = state.refused_field.is_some_and(|name| set.position(name).is_some());
+            if is_refused || (state.refuses_wide_sets && set.len() > 1) {
+                given_sets.push(Err(too_many("field sets")));
+                continue;
+            }
+            let next = u32::try_from(state.sets.len()).unwrap();
+            given_sets.push(Ok(FieldSetRef(*state.sets.entry(set.clone()).or_insert(next))));
+        }
+        Ok(Resolution { epoch: Epoch(state.epoch), series: given_series, field_sets: given_sets })
+    }
+
+    fn append(&self, batch: &WriteBatch) -> Result<Ticket> {
+        let mut state = self.state();
+        if state.epochs_to_end > 0 {
+            state.epochs_to_end -= 1;
+            state.end_epoch();
+        }
+        if batch.epoch().0 != state.epoch {
+            return Err(Error::StaleEpoch { batch: batch.epoch().0, current: state.epoch });
+        }
+        let rows = state.render(batch);
+        state.rows.extend(rows);
+        state.batches += 1;
+        Ok(Ticket::completed(state.batches as u64))
+    }
+
+    fn delete(&self, _: &DeleteRequest) -> Result<Ticket> {
+        Err(Error::Closed)
+    }
+
+    fn change_catalogue(&self, change: &CatalogueChange) -> Result<Ticket> {
+        let mut state = self.state();
+        let mut catalogue = (*state.catalogue).clone();
+        catalogue.apply(change)?;
+        state.catalogue = Arc::new(catalogue);
+        Ok(Ticket::completed(0))
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.state().catalogue)
+    }
+}

@@ -1,0 +1,219 @@
+//! Threads around the engine's steps: one that commits groups of writes, one that seals and flushes, one
+//! that merges and expires.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tsdb_core::Pool;
+use tsdb_core::budget::Pressure;
+
+use crate::engine::{Durability, Shared};
+use crate::error::{Error, Result};
+
+/// Silence after which the log gets a marker that says that its last frames were synced.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Time between looks at retention.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+
+/// Wait after a failed step, doubled each time up to the last.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
+const BACK_OFF_LAST: Duration = Duration::from_secs(30);
+
+/// The wall clock may run this much faster or slower than the monotonic one before retention holds
+/// still: a step of the clock must not delete data.
+const CLOCK_JUMP_NS: i64 = 3_600_000_000_000;
+
+/// A flag that a thread waits for.
+#[derive(Debug, Default)]
+struct Signal {
+    raised: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    fn raise(&self) {
+        let mut raised = self.raised.lock();
+        if !*raised {
+            *raised = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until the flag is raised, at most `timeout`, and lowers it. True if it was raised.
+    fn wait(&self, timeout: Duration) -> bool {
+        let mut raised = self.raised.lock();
+        if !*raised {
+            self.changed.wait_for(&mut raised, timeout);
+        }
+        std::mem::take(&mut *raised)
+    }
+}
+
+/// How the engine tells its threads that there is work.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    sync: Signal,
+    flush: Signal,
+    compaction: Signal,
+    stop: std::sync::atomic::AtomicBool,
+}
+
+impl Signals {
+    pub(crate) fn wake_sync(&self) {
+        self.sync.raise();
+    }
+
+    pub(crate) fn wake_flush(&self) {
+        self.flush.raise();
+    }
+
+    pub(crate) fn wake_compaction(&self) {
+        self.compaction.raise();
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+/// The body of a thread, which returns when the signals say stop.
+type Loop = fn(&Shared);
+
+/// The running threads.
+#[derive(Debug)]
+pub(crate) struct Maintenance {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(shared: &Arc<Shared>) -> Result<Maintenance> {
+        let mut threads = Vec::new();
+        let loops: [(&str, Loop); 3] =
+            [("tsdb-commit", commit), ("tsdb-flush", flush), ("tsdb-compact", compact)];
+        for (name, run) in loops {
+            let shared = Arc::clone(shared);
+            let body = move || {
+                // A panic in here would leave writers waiting for ever; better to start again.
+                let outcome =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&shared)));
+                if outcome.is_err() {
+                    std::process::abort();
+                }
+            };
+            let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+            threads.push(spawned.map_err(Error::io("start a thread of", "the engine"))?);
+        }
+        Ok(Maintenance { threads })
+    }
+
+    /// Ends all threads; steps under way are finished.
+    pub(crate) fn stop(self, signals: &Signals) {
+        signals.stop.store(true, std::sync::atomic::Ordering::Release);
+        signals.wake_sync();
+        signals.wake_flush();
+        signals.wake_compaction();
+        for thread in self.threads {
+            // A thread that panicked has aborted the process.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Syncs whenever something waits; what arrives during a sync forms the next group.
+fn commit(shared: &Shared) {
+    let interval = match shared.options.durability {
+        Durability::Sync => None,
+        Durability::Interval(interval) => Some(interval),
+        Durability::Off => return,
+    };
+    let mut failures = BackOff::new();
+    while !shared.signals.stopped() {
+        let raised = shared.signals.sync.wait(interval.unwrap_or(IDLE));
+        if interval.is_none() && !raised {
+            // Nothing arrived for a while. A failure here is one of the log, and the next sync tells.
+            let _ = shared.wal.mark_idle();
+            continue;
+        }
+        match shared.sync() {
+            Ok(()) => failures = BackOff::new(),
+            // The waiting writers know already. A full disk may have room later.
+            Err(_) => failures.wait(&shared.signals.sync),
+        }
+    }
+}
+
+/// Seals full generations and flushes sealed ones.
+fn flush(shared: &Shared) {
+    let mut failures = BackOff::new();
+    while !shared.signals.stopped() {
+        shared.signals.flush.wait(Duration::from_secs(1));
+        let result = seal_if_due(shared).and_then(|()| {
+            while !shared.signals.stopped() && shared.flush_one()? {}
+            Ok(())
+        });
+        match result {
+            Ok(()) => failures = BackOff::new(),
+            Err(_) => failures.wait(&shared.signals.flush),
+        }
+    }
+}
+
+fn seal_if_due(shared: &Shared) -> Result<()> {
+    let view = shared.view.load();
+    let options = &shared.options;
+    let pressed = options.budget.pressure(Pool::Memtable) >= Pressure::Elevated
+        && view.sealed.is_empty()
+        && view.open.rows() > 0;
+    if view.open.is_full(options.generation_bytes)
+        || pressed
+        || shared.wal.disk_bytes() > options.wal_bytes_max
+    {
+        drop(view);
+        shared.seal()?;
+    }
+    Ok(())
+}
+
+/// Merges what is due, and moves the cutoffs of retention.
+fn compact(shared: &Shared) {
+    let clock = &shared.options.env.clock;
+    let (mut wall, mut mono) = (clock.wall_ns(), clock.mono_ns());
+    let mut failures = BackOff::new();
+    while !shared.signals.stopped() {
+        shared.signals.compaction.wait(RETENTION_EVERY);
+        let merged = (|| {
+            while !shared.signals.stopped() && shared.compact_one()? {}
+            Ok::<(), Error>(())
+        })();
+        let (now_wall, now_mono) = (clock.wall_ns(), clock.mono_ns());
+        let elapsed = i64::try_from(now_mono.saturating_sub(mono)).unwrap_or(i64::MAX);
+        let drift = now_wall.saturating_sub(wall).saturating_sub(elapsed);
+        (wall, mono) = (now_wall, now_mono);
+        let expired = if drift.abs() < CLOCK_JUMP_NS && !shared.signals.stopped() {
+            shared.retain(now_wall).map(|_| ())
+        } else {
+            Ok(())
+        };
+        match merged.and(expired) {
+            Ok(()) => failures = BackOff::new(),
+            Err(_) => failures.wait(&shared.signals.compaction),
+        }
+    }
+}
+
+/// Waits longer after each failure in a row.
+struct BackOff(Duration);
+
+impl BackOff {
+    fn new() -> BackOff {
+        BackOff(BACK_OFF_FIRST)
+    }
+
+    fn wait(&mut self, signal: &Signal) {
+        signal.wait(self.0);
+        self.0 = (self.0 * 2).min(BACK_OFF_LAST);
+    }
+}

@@ -1,0 +1,137 @@
+//! Tests of the manifest's bytes and of its commit on a simulated disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tsdb_core::catalogue::PolicySpec;
+use tsdb_core::matcher::TagFilter;
+use tsdb_core::{CatalogueChange, TimeRange};
+
+use super::*;
+
+pub(super) fn sample() -> Manifest {
+    let mut manifest = Manifest::new([7; 16], HashKey([9; 16]));
+    let create = CatalogueChange::CreateDatabase {
+        name: "db".into(),
+        policy: PolicySpec { name: "p".into(), retention_ns: Some(1 << 50), partition_ns: None },
+    };
+    manifest.catalogue.apply(&create).unwrap();
+    manifest.flushed_through = 90;
+    manifest.oldest_generation = 4;
+    for seq in [1u64, 21, 41] {
+        let slice = |partition_start: i64| SliceMeta {
+            namespace: NamespaceId(0),
+            partition_start,
+            t_min: partition_start + 5,
+            t_max: partition_start + 50,
+            seq_min: seq,
+            seq_max: seq + 19,
+            rows: 1000,
+            series: 10,
+        };
+        let meta = RunMeta { bytes: 4096, checksum: 77, slices: vec![slice(0), slice(100)] };
+        manifest.files.insert(manifest.next_file, FileEntry { meta, dead: BTreeSet::new() });
+        manifest.next_file += 1;
+    }
+    manifest.kill(SliceId { file: 2, slice: 1 });
+    manifest.deletes.push(DeleteEntry {
+        seq: 70,
+        request: DeleteRequest {
+            namespace: NamespaceId(0),
+            measurements: Some(vec![Arc::from("cpu")]),
+            filter: TagFilter::True,
+            time: TimeRange::new(0, 60),
+        },
+    });
+    manifest
+}
+
+#[test]
+fn bytes_come_back() {
+    let manifest = sample();
+    let bytes = format::encode(&manifest);
+    assert_eq!(format::decode(Path::new("MANIFEST"), &bytes).unwrap(), manifest);
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_refused() {
+    let bytes = format::encode(&sample());
+    let path = Path::new("MANIFEST");
+    for at in 0..bytes.len() {
+        assert!(matches!(format::decode(path, &bytes[..at]), Err(Error::Corrupt { .. })), "{at}");
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            let result = format::decode(path, &damaged);
+            assert!(matches!(result, Err(Error::Corrupt { .. })), "byte {at} bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_later_version_is_named() {
+    let mut bytes = format::encode(&sample());
+    bytes[8] = 9;
+    let body = bytes.len() - 4;
+    let checksum = tsdb_core::checksum::crc32c(&bytes[..body]);
+    bytes[body..].copy_from_slice(&checksum.to_le_bytes());
+    let result = format::decode(Path::new("MANIFEST"), &bytes);
+    assert!(matches!(result, Err(Error::NewerFormat { version: 9, supported: 1, .. })));
+}
+
+#[test]
+fn a_file_goes_with_its_last_slice() {
+    let mut manifest = sample();
+    assert_eq!(manifest.slices().count(), 5);
+    manifest.kill(SliceId { file: 2, slice: 0 });
+    assert!(!manifest.files.contains_key(&2));
+    assert_eq!(manifest.slices().count(), 4);
+}
+
+#[test]
+fn tidy_drops_what_hides_nothing() {
+    let mut manifest = sample();
+    manifest.tidy();
+    assert_eq!(manifest.deletes.len(), 1, "older slices overlap its time");
+    for file in [1, 2, 3] {
+        manifest.kill(SliceId { file, slice: 0 });
+    }
+    manifest.tidy();
+    assert_eq!(manifest.deletes.len(), 0, "slices of other times are no reason to keep it");
+    manifest.catalogue.apply(&CatalogueChange::DropDatabase { name: "db".into() }).unwrap();
+    manifest.tidy();
+    assert!(manifest.files.is_empty(), "slices of a namespace that is gone are dropped");
+}
+
+#[test]
+fn run_names_are_strict() {
+    assert_eq!(run_number("0000000012.run"), Some(12));
+    assert_eq!(run_path(Path::new("d"), 12), Path::new("d/runs/0000000012.run"));
+    for name in ["12.run", "0000000012.run.new", "0000000012", "x000000012.run", "+000000012.run"] {
+        assert_eq!(run_number(name), None, "{name}");
+    }
+}
+
+#[test]
+fn steps_that_break_a_predicate_are_caught() {
+    let old = sample();
+    let caught = |change: &dyn Fn(&mut Manifest)| {
+        let mut new = old.clone();
+        change(&mut new);
+        let check = std::panic::AssertUnwindSafe(|| check::assert_valid(Some(&old), &new));
+        std::panic::catch_unwind(check).is_err()
+    };
+    assert!(!caught(&|_| {}));
+    // proves: I3
+    assert!(caught(&|m| m.flushed_through = 50), "a slice beyond what is flushed");
+    assert!(caught(&|m| m.next_file = 3), "a number that was not given out");
+    // proves: I12
+    let overlap = |m: &mut Manifest| {
+        if let Some(file) = m.files.get_mut(&3) {
+            file.meta.slices[0].seq_min = 30;
+        }
+    };
+    assert!(caught(&overlap), "slices that share numbers");
+    assert!(caught(&|m| m.catalogue.namespaces_mut().for_each(|n| n.cutoff -= 1)), "a cutoff back");
+    assert!(caught(&|m| m.database_id = [0; 16]), "another identity");
+}

@@ -1,0 +1,253 @@
+//! Merging the sources of one series: the newest value of each (timestamp, field) wins, and whatever
+//! does not overlap is passed on whole.
+
+use tsdb_core::limits::BLOCK_ROWS_MAX;
+use tsdb_core::storage::{FieldPredicate, Order, Want, Windows};
+use tsdb_core::{Block, Presence, TimeColumn};
+
+use super::source::{Bounds, Source};
+use crate::error::Result;
+use crate::memtable::BlockBuilder;
+
+/// What a merge may do instead of reading rows.
+#[derive(Debug, Clone)]
+pub(crate) struct MergeOptions {
+    pub order: Order,
+    pub want: Want,
+    pub windows: Option<Windows>,
+    /// By column.
+    pub predicates: Vec<(usize, FieldPredicate)>,
+}
+
+impl MergeOptions {
+    /// All rows, oldest first.
+    pub(crate) fn rows() -> MergeOptions {
+        MergeOptions {
+            order: Order::Ascending,
+            want: Want::Rows,
+            windows: None,
+            predicates: Vec::new(),
+        }
+    }
+}
+
+/// What a merge did, for counters and EXPLAIN.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MergeCounts {
+    pub summarised: u64,
+    pub decoded: u64,
+    pub pruned: u64,
+}
+
+/// A source, and the stretch of it that is being merged row by row.
+struct Head {
+    source: Source,
+    block: Block,
+    /// Next row of `block`; beyond its end when nothing is loaded.
+    row: usize,
+}
+
+impl Head {
+    fn is_loaded(&self) -> bool {
+        self.row < self.block.len()
+    }
+
+    fn time(&self) -> Option<i64> {
+        self.block.times.get(self.row)
+    }
+
+    /// Bounds of what comes next: the rest of the loaded block, else the source's next stretch.
+    fn bounds(&self) -> Option<Bounds> {
+        match self.time() {
+            Some(near) => {
+                let far = self.block.times.get(self.block.len() - 1).unwrap_or(near);
+                Some(Bounds { min: near.min(far), max: near.max(far) })
+            }
+            None => self.source.peek(),
+        }
+    }
+}
+
+/// Rows of one series from all its sources, block by block.
+pub(crate) struct SeriesMerge {
+    /// Newest first.
+    heads: Vec<Head>,
+    options: MergeOptions,
+    pub counts: MergeCounts,
+}
+
+/// `a` comes before `b` in the order of the scan.
+fn before(order: Order, a: i64, b: i64) -> bool {
+    match order {
+        Order::Ascending => a < b,
+        Order::Descending => a > b,
+    }
+}
+
+fn near(order: Order, bounds: Bounds) -> i64 {
+    if order == Order::Ascending { bounds.min } else { bounds.max }
+}
+
+fn far(order: Order, bounds: Bounds) -> i64 {
+    if order == Order::Ascending { bounds.max } else { bounds.min }
+}
+
+impl SeriesMerge {
+    /// `sources` are in order of age, newest first.
+    pub(crate) fn new(sources: Vec<Source>, options: MergeOptions) -> SeriesMerge {
+        let head = |source| Head { source, block: Block::new(), row: 0 };
+        SeriesMerge {
+            heads: sources.into_iter().map(head).collect(),
+            options,
+            counts: MergeCounts::default(),
+        }
+    }
+
+    /// Fills `out`, which is reset first, with the next rows or summaries; false at the end.
+    pub(crate) fn next(
+        &mut self,
+        series: u32,
+        columns: usize,
+        out: &mut Block,
+        scratch: &mut Vec<u8>,
+    ) -> Result<bool> {
+        loop {
+            out.reset(series, columns);
+            let Some((first, alone)) = self.pick() else { return Ok(false) };
+            if alone {
+                self.pass_on(first, out, scratch)?;
+            } else {
+                self.merge(first, columns, out, scratch)?;
+            }
+            if !out.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The source whose next stretch begins first, and whether nothing overlaps that stretch.
+    fn pick(&self) -> Option<(usize, bool)> {
+        let order = self.options.order;
+        let bounds: Vec<Option<Bounds>> = self.heads.iter().map(Head::bounds).collect();
+        let mut first: Option<(usize, Bounds)> = None;
+        for (place, bounds) in bounds.iter().enumerate() {
+            if let Some(bounds) = bounds
+                && first
+                    .is_none_or(|(_, best)| before(order, near(order, *bounds), near(order, best)))
+            {
+                first = Some((place, *bounds));
+            }
+        }
+        let (place, best) = first?;
+        let others = bounds.iter().enumerate().filter(|(other, _)| *other != place);
+        let alone =
+            others.flat_map(|(_, b)| b).all(|b| before(order, far(order, best), near(order, *b)));
+        Some((place, alone))
+    }
+
+    /// The stretch at `place` overlaps no other source, so it goes out as it is, and only here may a
+    /// summary answer for it or a predicate exclude it.
+    fn pass_on(&mut self, place: usize, out: &mut Block, scratch: &mut Vec<u8>) -> Result<()> {
+        let Some(head) = self.heads.get_mut(place) else { return Ok(()) };
+        if head.is_loaded() {
+            take_rest(head, out);
+            return Ok(());
+        }
+        if let Source::Run(source) = &mut head.source {
+            // invariant: I11: `pick` found no other source inside this stretch.
+            debug_assert!(!head.block.times.iter().any(|_| head.row < head.block.len()), "I11");
+            if source.excludes(&self.options.predicates) {
+                head.source.skip();
+                self.counts.pruned += 1;
+                return Ok(());
+            }
+            if self.options.want == Want::Summaries && source.summarise(self.options.windows, out) {
+                self.counts.summarised += 1;
+                return Ok(());
+            }
+            self.counts.decoded += 1;
+        }
+        head.source.load(out, scratch)
+    }
+
+    /// Merges row by row from the source at `first` and all that overlap it, as far as it is known that
+    /// no other rows lie between.
+    fn merge(
+        &mut self,
+        first: usize,
+        columns: usize,
+        out: &mut Block,
+        scratch: &mut Vec<u8>,
+    ) -> Result<()> {
+        let order = self.options.order;
+        let Some(stretch) = self.heads.get(first).and_then(Head::bounds) else { return Ok(()) };
+        let mut limit: Option<i64> = None;
+        for head in &mut self.heads {
+            let Some(bounds) = head.bounds() else { continue };
+            let begins = near(order, bounds);
+            if head.is_loaded() {
+                continue;
+            }
+            if before(order, far(order, stretch), begins) {
+                limit = Some(
+                    limit.map_or(begins, |l| if before(order, l, begins) { l } else { begins }),
+                );
+                continue;
+            }
+            if let Source::Run(_) = head.source {
+                self.counts.decoded += 1;
+            }
+            head.block.reset(0, columns);
+            head.row = 0;
+            head.source.load(&mut head.block, scratch)?;
+            if head.block.is_empty() {
+                // Its bounds promised rows that were hidden; look again at what comes next.
+                return Ok(());
+            }
+        }
+        let mut builder = BlockBuilder::new(out);
+        while builder.rows() < BLOCK_ROWS_MAX {
+            let times = self.heads.iter().filter_map(Head::time);
+            let next = times.reduce(|a, b| if before(order, b, a) { b } else { a });
+            let Some(time) = next.filter(|time| limit.is_none_or(|l| before(order, *time, l)))
+            else {
+                break;
+            };
+            let mut exhausted = false;
+            for head in self.heads.iter_mut().filter(|head| head.time() == Some(time)) {
+                for (number, column) in head.block.columns.iter().enumerate() {
+                    if let Some(value) = column.get(head.row) {
+                        builder.offer(number, || value);
+                    }
+                }
+                head.row += 1;
+                exhausted |= !head.is_loaded();
+            }
+            builder.end_row(time);
+            if exhausted {
+                break;
+            }
+        }
+        builder.finish();
+        Ok(())
+    }
+}
+
+/// Moves the rest of a loaded block to `out`.
+fn take_rest(head: &mut Head, out: &mut Block) {
+    if head.row == 0 {
+        std::mem::swap(&mut out.times, &mut head.block.times);
+        std::mem::swap(&mut out.columns, &mut head.block.columns);
+        head.block.reset(0, 0);
+        return;
+    }
+    let from = head.row;
+    let stamps: Vec<i64> = head.block.times.iter().skip(from).collect();
+    for (to, column) in out.columns.iter_mut().zip(&head.block.columns) {
+        if column.presence != Presence::None {
+            to.fill((from..head.block.len()).map(|row| column.get(row)));
+        }
+    }
+    out.times = TimeColumn::Stamps(stamps);
+    head.row = head.block.len();
+}

@@ -1,0 +1,53 @@
+//! Runs: immutable, self-contained files of sorted, columnar data (SSTables).
+//!
+//! A run holds slices; a slice is the rows of one (namespace, partition) with a range of sequence numbers.
+//! Inside a slice rows stand by series in key order, each series in chunks of up to
+//! [`tsdb_core::limits::BLOCK_ROWS_MAX`] rows, each chunk with one column of timestamps and one per field.
+//! Bytes: `docs/format/sstable.md`.
+
+mod format;
+mod reader;
+mod writer;
+
+pub(crate) use reader::{ChunkMeta, Run, Slice};
+pub(crate) use writer::RunWriter;
+
+use tsdb_core::NamespaceId;
+use tsdb_core::hash::HashKey;
+
+/// What every run of a store has in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunOptions {
+    pub database_id: [u8; 16],
+    pub hash_key: HashKey,
+}
+
+/// A run as the manifest knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunMeta {
+    /// Length of the file.
+    pub bytes: u64,
+    /// Checksum over the footer, which holds those of the directories and of all pages.
+    pub checksum: u32,
+    pub slices: Vec<SliceMeta>,
+}
+
+/// A slice as the manifest knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SliceMeta {
+    pub namespace: NamespaceId,
+    /// Start of the partition in ns.
+    pub partition_start: i64,
+    /// Smallest and largest timestamp in ns.
+    pub t_min: i64,
+    pub t_max: i64,
+    /// Range of sequence numbers that the slice stands for: no other slice of the partition has rows with
+    /// numbers in it.
+    pub seq_min: u64,
+    pub seq_max: u64,
+    pub rows: u64,
+    pub series: u64,
+}
+
+#[cfg(test)]
+mod tests;

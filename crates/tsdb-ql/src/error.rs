@@ -1,0 +1,371 @@
+//! The one error enum of the language: what can be wrong with a query, in the words that clients
+//! of InfluxDB know where it has words for it, and what to do about it. Where it is wrong is the
+//! business of `diagnostic`.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+use tsdb_core::{matcher::FilterError, time::DurationError};
+
+use crate::{
+    function::Function,
+    limits::{DEPTH_MAX, QUERY_BYTES_MAX},
+};
+
+/// What is wrong with a query. All of them mean: change the query, the same one fails again.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    // --- the text
+    /// Something stands where it cannot stand.
+    #[error("found {found}, expected {}", expected.join(", "))]
+    Unexpected {
+        /// What stands there, as written; `EOF` for the end.
+        found: String,
+        /// What can stand there.
+        expected: Vec<String>,
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
+    /// A character that begins nothing.
+    #[error("found unexpected character {character:?}")]
+    UnexpectedCharacter {
+        /// The character.
+        character: char,
+    },
+    /// A string, name, regular expression or comment without its end.
+    #[error("found unterminated {what}, expected {terminator}")]
+    Unterminated {
+        /// "string", "identifier", "regular expression" or "comment".
+        what: &'static str,
+        /// What would end it.
+        terminator: &'static str,
+    },
+    /// A backslash before a character that needs none.
+    #[error("found bad escape {escape}")]
+    BadEscape {
+        /// The backslash and the character.
+        escape: String,
+    },
+    /// A duration that is none.
+    #[error("{0}")]
+    BadDuration(DurationError),
+    /// A duration with a decimal point.
+    #[error("found {text}, expected a duration of whole numbers")]
+    FractionalDuration {
+        /// As written.
+        text: String,
+    },
+    /// A number that no type holds.
+    #[error("number {text} is too large")]
+    NumberTooLarge {
+        /// As written.
+        text: String,
+    },
+    /// A `$name` that the request gives no value for.
+    #[error("missing parameter: {name}")]
+    ParameterMissing {
+        /// The name without the `$`.
+        name: String,
+    },
+    /// A text over the limit.
+    #[error("query is too long: {bytes} bytes, the limit is {QUERY_BYTES_MAX}")]
+    QueryTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Parentheses or operators over the limit.
+    #[error("query is nested too deeply: the limit is {DEPTH_MAX} levels")]
+    TooDeep,
+
+    // --- the clauses
+    /// A clause or option given twice.
+    #[error("{option} is given twice")]
+    OptionTwice {
+        /// For instance "DURATION".
+        option: &'static str,
+    },
+    /// An option that must be there.
+    #[error("{option} is missing")]
+    OptionMissing {
+        /// For instance "DURATION".
+        option: &'static str,
+    },
+    /// An option in a statement that does not have it.
+    #[error("{option} cannot be given here")]
+    OptionMisplaced {
+        /// For instance "NAME".
+        option: &'static str,
+    },
+    /// ORDER BY something else than time.
+    #[error("only ORDER BY time supported at this time")]
+    OrderByOther,
+    /// `fill()` with something unknown in it.
+    #[error("expected number, null, none, linear or previous in fill()")]
+    BadFill,
+    /// A function other than `time()` in GROUP BY.
+    #[error("only time() calls allowed in dimensions")]
+    DimensionCall,
+    /// `GROUP BY time` without its parentheses.
+    #[error("time() is a function and expects at least one argument")]
+    WindowWithoutArguments,
+    /// `time()` without or with three arguments.
+    #[error("time dimension expected 1 or 2 arguments")]
+    WindowArguments,
+    /// `time()` of something that is no duration above zero.
+    #[error("time dimension must have duration argument")]
+    WindowDuration,
+    /// A second argument of `time()` that is neither a duration nor `now()`.
+    #[error("time dimension offset must be duration or now()")]
+    WindowOffset,
+    /// Something other than tags and `time()` in GROUP BY.
+    #[error("only time and tag dimensions allowed")]
+    DimensionOther,
+    /// `::something`
+    #[error("unknown type {name} in a cast")]
+    UnknownCast {
+        /// As written.
+        name: String,
+    },
+    /// `tz()` of an unknown zone.
+    #[error("unable to find time zone {name}")]
+    UnknownTimeZone {
+        /// As written.
+        name: String,
+    },
+    /// A regular expression that is wrong or too large.
+    #[error("{0}")]
+    BadRegex(FilterError),
+
+    // --- the meaning of a SELECT
+    /// A function that does not exist.
+    #[error("undefined function {name}()")]
+    UnknownFunction {
+        /// As written.
+        name: String,
+        /// The one that was probably meant.
+        suggestion: Option<&'static str>,
+    },
+    /// A wrong number of arguments.
+    #[error("invalid number of arguments for {name}, expected {expected}, got {got}")]
+    ArgumentCount {
+        /// The function.
+        name: String,
+        /// How many it takes.
+        expected: usize,
+        /// How many there are.
+        got: usize,
+    },
+    /// An argument that is no field.
+    #[error("expected field argument in {name}()")]
+    FieldArgument {
+        /// The function.
+        name: String,
+    },
+    /// Aggregates beside plain columns.
+    #[error("mixing aggregate and non-aggregate queries is not supported")]
+    MixedAggregates,
+    /// Two selectors beside plain columns.
+    #[error("mixing multiple selector functions with tags or fields is not supported")]
+    MixedSelectors,
+    /// `GROUP BY time()` of plain columns.
+    #[error("GROUP BY requires at least one aggregate function")]
+    WindowWithoutAggregate,
+    /// Several `time()` in one GROUP BY.
+    #[error("multiple time dimensions not allowed")]
+    SeveralWindows,
+    /// `fill(none)` or `fill(linear)` of plain columns.
+    #[error("fill({fill}) must be used with a function")]
+    FillWithoutFunction {
+        /// "none" or "linear".
+        fill: &'static str,
+    },
+    /// Nothing but `time` is selected.
+    #[error("at least 1 non-time field must be queried")]
+    OnlyTime,
+    /// A comparison, AND or OR among the columns.
+    #[error("invalid operator {op} in SELECT clause; operator is intended for WHERE clause")]
+    OperatorInSelect {
+        /// The operator.
+        op: &'static str,
+    },
+    /// `*` or `/…/` inside an arithmetic expression.
+    #[error("unsupported expression with wildcard: {expr}")]
+    WildcardInExpression {
+        /// The expression as it would be printed.
+        expr: String,
+    },
+    /// A column made of constants only.
+    #[error("field must contain at least one variable")]
+    ConstantField,
+
+    // --- conditions
+    /// `time` under an OR.
+    #[error("time conditions cannot be combined with OR")]
+    TimeInOr,
+    /// `time !=`, `time =~` and the like.
+    #[error("invalid time comparison operator: {op}")]
+    TimeOperator {
+        /// The operator.
+        op: &'static str,
+    },
+    /// `time` compared with something that is no constant.
+    #[error("invalid operation: time and {expr} are not compatible")]
+    TimeOperand {
+        /// The other side as it would be printed.
+        expr: String,
+    },
+    /// A text that is no time.
+    #[error("invalid timestamp string: '{text}'")]
+    TimeString {
+        /// As written.
+        text: String,
+    },
+    /// `time` inside an arithmetic expression.
+    #[error("time must stand alone on one side of a comparison")]
+    TimeInExpression,
+    /// Arithmetic on constants that leaves its type, or divides by zero.
+    #[error("the value of {expr} cannot be computed")]
+    ConstantArithmetic {
+        /// The expression as it would be printed.
+        expr: String,
+    },
+    /// An expression that is neither true nor false.
+    #[error("invalid condition expression: {expr}")]
+    NotACondition {
+        /// The expression as it would be printed.
+        expr: String,
+    },
+    /// A tag compared by order.
+    #[error("invalid comparison of a tag or string: {op}")]
+    TagOperator {
+        /// The operator.
+        op: &'static str,
+    },
+    /// A function in a condition.
+    #[error("invalid function call in condition: {name}()")]
+    FunctionInCondition {
+        /// The function.
+        name: String,
+    },
+    /// A field in the condition of a deletion.
+    #[error("fields not supported in WHERE clause during deletion")]
+    FieldInDelete,
+    /// A time in the condition of DROP SERIES.
+    #[error("DROP SERIES doesn't support time in WHERE clause")]
+    TimeInDropSeries,
+}
+
+impl Error {
+    /// What to do about it, as a sentence without a full stop.
+    #[must_use]
+    pub fn remedy(&self) -> Cow<'static, str> {
+        match self {
+            Error::Unexpected { suggestion: Some(word), .. } => {
+                format!("did you mean {word}?").into()
+            }
+            Error::UnknownFunction { suggestion: Some(name), .. } => {
+                format!("did you mean {name}()?").into()
+            }
+            Error::UnknownFunction { suggestion: None, .. } => {
+                format!("the functions are {}", Function::names().join(", ")).into()
+            }
+            other => other.fixed_remedy().into(),
+        }
+    }
+
+    fn fixed_remedy(&self) -> &'static str {
+        match self {
+            Error::Unexpected { .. } => {
+                "correct the query there; names that are keywords or hold other characters than \
+                 letters, digits and _ need double quotes"
+            }
+            Error::UnexpectedCharacter { .. } => {
+                "put names that hold other characters than letters, digits and _ in double quotes, \
+                 texts in single quotes"
+            }
+            Error::Unterminated { .. } => "close it on the same line; a quote inside needs a \\",
+            Error::BadEscape { .. } => {
+                "write \\\\ for a backslash; else only \\n, \\' and \\\" exist"
+            }
+            Error::BadDuration(_) => "write durations as 90s, 5m or 1h30m",
+            Error::FractionalDuration { .. } => "use a smaller unit, for instance 90m for 1.5h",
+            Error::NumberTooLarge { .. } => "use a smaller number",
+            Error::ParameterMissing { .. } => {
+                "give it in the params of the request, as in params={\"name\": 1}"
+            }
+            Error::QueryTooLong { .. } => {
+                "split it, or replace long lists of names by a regular expression"
+            }
+            Error::TooDeep => "take out parentheses, or split long sums into several columns",
+            Error::OptionTwice { .. } => "give it once",
+            Error::OptionMissing { .. } => "add it, for instance DURATION 30d or DURATION INF",
+            Error::OptionMisplaced { .. } => {
+                "NAME belongs to CREATE DATABASE, DEFAULT to CREATE and ALTER RETENTION POLICY"
+            }
+            Error::OrderByOther => "write ORDER BY time, ORDER BY time ASC or ORDER BY time DESC",
+            Error::BadFill => {
+                "write fill(null), fill(none), fill(previous), fill(linear) or fill(0)"
+            }
+            Error::DimensionCall
+            | Error::WindowWithoutArguments
+            | Error::WindowArguments
+            | Error::WindowDuration
+            | Error::WindowOffset => "write for instance GROUP BY time(5m) or time(1d, 6h)",
+            Error::DimensionOther => "write for instance GROUP BY time(5m), host",
+            Error::UnknownCast { .. } => {
+                "the types are tag, field, float, integer, unsigned, string and boolean"
+            }
+            Error::UnknownTimeZone { .. } => {
+                "use a name of the IANA list, for instance tz('Europe/Berlin')"
+            }
+            Error::BadRegex(_) => "a / inside needs a \\ before it; lookaround does not exist",
+            other => other.fixed_remedy_of_meaning(),
+        }
+    }
+
+    fn fixed_remedy_of_meaning(&self) -> &'static str {
+        match self {
+            Error::ArgumentCount { .. } => "give it that many",
+            Error::FieldArgument { .. } => "give it the name of a field, * or a regular expression",
+            Error::MixedAggregates => {
+                "put the plain columns into GROUP BY, or take an aggregate of them too"
+            }
+            Error::MixedSelectors => "ask with one query for each selector",
+            Error::WindowWithoutAggregate => {
+                "aggregate the columns, for instance mean(value), or leave out GROUP BY time()"
+            }
+            Error::SeveralWindows => "keep one time()",
+            Error::FillWithoutFunction { .. } => "aggregate the columns or leave out fill()",
+            Error::OnlyTime => "add a field; the time comes with every row",
+            Error::OperatorInSelect { .. } => "move the condition behind WHERE",
+            Error::WildcardInExpression { .. } => "name the fields one by one",
+            Error::ConstantField => "add a field to the expression, or leave the column out",
+            Error::TimeInOr => {
+                "join the time range with AND, outside of the parentheses, or ask with one query \
+                 for each range"
+            }
+            Error::TimeOperator { .. } => "use =, <, <=, > or >=",
+            Error::TimeOperand { .. } => {
+                "compare time with a text such as '2026-01-31T12:00:00Z', with now() - 1h, with \
+                 1767225600s or with an integer of ns"
+            }
+            Error::TimeString { .. } => {
+                "write '2026-01-31', '2026-01-31 12:00:00.5' or '2026-01-31T12:00:00Z'"
+            }
+            Error::TimeInExpression => "move the arithmetic to the other side",
+            Error::ConstantArithmetic { .. } => {
+                "times lie in the years 1677 to 2262; only times, durations and numbers that fit \
+                 each other can be added, and nothing is divided by zero"
+            }
+            Error::NotACondition { .. } => "compare it with something, as in usage > 90",
+            Error::TagOperator { .. } => "use =, !=, =~ or !~; fields are compared with numbers",
+            Error::FunctionInCondition { .. } => {
+                "aggregate in a subquery and filter its result; only now() can stand here"
+            }
+            Error::FieldInDelete => "delete by time and tags only",
+            Error::TimeInDropSeries => "use DELETE for a range of time",
+            _ => "correct the query there",
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a message about an unexpected token says: what was found, and what was expected, in the
+//! short words of InfluxDB instead of the parser's full list of tokens.
+
+use crate::{ast::Span, function::most_similar, limits::FOUND_CHARS_MAX, token::Token};
+
+/// Tokens that can begin any expression; the list of all of them helps nobody.
+const EXPRESSION_START: [&str; 4] = ["identifier", "string", "number", "bool"];
+
+/// Tokens that can follow any expression. Named only when nothing else can.
+const CONTINUATIONS: [&str; 24] = [
+    "+", "-", "*", "/", "%", "&", "|", "^", "=", "!=", "=~", "!~", "<", "<=", ">", ">=", ",", ".",
+    "::", "(", "AS", "AND", "OR", "DISTINCT",
+];
+
+/// Keywords that can also be names: where a name is expected they go without saying.
+const SOFT_KEYWORDS: [&str; 23] = [
+    "ANALYZE",
+    "DATABASE",
+    "DATABASES",
+    "DEFAULT",
+    "DURATION",
+    "FIELD",
+    "FILL",
+    "INF",
+    "KEY",
+    "KEYS",
+    "MEASUREMENT",
+    "MEASUREMENTS",
+    "NAME",
+    "POLICIES",
+    "POLICY",
+    "QUERIES",
+    "REPLICATION",
+    "RETENTION",
+    "SERIES",
+    "SHARD",
+    "TAG",
+    "TZ",
+    "VALUES",
+];
+
+/// The token as the message repeats it: keywords in capitals, the rest as written.
+pub(crate) fn found(token: &Token, span: Span, text: &str) -> String {
+    let written = text.get(span.start..span.end).unwrap_or_default();
+    if written.is_empty() {
+        return "EOF".to_owned();
+    }
+    if token.is_hard_keyword() || token.is_soft_keyword() {
+        return written.to_ascii_uppercase();
+    }
+    match written.char_indices().nth(FOUND_CHARS_MAX) {
+        Some((cut, _)) => format!("{}…", written.get(..cut).unwrap_or_default()),
+        None => written.to_owned(),
+    }
+}
+
+/// The parser's terminals, condensed.
+pub(crate) fn readable(terminals: &[String]) -> Vec<String> {
+    let names: Vec<&str> = terminals.iter().map(|name| name.trim_matches('"')).collect();
+    let has = |name: &str| names.contains(&name);
+    if has("identifier") && has("string") && has("number") {
+        return EXPRESSION_START.map(str::to_owned).to_vec();
+    }
+    let helpful = |name: &&str| {
+        !(CONTINUATIONS.contains(name) || has("identifier") && SOFT_KEYWORDS.contains(name))
+    };
+    let mut kept: Vec<&str> = names.iter().copied().filter(helpful).collect();
+    if kept.is_empty() {
+        kept.clone_from(&names);
+    }
+    let ends = kept.contains(&";");
+    kept.retain(|name| *name != ";");
+    if ends {
+        kept.extend([";", "EOF"]);
+    }
+    kept.into_iter().map(spelled_out).collect()
+}
+
+/// Keywords that never come alone.
+fn spelled_out(name: &str) -> String {
+    match name {
+        "GROUP" => "GROUP BY",
+        "ORDER" => "ORDER BY",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// The expected keyword that `found` was probably meant to be.
+pub(crate) fn suggestion(found: &str, expected: &[String]) -> Option<String> {
+    let keywords = expected
+        .iter()
+        .map(String::as_str)
+        .filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' '));
+    most_similar(&found.to_ascii_uppercase(), keywords)
+        .filter(|word| !word.eq_ignore_ascii_case(found) && *word != "EOF")
+        .map(str::to_owned)
+}

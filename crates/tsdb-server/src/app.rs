@@ -1,0 +1,202 @@
+//! The state that all requests share: the store, the budget, the metrics, and the turns that bound how
+//! much runs at once.
+//!
+//! Not here: anything about HTTP beyond the form of a refusal.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tsdb_core::env::Env;
+use tsdb_core::storage::Storage;
+use tsdb_core::{Error, ErrorKind, MemoryBudget};
+use tsdb_exec::Executor;
+use tsdb_ingest::Pipeline;
+
+use crate::config::Config;
+use crate::exposition::Exposition;
+use crate::http::reply::ApiError;
+use crate::wiring::Store;
+
+/// Longest wait for one of the turns of queries.
+const QUERY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for one of the turns of writes. Bodies that wait hold memory of the budget, so their
+/// number is bounded by that; this bounds their time.
+const WRITE_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Everything that handlers need.
+pub struct App {
+    config: Config,
+    env: Env,
+    store: Store,
+    budget: MemoryBudget,
+    pipeline: Pipeline,
+    executor: Executor,
+    exposition: Exposition,
+    write_turns: Arc<Semaphore>,
+    query_turns: Arc<Semaphore>,
+    admin_turns: Arc<Semaphore>,
+    stopping: AtomicBool,
+    storage_failure: OnceLock<String>,
+}
+
+impl App {
+    /// The state over an open store.
+    pub fn new(
+        config: Config,
+        env: Env,
+        store: Store,
+        budget: MemoryBudget,
+        exposition: Exposition,
+    ) -> Arc<App> {
+        // More parsers than cores would only take each other's caches.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(App {
+            pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
+            executor: crate::wiring::executor(&store),
+            write_turns: Arc::new(Semaphore::new(cores)),
+            query_turns: Arc::new(Semaphore::new(config.query_concurrency)),
+            admin_turns: Arc::new(Semaphore::new(1)),
+            stopping: AtomicBool::new(false),
+            storage_failure: OnceLock::new(),
+            config,
+            env,
+            store,
+            budget,
+            exposition,
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Clock and randomness.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// The storage engine.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.store.storage
+    }
+
+    /// The memory budget of the process.
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
+    }
+
+    /// The way of bytes into the store.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// What runs queries.
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// The metrics.
+    pub fn exposition(&self) -> &Exposition {
+        &self.exposition
+    }
+
+    /// Whether only this machine can reach the server.
+    pub fn is_on_loopback(&self) -> bool {
+        self.config.listen.ip().to_canonical().is_loopback()
+    }
+
+    /// The text of `/metrics`.
+    pub fn render_metrics(&self) -> String {
+        let statistics = self.store.storage.snapshot().ok().map(|snapshot| snapshot.statistics());
+        self.exposition.render(self.store.counters(), statistics, &self.budget)
+    }
+
+    /// A turn to parse and append.
+    ///
+    /// # Errors
+    /// 503 when none comes free in time.
+    pub async fn write_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        turn(&self.write_turns, WRITE_TURN_WAIT_MAX, "request throttled, too many writes at once").await
+    }
+
+    /// A turn to run statements.
+    ///
+    /// # Errors
+    /// 503 when none comes free in time.
+    pub async fn query_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let reason = "too many queries at once: retry later or raise --query-concurrency";
+        turn(&self.query_turns, QUERY_TURN_WAIT_MAX, reason).await
+    }
+
+    /// A turn to maintain the storage; there is one, and it takes as long as it takes.
+    ///
+    /// # Errors
+    /// 503 when the server stops.
+    pub async fn admin_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let turns = Arc::clone(&self.admin_turns);
+        turns.acquire_owned().await.map_err(|_| ApiError::overloaded("the server is stopping"))
+    }
+
+    /// The refusal for an error of the storage. The first failure of the disk is kept for `/health`.
+    pub fn refuse(&self, error: Error) -> ApiError {
+        self.note(&error);
+        error.into()
+    }
+
+    /// Keeps the first error that only an operator can mend.
+    pub fn note(&self, error: &Error) {
+        if error.kind() == ErrorKind::StorageFailed && *error != Error::Closed {
+            let first = self.storage_failure.set(error.to_string());
+            if first.is_ok() {
+                tracing::error!(%error, "storage failed");
+            }
+        }
+    }
+
+    /// Why the server is not fit for requests, if it is not.
+    pub fn failure(&self) -> Option<String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Some("the server is stopping".to_owned());
+        }
+        self.storage_failure.get().cloned().or_else(|| self.store.failure())
+    }
+
+    /// From now on `/health` sends load balancers elsewhere.
+    pub fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Turns are owned by the work and not by the request: work on a blocking thread goes on for a while when
+/// its client goes away.
+async fn turn(
+    turns: &Arc<Semaphore>,
+    wait_max: Duration,
+    reason: &'static str,
+) -> Result<OwnedSemaphorePermit, ApiError> {
+    match timeout(wait_max, Arc::clone(turns).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(ApiError::overloaded("the server is stopping")),
+        Err(_) => Err(ApiError::overloaded(reason)),
+    }
+}
+
+/// Runs `work` on a thread that may block, and hands on its panic.
+///
+/// # Errors
+/// 503 when the server stops before the work begins.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(ApiError::overloaded("the server is stopping")),
+        },
+    }
+}

@@ -1,0 +1,350 @@
+//! Configuration: what the user typed ([`Settings`]) and what the program uses ([`Config`], validated).
+//!
+//! A setting is one field of [`Settings`], which is at once a flag, an environment variable (`TSDB_` and
+//! the flag in capitals) and a key of the TOML file, so that the three cannot drift apart. A flag wins
+//! over the environment, that over the file, that over the default. `docs/operations.md` has the table.
+//!
+//! Not here: what the values look like (`config/value.rs`), how much memory a machine has
+//! (`config/memory.rs`).
+
+mod memory;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use serde::Deserialize;
+use tsdb_core::TagCharset;
+
+use crate::Error;
+pub use value::{ByteSize, CharsetChoice, Durability, ListenAddress, TimeSpan, ValueError};
+
+/// Where the server listens by default: this machine alone.
+const LISTEN_DEFAULT: &str = "127.0.0.1:8086";
+/// Where the data lies by default, relative to the working directory.
+const DATA_DIR_DEFAULT: &str = "./tsdb-data";
+/// InfluxDB's own default, which its clients stay below.
+const BODY_LIMIT_DEFAULT: ByteSize = ByteSize(25_000_000);
+/// Long enough for any dashboard, short enough to free a stuck worker.
+const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Queries that run at once; further ones wait.
+const QUERY_CONCURRENCY_DEFAULT: usize = 16;
+/// Connections at once; further ones wait in the kernel. Well below the usual 1024 open files, so that
+/// storage keeps enough of them for itself.
+const CONNECTIONS_DEFAULT: usize = 512;
+/// Below this neither a memtable nor a request body has room to work.
+const MEMORY_LIMIT_MIN: u64 = 32 << 20;
+
+/// The command line.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(
+    name = "tsdb-server",
+    version,
+    about = "A time series database: InfluxDB line protocol in, InfluxQL out.",
+    after_help = "Each option can also be given as an environment variable (--data-dir as TSDB_DATA_DIR) \
+                  or in the TOML file (data-dir = \"…\"). A flag wins over the environment, the \
+                  environment over the file."
+)]
+pub struct Args {
+    /// Read settings from this TOML file.
+    #[arg(long, env = "TSDB_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The settings themselves.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What the user typed; nothing is filled in yet.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// Address and port to listen on [default: 127.0.0.1:8086]; port 0 takes a free one.
+    #[arg(long, env = "TSDB_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<ListenAddress>,
+    /// Directory of the data; created if it is missing [default: ./tsdb-data].
+    #[arg(long, env = "TSDB_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// When an acknowledged write is on disk: sync, interval:MS or off [default: sync].
+    #[arg(long, env = "TSDB_DURABILITY", value_name = "MODE")]
+    pub durability: Option<Durability>,
+    /// Managed memory [default: 288MiB, on small machines a third of theirs].
+    #[arg(long, env = "TSDB_MEMORY_LIMIT", value_name = "SIZE")]
+    pub memory_limit: Option<ByteSize>,
+    /// Largest request body as sent, before it is unpacked [default: 25MB].
+    #[arg(long, env = "TSDB_BODY_LIMIT", value_name = "SIZE")]
+    pub body_limit: Option<ByteSize>,
+    /// Longest time a query may run [default: 30s].
+    #[arg(long, env = "TSDB_QUERY_TIMEOUT", value_name = "DURATION")]
+    pub query_timeout: Option<TimeSpan>,
+    /// Queries that run at the same time; further ones wait [default: 16].
+    #[arg(long, env = "TSDB_QUERY_CONCURRENCY", value_name = "COUNT")]
+    pub query_concurrency: Option<usize>,
+    /// Connections at the same time [default: 512].
+    #[arg(long, env = "TSDB_CONNECTIONS", value_name = "COUNT")]
+    pub connections: Option<usize>,
+    /// Characters that line protocol may use in names and tags [default: utf8].
+    #[arg(long, env = "TSDB_TAG_CHARSET", value_name = "CHARSET")]
+    pub tag_charset: Option<CharsetChoice>,
+    /// Sample this machine every second into the database `demo`.
+    #[arg(long, env = "TSDB_DEMO", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub demo: Option<bool>,
+    /// Listen on other than loopback addresses although there is neither TLS nor authentication.
+    #[arg(long, env = "TSDB_ALLOW_INSECURE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub allow_insecure: Option<bool>,
+    /// What to log: error, warn, info, debug, trace, or directives as in `tsdb_server=debug` [default: info].
+    #[arg(long, env = "TSDB_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+/// What the program uses: complete and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Directory of the data, absolute.
+    pub data_dir: PathBuf,
+    /// When an acknowledged write is safe.
+    pub durability: Durability,
+    /// Managed memory in bytes, all pools together.
+    pub memory_bytes: usize,
+    /// Largest request body in bytes, as sent.
+    pub body_bytes_max: usize,
+    /// Longest time a query may run.
+    pub query_timeout: Duration,
+    /// Queries that run at once, at least 1.
+    pub query_concurrency: usize,
+    /// Connections at once, at least 1.
+    pub connections_max: usize,
+    /// What names and tags may be made of.
+    pub tag_charset: TagCharset,
+    /// Whether to sample this machine.
+    pub demo: bool,
+    /// Directives for the log.
+    pub log: String,
+}
+
+impl Config {
+    /// The configuration of `args`, of the file it names, and of the defaults.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a file that cannot be read or does not parse, or a setting that is out of
+    /// range; its text names the setting and the remedy.
+    pub fn load(args: Args) -> Result<Config, Error> {
+        let file = match &args.config {
+            Some(path) => read_file(path)?,
+            None => Settings::default(),
+        };
+        Config::from_settings(args.settings.or(file))
+    }
+
+    /// Fills in the defaults and checks everything.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_settings(typed: Settings) -> Result<Config, Error> {
+        let listen = listen_address(typed.listen, typed.allow_insecure.unwrap_or(false))?;
+        let data_dir = typed.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
+        let data_dir = std::path::absolute(&data_dir)
+            .map_err(|cause| config_error(format!("data-dir {}: {cause}", data_dir.display())))?;
+        let memory = typed.memory_limit.unwrap_or_else(memory::default_limit);
+        if memory.0 < MEMORY_LIMIT_MIN {
+            let least = ByteSize(MEMORY_LIMIT_MIN);
+            return Err(config_error(format!(
+                "memory-limit {memory} is too small: give at least {least}"
+            )));
+        }
+        let body = typed.body_limit.unwrap_or(BODY_LIMIT_DEFAULT);
+        Ok(Config {
+            listen,
+            data_dir: lexically_normal(&data_dir),
+            durability: typed.durability.unwrap_or(Durability::Sync),
+            memory_bytes: to_usize("memory-limit", memory)?,
+            body_bytes_max: to_usize("body-limit", body)?,
+            query_timeout: typed.query_timeout.map_or(QUERY_TIMEOUT_DEFAULT, |span| span.0),
+            query_concurrency: at_least_one(
+                "query-concurrency",
+                typed.query_concurrency,
+                QUERY_CONCURRENCY_DEFAULT,
+            )?,
+            connections_max: at_least_one("connections", typed.connections, CONNECTIONS_DEFAULT)?,
+            tag_charset: match typed.tag_charset {
+                Some(CharsetChoice::Ascii) => TagCharset::Ascii,
+                Some(CharsetChoice::Utf8) | None => TagCharset::Utf8,
+            },
+            demo: typed.demo.unwrap_or(false),
+            log: typed.log.unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+}
+
+impl Settings {
+    /// These settings, and those of `fallback` where nothing was typed.
+    #[must_use]
+    pub fn or(self, fallback: Settings) -> Settings {
+        Settings {
+            listen: self.listen.or(fallback.listen),
+            data_dir: self.data_dir.or(fallback.data_dir),
+            durability: self.durability.or(fallback.durability),
+            memory_limit: self.memory_limit.or(fallback.memory_limit),
+            body_limit: self.body_limit.or(fallback.body_limit),
+            query_timeout: self.query_timeout.or(fallback.query_timeout),
+            query_concurrency: self.query_concurrency.or(fallback.query_concurrency),
+            connections: self.connections.or(fallback.connections),
+            tag_charset: self.tag_charset.or(fallback.tag_charset),
+            demo: self.demo.or(fallback.demo),
+            allow_insecure: self.allow_insecure.or(fallback.allow_insecure),
+            log: self.log.or(fallback.log),
+        }
+    }
+}
+
+/// The settings of a file. Not read through the `Vfs`, which refuses symbolic links: configuration is
+/// often mounted as one.
+fn read_file(path: &Path) -> Result<Settings, Error> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|cause| {
+        config_error(format!("{name}: {cause}: create the file or correct --config"))
+    })?;
+    toml::from_str(&text).map_err(|cause| config_error(format!("{name}: {cause}")))
+}
+
+/// Security checklist 7: who can reach the port can read and delete everything.
+fn listen_address(typed: Option<ListenAddress>, allow: bool) -> Result<SocketAddr, Error> {
+    let address = match typed {
+        Some(address) => address.0,
+        None => {
+            LISTEN_DEFAULT
+                .parse::<ListenAddress>()
+                .map_err(|cause| config_error(format!("listen: {cause}")))?
+                .0
+        }
+    };
+    if address.ip().to_canonical().is_loopback() || allow {
+        return Ok(address);
+    }
+    Err(config_error(format!(
+        "listen {address} can be reached from other machines, and there is neither authentication nor \
+         TLS yet: listen on 127.0.0.1, or add --allow-insecure where the network is trusted"
+    )))
+}
+
+fn to_usize(setting: &str, size: ByteSize) -> Result<usize, Error> {
+    usize::try_from(size.0).map_err(|_| {
+        config_error(format!("{setting} {size} is more than this machine can address"))
+    })
+}
+
+fn at_least_one(setting: &str, typed: Option<usize>, default: usize) -> Result<usize, Error> {
+    match typed.unwrap_or(default) {
+        0 => Err(config_error(format!("{setting} must be at least 1"))),
+        count => Ok(count),
+    }
+}
+
+/// `path` without its `.` components, for people to read.
+fn lexically_normal(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn config_error(message: String) -> Error {
+    Error::Config { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(flags: &[&str]) -> Settings {
+        let line = std::iter::once("tsdb-server").chain(flags.iter().copied());
+        Args::try_parse_from(line).unwrap().settings
+    }
+
+    fn config(flags: &[&str]) -> Result<Config, Error> {
+        Config::from_settings(settings(flags))
+    }
+
+    #[test]
+    fn nothing_typed_gives_the_documented_defaults() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8086");
+        assert!(config.data_dir.is_absolute() && config.data_dir.ends_with("tsdb-data"));
+        assert_eq!(config.durability, Durability::Sync);
+        assert_eq!(config.body_bytes_max, 25_000_000);
+        assert_eq!(config.query_timeout, Duration::from_secs(30));
+        assert_eq!(config.tag_charset, TagCharset::Utf8);
+        assert!(!config.demo);
+    }
+
+    #[test]
+    fn flag_wins_over_file_wins_over_default() {
+        let file = toml::from_str(
+            "listen = '127.0.0.1:1'\nmemory-limit = '64MiB'\ndurability = 'off'\ndemo = true\nbody-limit = 1000",
+        )
+        .unwrap();
+        let typed = settings(&["--listen", "127.0.0.1:2", "--demo=false"]);
+        let config = Config::from_settings(typed.or(file)).unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.memory_bytes, 64 << 20);
+        assert_eq!(config.durability, Durability::Off);
+        assert!(!config.demo);
+        assert_eq!(config.body_bytes_max, 1000);
+        assert_eq!(config.query_concurrency, QUERY_CONCURRENCY_DEFAULT);
+    }
+
+    #[test]
+    fn every_setting_has_a_flag_a_variable_and_a_key_of_one_name() {
+        use clap::CommandFactory;
+        let mut known = String::new();
+        for arg in Args::command().get_arguments().filter(|arg| arg.get_id() != "config") {
+            let Some(flag) = arg.get_long().filter(|flag| *flag != "help" && *flag != "version")
+            else {
+                continue;
+            };
+            let variable = arg.get_env().unwrap().to_str().unwrap();
+            assert_eq!(variable, format!("TSDB_{}", flag.to_uppercase().replace('-', "_")));
+            known.push_str(flag);
+            known.push('\n');
+            // A key of the wrong type is told from an unknown key by the message.
+            let message =
+                toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
+            assert!(!message.contains("unknown field"), "{flag}: {message}");
+        }
+        assert_eq!(known.lines().count(), 12);
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused_with_a_remedy() {
+        for (flags, part) in [
+            (&["--listen", "0.0.0.0:8086"][..], "--allow-insecure"),
+            (&["--listen", "[::]:8086"], "--allow-insecure"),
+            (&["--listen", "192.168.1.5:8086"], "--allow-insecure"),
+            (&["--memory-limit", "1MiB"], "at least 32MiB"),
+            (&["--query-concurrency", "0"], "at least 1"),
+            (&["--connections", "0"], "at least 1"),
+        ] {
+            let message = config(flags).unwrap_err().to_string();
+            assert!(message.contains(part), "{flags:?}: {message}");
+        }
+        assert!(config(&["--listen", "0.0.0.0:1", "--allow-insecure"]).is_ok());
+        assert!(config(&["--listen", "[::ffff:127.0.0.1]:1"]).is_ok());
+    }
+
+    #[test]
+    fn a_bad_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tsdb.toml");
+        let load = || {
+            let args = Args { config: Some(path.clone()), settings: Settings::default() };
+            Config::load(args).map_err(|error| error.to_string())
+        };
+        assert!(load().unwrap_err().contains("tsdb.toml"));
+        for text in ["listne = 'x'", "listen = 'x'", "listen", "durability = 7"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(load().unwrap_err().contains("tsdb.toml"), "{text}");
+        }
+        std::fs::write(&path, "# empty\n").unwrap();
+        assert_eq!(load(), Config::from_settings(Settings::default()).map_err(|e| e.to_string()));
+    }
+}

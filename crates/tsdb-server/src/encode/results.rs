@@ -1,0 +1,351 @@
+//! Answers of statements as InfluxDB's JSON: one document for all of them, or pieces of so many rows.
+//!
+//! Not here: pretty layout (`json::indent`), sending, and what a statement does.
+
+use std::ops::Range;
+
+use jiff::tz::{Offset, TimeZone};
+use tsdb_exec::{Message, Series, StatementResult, Validity, Values};
+
+use super::json::{push_list, push_string};
+use super::number::{push_f64, push_i64, push_rfc3339};
+
+/// How times are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epoch {
+    /// As text like `2026-11-23T03:16:22.5Z`, in the zone of the statement.
+    Rfc3339,
+    /// As whole numbers of so many ns since 1970, rounded down.
+    Every(i64),
+}
+
+/// What became of one statement.
+#[derive(Debug)]
+pub struct Answer {
+    /// Place of the statement in the query, from 0.
+    pub statement: usize,
+    /// Its tables, or why there are none.
+    pub outcome: Result<StatementResult, String>,
+    /// Remarks beside those of the result.
+    pub messages: Vec<Message>,
+}
+
+/// A piece of the tables of an answer: a part of the rows of one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    series: usize,
+    rows: Range<usize>,
+    more_rows: bool,
+    more_pieces: bool,
+}
+
+/// Begins a document; answers follow with commas between them, then [`end_document`].
+pub fn begin_document(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"results\":[");
+}
+
+/// Ends a document.
+pub fn end_document(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"]}\n");
+}
+
+/// Appends a whole answer.
+pub fn push_answer(out: &mut Vec<u8>, answer: &Answer, epoch: Epoch) {
+    begin_answer(out, answer.statement);
+    if let Ok(result) = &answer.outcome
+        && !result.series.is_empty()
+    {
+        let clock = Clock::new(epoch, result);
+        out.extend_from_slice(b",\"series\":");
+        push_list(out, &result.series, |out, series| {
+            push_series(out, series, 0..series.rows(), false, &clock);
+        });
+    }
+    end_answer(out, answer, false);
+}
+
+/// The pieces of an answer of at most `rows_max` rows each (at least 1). An answer without tables has
+/// none, and is sent whole.
+pub fn pieces(answer: &Answer, rows_max: usize) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (series, table) in answer.outcome.iter().flat_map(|result| result.series.iter().enumerate()) {
+        let count = table.rows();
+        let mut start = 0_usize;
+        loop {
+            let end = count.min(start.saturating_add(rows_max.max(1)));
+            let more_rows = end < count;
+            pieces.push(Piece { series, rows: start..end, more_rows, more_pieces: true });
+            if !more_rows {
+                break;
+            }
+            start = end;
+        }
+    }
+    if let Some(last) = pieces.last_mut() {
+        last.more_pieces = false;
+    }
+    pieces
+}
+
+/// Appends one piece of an answer as an answer of its own.
+pub fn push_piece(out: &mut Vec<u8>, answer: &Answer, piece: &Piece, epoch: Epoch) {
+    begin_answer(out, answer.statement);
+    if let Ok(result) = &answer.outcome
+        && let Some(series) = result.series.get(piece.series)
+    {
+        let clock = Clock::new(epoch, result);
+        out.extend_from_slice(b",\"series\":[");
+        push_series(out, series, piece.rows.clone(), piece.more_rows, &clock);
+        out.push(b']');
+    }
+    end_answer(out, answer, piece.more_pieces);
+}
+
+fn begin_answer(out: &mut Vec<u8>, statement: usize) {
+    out.extend_from_slice(b"{\"statement_id\":");
+    push_count(out, statement);
+}
+
+fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
+    let of_result = answer.outcome.iter().flat_map(|result| &result.messages);
+    let mut messages = of_result.chain(&answer.messages).peekable();
+    if messages.peek().is_some() {
+        out.extend_from_slice(b",\"messages\":");
+        push_list(out, messages, |out, message| {
+            out.extend_from_slice(b"{\"level\":");
+            push_string(out, message.level);
+            out.extend_from_slice(b",\"text\":");
+            push_string(out, &message.text);
+            out.push(b'}');
+        });
+    }
+    if partial {
+        out.extend_from_slice(b",\"partial\":true");
+    }
+    if let Err(error) = &answer.outcome {
+        out.extend_from_slice(b",\"error\":");
+        push_string(out, error);
+    }
+    out.push(b'}');
+}
+
+fn push_series(out: &mut Vec<u8>, series: &Series, rows: Range<usize>, partial: bool, clock: &Clock) {
+    out.push(b'{');
+    if let Some(name) = &series.name {
+        out.extend_from_slice(b"\"name\":");
+        push_string(out, name);
+        out.push(b',');
+    }
+    if !series.tags.is_empty() {
+        out.extend_from_slice(b"\"tags\":{");
+        for (at, (key, value)) in series.tags.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            push_string(out, key);
+            out.push(b':');
+            push_string(out, value);
+        }
+        out.extend_from_slice(b"},");
+    }
+    out.extend_from_slice(b"\"columns\":");
+    let time = series.times.is_some().then_some("time");
+    let names = time.into_iter().chain(series.columns.iter().map(|column| &*column.name));
+    push_list(out, names, push_string);
+    if !rows.is_empty() {
+        out.extend_from_slice(b",\"values\":");
+        push_list(out, rows, |out, row| push_row(out, series, row, clock));
+    }
+    if partial {
+        out.extend_from_slice(b",\"partial\":true");
+    }
+    out.push(b'}');
+}
+
+fn push_row(out: &mut Vec<u8>, series: &Series, row: usize, clock: &Clock) {
+    out.push(b'[');
+    let time = series.times.as_ref().and_then(|times| times.get(row));
+    if let Some(time) = time {
+        clock.push(out, *time);
+    }
+    for (at, column) in series.columns.iter().enumerate() {
+        if at > 0 || time.is_some() {
+            out.push(b',');
+        }
+        push_value(out, &column.values, row);
+    }
+    out.push(b']');
+}
+
+fn push_value(out: &mut Vec<u8>, values: &Values, row: usize) {
+    let written = match values {
+        Values::Floats(values, valid) => {
+            present(values, valid, row).map(|value| push_f64(out, *value))
+        }
+        Values::Integers(values, valid) => {
+            present(values, valid, row).map(|value| push_i64(out, *value))
+        }
+        Values::Booleans(values) => values
+            .get(row)
+            .map(|value| out.extend_from_slice(if *value { b"true" } else { b"false" })),
+        Values::Strings(values) => {
+            values.get(row).and_then(Option::as_ref).map(|text| push_string(out, text))
+        }
+    };
+    if written.is_none() {
+        out.extend_from_slice(b"null");
+    }
+}
+
+fn present<'v, T>(values: &'v [T], valid: &Validity, row: usize) -> Option<&'v T> {
+    values.get(row).filter(|_| valid.get(row))
+}
+
+fn push_count(out: &mut Vec<u8>, count: usize) {
+    push_i64(out, i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+/// Writes the times of one answer.
+struct Clock {
+    epoch: Epoch,
+    /// Other than UTC.
+    zone: Option<TimeZone>,
+}
+
+impl Clock {
+    fn new(epoch: Epoch, result: &StatementResult) -> Clock {
+        let named = result.time_zone.as_deref().filter(|name| *name != "UTC");
+        Clock { epoch, zone: named.and_then(|name| TimeZone::get(name).ok()) }
+    }
+
+    fn push(&self, out: &mut Vec<u8>, ns: i64) {
+        match (self.epoch, &self.zone) {
+            (Epoch::Every(unit), _) => push_i64(out, ns.div_euclid(unit)),
+            (Epoch::Rfc3339, None) => {
+                out.push(b'"');
+                push_rfc3339(out, ns, 0);
+                out.push(b'"');
+            }
+            (Epoch::Rfc3339, Some(zone)) => {
+                let offset = jiff::Timestamp::from_nanosecond(i128::from(ns))
+                    .map_or(Offset::UTC, |moment| zone.to_offset(moment));
+                out.push(b'"');
+                push_rfc3339(out, ns, offset.seconds());
+                out.push(b'"');
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsdb_exec::ResultColumn;
+
+    fn column(name: &str, values: Values) -> ResultColumn {
+        ResultColumn { name: name.into(), values }
+    }
+
+    fn validity(rows: &[bool]) -> Validity {
+        let mut validity = Validity::default();
+        rows.iter().for_each(|present| validity.push(*present));
+        validity
+    }
+
+    fn answer(statement: usize, series: Vec<Series>) -> Answer {
+        let mut result = StatementResult::default();
+        result.series = series;
+        Answer { statement, outcome: Ok(result), messages: Vec::new() }
+    }
+
+    fn three_rows() -> Series {
+        Series {
+            name: Some("cpu".into()),
+            tags: vec![("host".into(), "a\"b".into()), ("rack".into(), "".into())],
+            times: Some(vec![0, 1_500_000_000, -1]),
+            columns: vec![
+                column("mean", Values::Floats(vec![0.5, f64::NAN, 3.0], validity(&[true, true, false]))),
+                column("count", Values::Integers(vec![i64::MAX, 0, 1], validity(&[true, false, true]))),
+                column("region", Values::Strings(vec![Some("eu".into()), None, Some("".into())])),
+                column("ok", Values::Booleans(vec![true, false, true])),
+            ],
+        }
+    }
+
+    fn text(push: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        push(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).expect("valid JSON");
+        text
+    }
+
+    #[test]
+    fn an_answer_has_the_shape_that_clients_know() {
+        let got = text(|out| push_answer(out, &answer(0, vec![three_rows()]), Epoch::Every(1_000_000)));
+        assert_eq!(
+            got,
+            "{\"statement_id\":0,\"series\":[{\"name\":\"cpu\",\"tags\":{\"host\":\"a\\\"b\",\"rack\":\"\"},\
+             \"columns\":[\"time\",\"mean\",\"count\",\"region\",\"ok\"],\"values\":[\
+             [0,0.5,9223372036854775807,\"eu\",true],[1500,null,null,null,false],[-1,null,1,\"\",true]]}]}"
+        );
+    }
+
+    #[test]
+    fn times_as_text_follow_the_zone() {
+        let mut answer = answer(0, vec![three_rows()]);
+        let got = text(|out| push_answer(out, &answer, Epoch::Rfc3339));
+        for time in ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01.5Z", "1969-12-31T23:59:59.999999999Z"] {
+            assert!(got.contains(&format!("[\"{time}\",")), "{got}");
+        }
+        if let Ok(result) = &mut answer.outcome {
+            result.time_zone = Some("Europe/Berlin".to_owned());
+        }
+        let got = text(|out| push_answer(out, &answer, Epoch::Rfc3339));
+        assert!(got.contains("[\"1970-01-01T01:00:01.5+01:00\","), "{got}");
+    }
+
+    #[test]
+    fn nothing_an_error_and_a_remark() {
+        assert_eq!(
+            text(|out| push_answer(out, &answer(3, Vec::new()), Epoch::Rfc3339)),
+            "{\"statement_id\":3}"
+        );
+        let failed = Answer { statement: 1, outcome: Err("no".to_owned()), messages: Vec::new() };
+        assert_eq!(
+            text(|out| push_answer(out, &failed, Epoch::Rfc3339)),
+            "{\"statement_id\":1,\"error\":\"no\"}"
+        );
+        let remark = Message { level: "warning", text: "old".to_owned() };
+        let remarked = Answer { messages: vec![remark], ..answer(0, Vec::new()) };
+        assert_eq!(
+            text(|out| push_answer(out, &remarked, Epoch::Rfc3339)),
+            "{\"statement_id\":0,\"messages\":[{\"level\":\"warning\",\"text\":\"old\"}]}"
+        );
+        let table = Series { name: None, columns: vec![column("name", Values::Strings(vec![]))], ..Series::default() };
+        assert_eq!(
+            text(|out| push_answer(out, &answer(0, vec![table]), Epoch::Rfc3339)),
+            "{\"statement_id\":0,\"series\":[{\"columns\":[\"name\"]}]}"
+        );
+    }
+
+    #[test]
+    fn pieces_cover_all_rows_once_and_say_what_follows() {
+        for rows_max in 1..5 {
+            let answer = answer(0, vec![three_rows(), three_rows()]);
+            let pieces = pieces(&answer, rows_max);
+            let mut seen = vec![0; 2];
+            for (at, piece) in pieces.iter().enumerate() {
+                let is_last = at + 1 == pieces.len();
+                assert_eq!(piece.rows.start, seen[piece.series], "in order and without gaps");
+                assert!(piece.rows.len() <= rows_max);
+                seen[piece.series] = piece.rows.end;
+                let got = text(|out| push_piece(out, &answer, piece, Epoch::Every(1)));
+                assert_eq!(got.contains("]],\"partial\":true}]"), piece.rows.end < 3, "{got}");
+                assert_eq!(got.ends_with("}],\"partial\":true}"), !is_last, "{got}");
+            }
+            assert_eq!(seen, [3, 3]);
+        }
+        assert_eq!(pieces(&answer(0, Vec::new()), 10), []);
+    }
+}

@@ -1,0 +1,248 @@
+//! The metrics of the server: what requests record, and the text that `/metrics` answers.
+//!
+//! The registry belongs to an [`Exposition`] and is not global, so that several servers can live in one
+//! process (tests do that). Names and labels are here and nowhere else, except for the storage counters,
+//! which `tsdb_core::counters` names.
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{
+    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use tsdb_core::budget::Pressure;
+use tsdb_core::counters::StorageCounters;
+use tsdb_core::storage::Statistics;
+use tsdb_core::{MemoryBudget, Pool};
+
+const REQUESTS: &str = "tsdb_http_requests_total";
+const REQUEST_SECONDS: &str = "tsdb_http_request_duration_seconds";
+const PANICS: &str = "tsdb_http_panics_total";
+const BODY_BYTES: &str = "tsdb_http_request_body_bytes_total";
+const ROWS_WRITTEN: &str = "tsdb_write_rows_total";
+const LINES_REFUSED: &str = "tsdb_write_lines_refused_total";
+const FIELDS_IGNORED: &str = "tsdb_write_fields_ignored_total";
+const STATEMENTS: &str = "tsdb_query_statements_total";
+const STATEMENTS_FAILED: &str = "tsdb_query_statements_failed_total";
+const MEMORY_USED: &str = "tsdb_memory_used_bytes";
+const MEMORY_LIMIT: &str = "tsdb_memory_limit_bytes";
+const MEMORY_PRESSURE: &str = "tsdb_memory_pressure";
+const BUILD_INFO: &str = "tsdb_build_info";
+
+/// Bounds of the latency buckets in seconds: a cached query takes a tenth of a millisecond, a synced
+/// write some milliseconds, and 30 s is the longest a query may run.
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.0001, 0.0003, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
+
+/// A registry of metrics and its text form.
+pub struct Exposition {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+/// One answered request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestRecord {
+    /// The method, or `OTHER`.
+    pub method: &'static str,
+    /// The route, or `other` for a path that does not exist.
+    pub path: &'static str,
+    /// Status of the response.
+    pub status: u16,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What one write did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteRecord {
+    /// Bytes of the body as sent.
+    pub body_bytes: u64,
+    /// Rows that were stored.
+    pub rows: u64,
+    /// Lines that were refused.
+    pub lines_refused: u64,
+    /// Fields that were left out of accepted lines, being text.
+    pub fields_ignored: u64,
+}
+
+impl Exposition {
+    /// An empty registry.
+    ///
+    /// # Errors
+    /// None with the constants of this file.
+    pub fn new() -> Result<Exposition, BuildError> {
+        let recorder = PrometheusBuilder::new().set_buckets(&LATENCY_BUCKETS)?.build_recorder();
+        let handle = recorder.handle();
+        let exposition = Exposition { recorder, handle };
+        exposition.record(describe);
+        Ok(exposition)
+    }
+
+    /// Runs `f` so that the macros of `metrics` reach this registry.
+    fn record<T>(&self, f: impl FnOnce() -> T) -> T {
+        metrics::with_local_recorder(&self.recorder, f)
+    }
+
+    /// Counts an answered request.
+    pub fn request(&self, request: RequestRecord) {
+        let RequestRecord { method, path, status, seconds } = request;
+        self.record(|| {
+            counter!(REQUESTS, "method" => method, "path" => path, "status" => status.to_string())
+                .increment(1);
+            histogram!(REQUEST_SECONDS, "path" => path).record(seconds);
+        });
+    }
+
+    /// Counts a request whose handler panicked.
+    pub fn panicked(&self) {
+        self.record(|| counter!(PANICS).increment(1));
+    }
+
+    /// Counts a write.
+    pub fn write(&self, write: WriteRecord) {
+        self.record(|| {
+            counter!(BODY_BYTES).increment(write.body_bytes);
+            counter!(ROWS_WRITTEN).increment(write.rows);
+            counter!(LINES_REFUSED).increment(write.lines_refused);
+            counter!(FIELDS_IGNORED).increment(write.fields_ignored);
+        });
+    }
+
+    /// Counts a statement that ended.
+    pub fn statement(&self, failed: bool) {
+        self.record(|| {
+            counter!(STATEMENTS).increment(1);
+            counter!(STATEMENTS_FAILED).increment(u64::from(failed));
+        });
+    }
+
+    /// Drains what histograms have gathered; to be called every few seconds, else they grow.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// The text of `/metrics`, after copying the numbers that live elsewhere.
+    pub fn render(
+        &self,
+        counters: &StorageCounters,
+        statistics: Option<Statistics>,
+        budget: &MemoryBudget,
+    ) -> String {
+        self.record(|| {
+            counters.each(|name, help, value| {
+                describe_counter!(name, help);
+                counter!(name).absolute(value);
+            });
+            if let Some(statistics) = statistics {
+                for (name, help, value) in sizes(&statistics) {
+                    describe_gauge!(name, help);
+                    gauge!(name).set(to_f64(value));
+                }
+            }
+            for pool in Pool::ALL {
+                let name = pool.name();
+                gauge!(MEMORY_USED, "pool" => name).set(to_f64(budget.used(pool) as u64));
+                gauge!(MEMORY_LIMIT, "pool" => name).set(to_f64(budget.limit(pool) as u64));
+                gauge!(MEMORY_PRESSURE, "pool" => name).set(pressure_level(budget.pressure(pool)));
+            }
+            gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        });
+        self.handle.render()
+    }
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "HTTP requests that were answered.");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "Time from the head of a request to its response."
+    );
+    describe_counter!(PANICS, "Requests that ended in a panic and were answered with 500.");
+    describe_counter!(BODY_BYTES, Unit::Bytes, "Bytes of request bodies of writes, as sent.");
+    describe_counter!(ROWS_WRITTEN, "Rows that writes stored.");
+    describe_counter!(LINES_REFUSED, "Lines that writes refused.");
+    describe_counter!(FIELDS_IGNORED, "Text fields that writes left out.");
+    describe_counter!(STATEMENTS, "Query statements that ended.");
+    describe_counter!(STATEMENTS_FAILED, "Query statements that ended with an error.");
+    describe_gauge!(MEMORY_USED, Unit::Bytes, "Managed memory in use.");
+    describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "Managed memory that may be used.");
+    describe_gauge!(MEMORY_PRESSURE, "0 normal, 1 elevated, 2 high.");
+    describe_gauge!(BUILD_INFO, "Always 1; the label tells the version.");
+}
+
+fn sizes(statistics: &Statistics) -> [(&'static str, &'static str, u64); 8] {
+    [
+        ("tsdb_storage_series", "Series that are registered in memory.", statistics.series),
+        ("tsdb_storage_memory_rows", "Rows in memory.", statistics.memory_rows),
+        ("tsdb_storage_runs", "Run files.", statistics.runs),
+        ("tsdb_storage_run_bytes", "Bytes of all run files.", statistics.run_bytes),
+        ("tsdb_storage_run_rows", "Rows in run files.", statistics.run_rows),
+        ("tsdb_storage_wal_bytes", "Bytes of the write-ahead log.", statistics.wal_bytes),
+        ("tsdb_storage_live_deletes", "Deletes that still hide rows.", statistics.live_deletes),
+        ("tsdb_storage_visible_sequence", "Highest visible sequence number.", statistics.visible),
+    ]
+}
+
+fn pressure_level(pressure: Pressure) -> f64 {
+    match pressure {
+        Pressure::Normal => 0.0,
+        Pressure::Elevated => 1.0,
+        Pressure::High => 2.0,
+    }
+}
+
+/// Prometheus knows floats only; above 2^53 the last digits do not matter to a graph.
+fn to_f64(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_holds_what_was_recorded() {
+        let exposition = Exposition::new().unwrap();
+        let request = RequestRecord { method: "GET", path: "/ping", status: 204, seconds: 0.004 };
+        exposition.request(request);
+        exposition.request(request);
+        exposition.panicked();
+        exposition.write(WriteRecord {
+            body_bytes: 10,
+            rows: 3,
+            lines_refused: 1,
+            fields_ignored: 2,
+        });
+        exposition.statement(true);
+        let counters = StorageCounters::default();
+        counters.flushes.add(5);
+        exposition.upkeep();
+        let budget = MemoryBudget::default();
+        let _held = budget.reserve(Pool::Queries, 7).unwrap();
+        let text = exposition.render(&counters, Some(Statistics::default()), &budget);
+        for line in [
+            "tsdb_http_requests_total{method=\"GET\",path=\"/ping\",status=\"204\"} 2",
+            "tsdb_http_request_duration_seconds_bucket{path=\"/ping\",le=\"0.005\"} 2",
+            "tsdb_http_request_duration_seconds_count{path=\"/ping\"} 2",
+            "tsdb_http_panics_total 1",
+            "tsdb_write_rows_total 3",
+            "tsdb_query_statements_failed_total 1",
+            "tsdb_storage_flushes_total 5",
+            "tsdb_storage_runs 0",
+            "tsdb_memory_used_bytes{pool=\"queries\"} 7",
+            "# TYPE tsdb_http_requests_total counter",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn registries_do_not_share_numbers() {
+        let (one, other) = (Exposition::new().unwrap(), Exposition::new().unwrap());
+        one.panicked();
+        let text = other.render(&StorageCounters::default(), None, &MemoryBudget::default());
+        assert!(!text.contains("tsdb_http_panics_total 1"));
+    }
+}

@@ -1,0 +1,82 @@
+//! The HTTP surface: the table of routes, and the router that is made of it.
+//!
+//! Not here: what the handlers do (`http/write.rs`, `http/query.rs`, …), and connections (`listen.rs`).
+
+pub mod admin;
+pub mod body;
+pub mod guard;
+pub mod observe;
+pub mod ops;
+pub mod params;
+pub mod query;
+pub mod reply;
+pub mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, Uri};
+use axum::middleware;
+use axum::routing::{MethodRouter, get, post};
+
+use crate::app::App;
+use reply::ApiError;
+
+/// One path of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The path, without parameters.
+    pub path: &'static str,
+    /// Its methods, as the `Allow` header lists them.
+    pub methods: &'static str,
+    handlers: fn() -> MethodRouter<Arc<App>>,
+}
+
+/// All paths. Tests go through this table, so that none is forgotten.
+pub const ROUTES: [Route; 7] = [
+    Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
+    Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
+    Route { path: "/metrics", methods: "GET, HEAD", handlers: || get(ops::metrics) },
+    Route { path: "/write", methods: "POST", handlers: || post(write::write) },
+    Route {
+        path: "/query",
+        methods: "GET, HEAD, POST",
+        handlers: || get(query::by_get).post(query::by_post),
+    },
+    Route { path: "/api/v1/admin/flush", methods: "POST", handlers: || post(admin::flush) },
+    Route { path: "/api/v1/admin/compact", methods: "POST", handlers: || post(admin::compact) },
+];
+
+/// The route of `path`, if there is one.
+pub fn find(path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.path == path)
+}
+
+/// The service that answers requests.
+pub fn router(app: Arc<App>) -> Router {
+    let routes = ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.handlers)()));
+    routes
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        // Handlers take bodies in their own way and under their own limits, see `body.rs`.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .with_state(app)
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(256).collect();
+    let known: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
+    let message = format!("path {path:?} not found: there are {}", known.join(", "));
+    ApiError::new(StatusCode::NOT_FOUND, message)
+}
+
+async fn method_not_allowed(uri: Uri) -> ApiError {
+    ApiError::method_not_allowed(find(uri.path()).map_or("GET", |route| route.methods))
+}

@@ -1,0 +1,101 @@
+//! Running the statements of one request, in order, until one fails.
+
+use std::sync::Arc;
+
+use tsdb_core::{CancelToken, ErrorKind, MemoryBudget};
+use tsdb_exec::{Message, QueryContext};
+use tsdb_ql::Statement;
+
+use super::request::QueryRequest;
+use crate::app::App;
+use crate::encode::results::Answer;
+
+/// The statements of one request and what they need. Its methods block.
+pub(super) struct Run {
+    app: Arc<App>,
+    request: QueryRequest,
+    statements: Vec<Statement>,
+    warn_of_changes: bool,
+    token: CancelToken,
+}
+
+impl Run {
+    pub(super) fn new(
+        app: Arc<App>,
+        request: QueryRequest,
+        statements: Vec<Statement>,
+        warn_of_changes: bool,
+        token: CancelToken,
+    ) -> Run {
+        Run { app, request, statements, warn_of_changes, token }
+    }
+
+    pub(super) fn request(&self) -> &QueryRequest {
+        &self.request
+    }
+
+    pub(super) fn budget(&self) -> &MemoryBudget {
+        self.app.budget()
+    }
+
+    /// Runs the statements and forgets the answers.
+    pub(super) fn to_end(&self) {
+        self.each(|answer, _| {
+            if let Err(error) = &answer.outcome {
+                tracing::info!(statement = answer.statement, error, "asynchronous statement failed");
+            }
+            true
+        });
+    }
+
+    /// Runs one statement after the other and hands each answer, and the kind of its error if it failed,
+    /// to `f`, which says whether to go on. After a failure the rest is answered as not executed.
+    pub(super) fn each(&self, mut f: impl FnMut(&Answer, Option<ErrorKind>) -> bool) {
+        let mut has_failed = false;
+        for (at, statement) in self.statements.iter().enumerate() {
+            let (answer, kind) = if has_failed {
+                (failed(at, "not executed".to_owned()), None)
+            } else {
+                self.one(at, statement)
+            };
+            has_failed |= answer.outcome.is_err();
+            if !f(&answer, kind) {
+                return;
+            }
+        }
+    }
+
+    fn one(&self, at: usize, statement: &Statement) -> (Answer, Option<ErrorKind>) {
+        let context = QueryContext {
+            database: self.request.database.as_deref(),
+            policy: self.request.policy.as_deref(),
+            now_ns: self.app.env().clock.wall_ns(),
+            budget: self.app.budget().clone(),
+            cancel: self.token.clone(),
+        };
+        let outcome = self.app.executor().execute(statement, &context);
+        self.app.exposition().statement(outcome.is_err());
+        let kind = outcome.as_ref().err().map(|error| error.kind());
+        if let Err(tsdb_exec::Error::Storage(error)) = &outcome {
+            self.app.note(error);
+        }
+        let messages = self.warning(statement).into_iter().collect();
+        (Answer { statement: at, outcome: outcome.map_err(|e| e.to_string()), messages }, kind)
+    }
+
+    /// What InfluxDB says to changes by GET.
+    fn warning(&self, statement: &Statement) -> Option<Message> {
+        let deserved = self.warn_of_changes && !statement.is_read_only();
+        deserved.then(|| Message {
+            level: "warning",
+            text: format!(
+                "deprecated use of '{statement}' in a read only context, please use a POST request instead"
+            ),
+        })
+    }
+}
+
+/// The answer of a statement that did not run or did not end.
+pub(super) fn failed(statement: usize, error: String) -> Answer {
+    Answer { statement, outcome: Err(error), messages: Vec::new() }
+}

@@ -1,0 +1,165 @@
+//! What handlers answer with: JSON bodies, and [`ApiError`], the form of every refusal.
+//!
+//! Not here: which status an error of the storage gets (`status.rs`), and the headers that every
+//! response carries (`http/observe.rs`).
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use crate::encode::json;
+use crate::status;
+
+/// Carries the text of the error, for clients that do not read bodies.
+const X_INFLUXDB_ERROR: HeaderName = HeaderName::from_static("x-influxdb-error");
+
+/// InfluxDB cuts the header off there.
+const ERROR_HEADER_BYTES_MAX: usize = 1024;
+
+/// A request that failed: its status and the one line that says why.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+    allow: Option<&'static str>,
+    close: bool,
+}
+
+impl ApiError {
+    /// A refusal with any status.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> ApiError {
+        ApiError { status, message: message.into(), allow: None, close: false }
+    }
+
+    /// 400: the request is wrong.
+    pub fn bad_request(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 413: the body is larger than allowed. The words are InfluxDB's.
+    pub fn too_large() -> ApiError {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+    }
+
+    /// 503: the same request may succeed later.
+    pub fn overloaded(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// 405 with the methods that the path has.
+    pub fn method_not_allowed(allow: &'static str) -> ApiError {
+        let message = format!("method not allowed: use {allow}");
+        ApiError { allow: Some(allow), ..ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message) }
+    }
+
+    /// Ends the connection after the response: its body was not read to the end.
+    #[must_use]
+    pub fn closing(self) -> ApiError {
+        ApiError { close: true, ..self }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its text.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<tsdb_core::Error> for ApiError {
+    fn from(error: tsdb_core::Error) -> ApiError {
+        ApiError::new(status::of_write(&error), error.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = Vec::with_capacity(self.message.len() + 16);
+        json::push_error(&mut body, &self.message);
+        let mut response = json_response(self.status, body);
+        mark_refused(&mut response, &self.message);
+        let headers = response.headers_mut();
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// Adds the headers that every refusal carries, by its status and with its text.
+pub fn mark_refused(response: &mut Response, message: &str) {
+    let worth_repeating = status::is_worth_repeating(response.status());
+    let headers = response.headers_mut();
+    headers.insert(X_INFLUXDB_ERROR, header_text(message, ERROR_HEADER_BYTES_MAX));
+    if worth_repeating {
+        headers.insert(RETRY_AFTER, HeaderValue::from(status::RETRY_AFTER_SECONDS));
+    }
+}
+
+/// A response with a JSON body.
+pub fn json_response(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer without a body.
+pub fn empty_response(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// `text` as the value of a header: at most `bytes_max` bytes, everything but printable ASCII replaced,
+/// so that no input of a client can end the header or reach a terminal.
+pub fn header_text(text: &str, bytes_max: usize) -> HeaderValue {
+    let printable = |byte: u8| if (b' '..=b'~').contains(&byte) { byte } else { b'?' };
+    let bytes: Vec<u8> = text.bytes().take(bytes_max).map(printable).collect();
+    HeaderValue::from_bytes(&bytes).unwrap_or_else(|_| HeaderValue::from_static("?"))
+}
+
+/// A header as text, if it is there and readable.
+pub fn header(
+    headers: &HeaderMap,
+    name: impl axum::http::header::AsHeaderName,
+) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_texts_hold_nothing_but_printable_ascii() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("a\r\nSet-Cookie: x", "a??Set-Cookie: x"),
+            ("é\u{1b}[1m", "???[1m"),
+            ("", ""),
+        ] {
+            assert_eq!(header_text(text, 100), expected, "{text:?}");
+        }
+        assert_eq!(header_text("abcdef", 3), "abc");
+    }
+
+    #[test]
+    fn a_refusal_says_so_in_body_and_headers() {
+        let response = ApiError::overloaded("wait").into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(header(response.headers(), "retry-after"), Some("1"));
+        assert_eq!(header(response.headers(), "x-influxdb-error"), Some("wait"));
+        assert_eq!(header(response.headers(), "content-type"), Some("application/json"));
+        let response = ApiError::method_not_allowed("GET, POST").into_response();
+        assert_eq!(header(response.headers(), "allow"), Some("GET, POST"));
+        assert_eq!(header(response.headers(), "retry-after"), None);
+    }
+}

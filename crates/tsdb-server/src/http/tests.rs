@@ -1,0 +1,263 @@
+//! The router in this process, over the oracle store and over stores that fail on purpose: every route,
+//! every method, and what clients are told when something below breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use tsdb_core::env::Env;
+use tsdb_core::storage::{Append, DeleteRequest, Maintain, Resolution, Select, Snapshot};
+use tsdb_core::{
+    Catalogue, CatalogueChange, Error, FieldSet, MemoryBudget, MemoryStore, NamespaceId, Pool, Result,
+    SeriesKey, Ticket, WriteBatch,
+};
+
+use super::{ROUTES, reply, router};
+use crate::app::App;
+use crate::config::{Config, Settings};
+use crate::exposition::Exposition;
+use crate::wiring::Store;
+
+/// How a [`Fragile`] store behaves.
+const SOUND: u8 = 0;
+/// Appends are accepted, and their tickets fail as after a failed sync.
+const SYNC_FAILS: u8 = 1;
+/// Appends are refused for want of memory.
+const FULL: u8 = 2;
+/// Snapshots panic.
+const PANICS: u8 = 3;
+
+/// The oracle store with a switch for trouble.
+#[derive(Default)]
+struct Fragile {
+    inner: MemoryStore,
+    mode: AtomicU8,
+}
+
+impl Fragile {
+    fn is(&self, mode: u8) -> bool {
+        self.mode.load(Ordering::Relaxed) == mode
+    }
+}
+
+impl Append for Fragile {
+    fn resolve(
+        &self,
+        namespace: NamespaceId,
+        series: &[SeriesKey],
+        field_sets: &[FieldSet],
+    ) -> Result<Resolution> {
+        self.inner.resolve(namespace, series, field_sets)
+    }
+
+    fn append(&self, batch: &WriteBatch) -> Result<Ticket> {
+        if self.is(SYNC_FAILS) {
+            let (ticket, completer) = Ticket::new(7);
+            completer.complete(Err(Error::Poisoned { cause: "sync wal: no such luck".into() }));
+            return Ok(ticket);
+        }
+        if self.is(FULL) {
+            return Err(Error::OverBudget { pool: Pool::Memtable, wanted: 2, used: 9, limit: 10 });
+        }
+        self.inner.append(batch)
+    }
+
+    fn delete(&self, request: &DeleteRequest) -> Result<Ticket> {
+        self.inner.delete(request)
+    }
+
+    fn change_catalogue(&self, change: &CatalogueChange) -> Result<Ticket> {
+        self.inner.change_catalogue(change)
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        self.inner.catalogue()
+    }
+}
+
+impl Select for Fragile {
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>> {
+        assert!(!self.is(PANICS), "a bug, on purpose");
+        self.inner.snapshot()
+    }
+}
+
+impl Maintain for Fragile {
+    fn flush(&self) -> Result<()> {
+        self.inner.flush()
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.inner.compact()
+    }
+
+    fn retain(&self, now_ns: i64) -> Result<usize> {
+        self.inner.retain(now_ns)
+    }
+
+    fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+struct Fixture {
+    app: Arc<App>,
+    store: Arc<Fragile>,
+    budget: MemoryBudget,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let store = Arc::new(Fragile::default());
+        let budget = MemoryBudget::default();
+        let config = Config::from_settings(Settings::default()).unwrap();
+        let wired = Store::new(store.clone());
+        let app =
+            App::new(config, Env::real(), wired, budget.clone(), Exposition::new().unwrap());
+        Fixture { app, store, budget }
+    }
+
+    async fn send(&self, method: &str, target: &str, body: &str) -> (Response<()>, String) {
+        let request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(target)
+            .header("host", "localhost:8086")
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        let response = router(Arc::clone(&self.app)).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (Response::from_parts(parts, ()), String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    async fn status(&self, method: &str, target: &str, body: &str) -> u16 {
+        self.send(method, target, body).await.0.status().as_u16()
+    }
+
+    async fn query(&self, text: &str) -> (u16, Value) {
+        let target = format!("/query?db=d&epoch=ns&q={}", text.replace(' ', "+"));
+        let (response, body) = self.send("POST", &target, "").await;
+        (response.status().as_u16(), serde_json::from_str(&body).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn every_route_answers_its_methods_and_refuses_the_others() {
+    let fixture = Fixture::new();
+    for route in ROUTES {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+            let (response, body) = fixture.send(method, route.path, "").await;
+            let case = format!("{method} {}: {} {body}", route.path, response.status());
+            let is_known = route.methods.split(", ").any(|known| known == method);
+            assert_eq!(response.status() != 405, is_known, "{case}");
+            if !is_known {
+                assert_eq!(reply::header(response.headers(), "allow"), Some(route.methods), "{case}");
+            }
+            assert_eq!(reply::header(response.headers(), "x-influxdb-version"), Some("1.8.10"), "{case}");
+            assert!(response.headers().contains_key("request-id"), "{case}");
+        }
+        for path in [format!("{}/", route.path), format!("/{}", route.path), route.path.to_uppercase()] {
+            assert_eq!(fixture.status("GET", &path, "").await, 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_is_read_back() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.status("POST", "/write?db=d", "m,h=a v=1.5 7").await, 204);
+    let (status, answer) = fixture.query("SELECT v FROM m").await;
+    assert_eq!(status, 200);
+    let series = json!([{"name": "m", "columns": ["time", "v"], "values": [[7, 1.5]]}]);
+    assert_eq!(answer, json!({"results": [{"statement_id": 0, "series": series}]}));
+    for pool in Pool::ALL {
+        assert_eq!(fixture.budget.used(pool), 0, "{pool} is given back");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_never_acknowledged_and_shows_in_health() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.status("GET", "/health", "").await, 200);
+    fixture.store.mode.store(SYNC_FAILS, Ordering::Relaxed);
+    let (response, body) = fixture.send("POST", "/write?db=d", "m v=1 1").await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(reply::header(response.headers(), "retry-after"), Some("1"));
+    assert!(body.contains("no such luck"), "{body}");
+    let (response, body) = fixture.send("GET", "/health", "").await;
+    assert_eq!(response.status(), 503);
+    assert!(body.contains("no such luck") && body.contains("\"status\":\"fail\""), "{body}");
+    assert_eq!(fixture.query("SELECT v FROM m").await.0, 200, "reads go on");
+}
+
+#[tokio::test]
+async fn want_of_memory_is_worth_a_retry_and_does_not_hurt_health() {
+    let fixture = Fixture::new();
+    fixture.store.mode.store(FULL, Ordering::Relaxed);
+    let (response, body) = fixture.send("POST", "/write?db=d", "m v=1 1").await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(reply::header(response.headers(), "retry-after"), Some("1"));
+    assert!(body.contains("--memory-limit"), "{body}");
+    assert_eq!(fixture.status("GET", "/health", "").await, 200);
+    fixture.store.mode.store(SOUND, Ordering::Relaxed);
+    let others = fixture.budget.reserve(Pool::Bodies, fixture.budget.limit(Pool::Bodies)).unwrap();
+    assert_eq!(fixture.status("POST", "/write?db=d", "m v=1 1").await, 503);
+    drop(others);
+    assert_eq!(fixture.status("POST", "/write?db=d", "m v=1 1").await, 204);
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.status("POST", "/write?db=d", "m v=1 1").await, 204);
+    fixture.store.mode.store(PANICS, Ordering::Relaxed);
+    let (status, answer) = fixture.query("SELECT v FROM m").await;
+    assert_eq!(status, 500);
+    assert!(answer["error"].as_str().unwrap().starts_with("internal error"), "{answer}");
+    fixture.store.mode.store(SOUND, Ordering::Relaxed);
+    assert_eq!(fixture.query("SELECT v FROM m").await.0, 200);
+    let (_, text) = fixture.send("GET", "/metrics", "").await;
+    assert!(text.contains("tsdb_http_panics_total 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stopping_server_says_so() {
+    let fixture = Fixture::new();
+    fixture.app.begin_stop();
+    let (response, body) = fixture.send("GET", "/health", "").await;
+    assert_eq!(response.status(), 503);
+    assert!(body.contains("stopping"), "{body}");
+}
+
+#[tokio::test]
+async fn turns_are_bounded() {
+    let fixture = Fixture::new();
+    let count = fixture.app.config().query_concurrency;
+    let mut turns = Vec::new();
+    for _ in 0..count {
+        turns.push(fixture.app.query_turn().await.unwrap());
+    }
+    tokio::time::pause();
+    let refused = fixture.app.query_turn().await.unwrap_err();
+    assert_eq!(refused.status(), 503);
+    drop(turns);
+    assert!(fixture.app.query_turn().await.is_ok());
+}
+
+#[tokio::test]
+async fn answers_of_asynchronous_statements_are_not_waited_for() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.status("POST", "/query?async=true&q=CREATE+DATABASE+later", "").await, 204);
+    for _ in 0..500 {
+        if fixture.store.catalogue().database("later").is_ok() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the statement never ran");
+}

@@ -1,0 +1,184 @@
+//! `/write`: line protocol in, an acknowledgement out once the rows are visible (and, in durability
+//! `sync`, on disk).
+//!
+//! Unpacking and parsing happen on a blocking thread, at most as many at once as there are cores; the
+//! wait for the disk holds no thread at all. Not here: parsing and storing, see [`tsdb_ingest`].
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::oneshot;
+use tsdb_core::{Error, Ticket};
+use tsdb_ingest::{LineProtocol, ParseOptions, Precision, WriteReport, WriteRequest};
+
+use super::body::{self, Encoding, Received};
+use super::params::Params;
+use super::reply::{ApiError, empty_response, header_text};
+use crate::app::{App, blocking};
+use crate::exposition::WriteRecord;
+
+/// Names the text fields of accepted lines, which are not stored.
+const X_TSDB_IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-tsdb-ignored-fields");
+
+/// Most bytes of names in that header.
+const IGNORED_FIELDS_BYTES_MAX: usize = 1024;
+
+/// Where and how to write, as the URL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    database: String,
+    policy: Option<String>,
+    precision: Precision,
+}
+
+impl Target {
+    /// # Errors
+    /// 400 with InfluxDB's words.
+    fn new(params: &Params) -> Result<Target, ApiError> {
+        let database =
+            params.filled("db").ok_or_else(|| ApiError::bad_request("database is required"))?;
+        let precision = params.get("precision").unwrap_or_default();
+        let precision = precision
+            .parse()
+            .map_err(|error: tsdb_ingest::Error| ApiError::bad_request(error.to_string()))?;
+        check_consistency(params.get("consistency").unwrap_or_default())?;
+        Ok(Target {
+            database: database.to_owned(),
+            policy: params.filled("rp").map(str::to_owned),
+            precision,
+        })
+    }
+}
+
+/// One process has nobody to be consistent with, but a typing error should not pass for a promise.
+fn check_consistency(text: &str) -> Result<(), ApiError> {
+    match text {
+        "" | "any" | "one" | "quorum" | "all" => Ok(()),
+        _ => Err(ApiError::bad_request(format!(
+            "invalid consistency {text:?} (use any, one, quorum or all)"
+        ))),
+    }
+}
+
+/// `POST /write`.
+pub async fn write(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let target = Target::new(&Params::of_query(query.as_deref().unwrap_or_default()))?;
+    let encoding = body::encoding(&headers)?;
+    let received =
+        body::receive(app.budget(), &headers, body, app.config().body_bytes_max).await?;
+    if received.bytes.is_empty() {
+        return Ok(empty_response(StatusCode::OK));
+    }
+    let body_bytes = received.bytes.len() as u64;
+    let mut report = store(&app, target, received, encoding).await?;
+    if let Some(ticket) = report.ticket.take() {
+        visible(ticket).await.map_err(|error| app.refuse(error))?;
+    }
+    app.exposition().write(WriteRecord {
+        body_bytes,
+        rows: report.rows,
+        lines_refused: report.errors_total,
+        fields_ignored: report.ignored_total,
+    });
+    Ok(respond(&report))
+}
+
+/// Unpacks, parses and appends, all on one blocking thread.
+async fn store(
+    app: &Arc<App>,
+    target: Target,
+    received: Received,
+    encoding: Encoding,
+) -> Result<WriteReport, ApiError> {
+    let turn = app.write_turn().await?;
+    let app = Arc::clone(app);
+    blocking(move || {
+        let _turn = turn;
+        let unpacked = received.unpack(encoding, app.budget())?;
+        let request = WriteRequest {
+            database: &target.database,
+            policy: target.policy.as_deref(),
+            body: &unpacked.bytes,
+            options: ParseOptions {
+                precision: target.precision,
+                now_ns: app.env().clock.wall_ns(),
+            },
+        };
+        app.pipeline().write(&LineProtocol::default(), &request).map_err(|error| match error {
+            tsdb_ingest::Error::Store(error) => app.refuse(error),
+            other => ApiError::bad_request(other.to_string()),
+        })
+    })
+    .await?
+}
+
+/// Waits for the rows without holding a thread.
+async fn visible(ticket: Ticket) -> Result<(), Error> {
+    let (sender, receiver) = oneshot::channel();
+    // The receiver is gone when the client went away; nobody wants to know then.
+    ticket.on_done(move |outcome| drop(sender.send(outcome)));
+    receiver.await.unwrap_or(Err(Error::Closed)).map(|_| ())
+}
+
+fn respond(report: &WriteReport) -> Response {
+    let mut response = match report.error_text() {
+        None => empty_response(StatusCode::NO_CONTENT),
+        Some(text) => ApiError::bad_request(text).into_response(),
+    };
+    if !report.ignored_fields.is_empty() {
+        let names: Vec<&str> = report.ignored_fields.iter().map(|name| &**name).collect();
+        let names = header_text(&names.join(","), IGNORED_FIELDS_BYTES_MAX);
+        response.headers_mut().insert(X_TSDB_IGNORED_FIELDS, names);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(query: &str) -> Result<Target, String> {
+        Target::new(&Params::of_query(query)).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn parameters_of_writes() {
+        let expected = Target {
+            database: "d".into(),
+            policy: Some("r".into()),
+            precision: Precision::Milliseconds,
+        };
+        assert_eq!(target("db=d&rp=r&precision=ms&consistency=all&u=x&p=y"), Ok(expected));
+        assert_eq!(target("db=d&rp=").unwrap().policy, None);
+        for (query, part) in [
+            ("", "database is required"),
+            ("db=", "database is required"),
+            ("db=d&precision=x", "invalid precision \"x\" (use n, u, ms, s, m or h)"),
+            ("db=d&consistency=most", "invalid consistency"),
+        ] {
+            assert!(target(query).unwrap_err().contains(part), "{query}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_left_out_are_announced() {
+        let mut report = WriteReport::default();
+        let names = |report: &WriteReport| {
+            let response = respond(report);
+            assert_eq!(response.status(), 204);
+            response.headers().get(&X_TSDB_IGNORED_FIELDS).map(|v| v.to_str().unwrap().to_owned())
+        };
+        assert_eq!(names(&report), None);
+        report.ignored_fields.insert("message".into());
+        report.ignored_fields.insert("a\nb".into());
+        assert_eq!(names(&report).as_deref(), Some("a?b,message"));
+    }
+}

@@ -1,0 +1,199 @@
+//! One run of the server from the command line to the exit code.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tsdb_core::MemoryBudget;
+use tsdb_core::env::Env;
+
+use crate::app::{App, blocking};
+use crate::config::{Args, Config};
+use crate::exposition::Exposition;
+use crate::shutdown::{self, Signals};
+use crate::wiring::{self, Store};
+use crate::{Error, demo, http, listen, telemetry};
+
+/// Threads that may block: one per running write and query, and some for maintenance. Never reached in
+/// practice, since turns bound what runs at once.
+const BLOCKING_THREADS_MAX: usize = 128;
+
+/// How often histograms are drained.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs the server with `arguments`, the first of which is the program's name, and says how it ended.
+/// Failures are printed to standard error.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Usage(usage)) => {
+            // Help goes to standard output, complaints to standard error; if that is closed, so be it.
+            let _ = usage.print();
+            Error::Usage(usage).exit().map_or(ExitCode::SUCCESS, ExitCode::from)
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "tsdb-server: {error}");
+            error.exit().map_or(ExitCode::SUCCESS, ExitCode::from)
+        }
+    }
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
+    let config = Config::load(Args::try_parse_from(arguments)?)?;
+    telemetry::init(&config.log)?;
+    let env = Env::real();
+    let budget = MemoryBudget::with_total(config.memory_bytes);
+    let store = wiring::open(&config, &env, &budget)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("tsdb-http")
+        .build()
+        .map_err(|cause| Error::System { what: "start threads", cause })?;
+    let served = runtime.block_on(serve(config, env, store, budget));
+    // A query that ignores its cancellation must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> Result<(), Error> {
+    let mut signals = Signals::new()?;
+    let listener = listen::bind(config.listen).await?;
+    let address =
+        listener.local_addr().map_err(|cause| Error::Listen { address: config.listen, cause })?;
+    let exposition = Exposition::new()
+        .map_err(|error| Error::Config { message: format!("metrics: {error}") })?;
+    let app = App::new(config, env, store, budget, exposition);
+    announce(app.config(), address)?;
+    spawn_upkeep(&app);
+    if app.config().demo {
+        demo::spawn(&app);
+    }
+    let stopping = Arc::clone(&app);
+    let stop = async move {
+        let number = signals.next().await;
+        tracing::info!(signal = number, "stopping: finishing requests, then flushing");
+        stopping.begin_stop();
+        shutdown::exit_at_next(signals);
+    };
+    serve_until(listener, &app, stop).await;
+    close(&app).await
+}
+
+async fn serve_until(listener: TcpListener, app: &Arc<App>, stop: impl Future<Output = ()>) {
+    let router = http::router(Arc::clone(app));
+    let connections_max = app.config().connections_max;
+    let finished = listen::serve(listener, router, connections_max, stop, shutdown::GRACE).await;
+    if !finished {
+        tracing::warn!("some requests did not finish in time and were cut off");
+    }
+}
+
+/// Flushes and releases the data directory.
+async fn close(app: &App) -> Result<(), Error> {
+    let storage = Arc::clone(app.storage());
+    let closed = blocking(move || storage.close()).await;
+    let failed = |message: String| {
+        let message = format!("closing the store: {message}; what was acknowledged is in the log");
+        Error::Storage { exit: crate::Exit::Io, message }
+    };
+    closed
+        .map_err(|refused| failed(refused.message().to_owned()))?
+        .map_err(|error| failed(error.to_string()))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn spawn_upkeep(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            app.exposition().upkeep();
+        }
+    });
+}
+
+/// Tells where the server and its data are, with commands that work when pasted.
+fn announce(config: &Config, address: SocketAddr) -> Result<(), Error> {
+    let text = announcement(config, address);
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever closed the other end does not want to read it.
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::System { what: "write to standard output", cause })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn announcement(config: &Config, address: SocketAddr) -> String {
+    // 0.0.0.0 can be listened on, and not be connected to everywhere.
+    let host = if address.ip().is_unspecified() {
+        SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port())
+    } else {
+        address
+    };
+    let url = format!("http://{host}");
+    let version = env!("CARGO_PKG_VERSION");
+    let Config { data_dir, durability, .. } = config;
+    let demo = if config.demo {
+        "This machine is sampled every second into the database demo:\n  \
+         SELECT mean(usage_user) FROM cpu WHERE time > now() - 5m GROUP BY time(10s), cpu\n\n"
+    } else {
+        ""
+    };
+    format!(
+        "tsdb-server {version} listens on {url}\n\
+         Data lies in {} (durability {durability})\n\n\
+         {demo}\
+         Write a point, read it back, see what is there:\n\n  \
+         curl -i '{url}/write?db=mydb' --data-binary 'cpu,host=a usage=0.64'\n  \
+         curl -G '{url}/query?db=mydb&pretty=true' --data-urlencode 'q=SELECT * FROM cpu'\n  \
+         curl -G '{url}/query?db=mydb' --data-urlencode 'q=SHOW MEASUREMENTS'\n",
+        data_dir.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn the_announcement_names_data_and_three_commands() {
+        let config = Config::from_settings(Settings::default()).unwrap();
+        for (address, url) in [
+            ("127.0.0.1:8086", "http://127.0.0.1:8086/"),
+            ("0.0.0.0:9", "http://127.0.0.1:9/"),
+            ("[::1]:7", "http://[::1]:7/"),
+        ] {
+            let text = announcement(&config, address.parse().unwrap());
+            assert!(text.contains(config.data_dir.to_str().unwrap()));
+            let commands: Vec<_> =
+                text.lines().filter(|line| line.trim_start().starts_with("curl ")).collect();
+            assert_eq!(commands.len(), 3);
+            assert!(commands.iter().all(|command| command.contains(url)), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_use_has_its_exit_code() {
+        let exit = |flags: &[&str]| {
+            let arguments = std::iter::once("tsdb-server").chain(flags.iter().copied());
+            run(arguments.map(OsString::from)).unwrap_err().exit()
+        };
+        assert_eq!(exit(&["--help"]), None);
+        assert_eq!(exit(&["--version"]), None);
+        assert_eq!(exit(&["--nonsense"]), Some(crate::Exit::Usage));
+        assert_eq!(exit(&["--durability", "never"]), Some(crate::Exit::Usage));
+        assert_eq!(exit(&["--listen", "0.0.0.0:0"]), Some(crate::Exit::Usage));
+        assert_eq!(exit(&["--config", "/does/not/exist.toml"]), Some(crate::Exit::Usage));
+    }
+}

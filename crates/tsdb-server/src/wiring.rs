@@ -1,0 +1,172 @@
+//! Which parts the server is made of. Whoever brings an engine of their own changes [`open`] and the
+//! functions below it, and nothing else in this crate.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tsdb_core::MemoryBudget;
+use tsdb_core::counters::StorageCounters;
+use tsdb_core::env::Env;
+use tsdb_core::storage::Storage;
+use tsdb_exec::{Executor, QueryLimits};
+use tsdb_ingest::{Pipeline, PipelineOptions};
+use tsdb_lsm::{Engine, EngineOptions};
+
+use crate::config::{Config, Durability};
+use crate::{Error, Exit};
+
+/// An open store, as the server sees it.
+pub struct Store {
+    /// The engine behind the seam.
+    pub storage: Arc<dyn Storage>,
+    counters: Arc<StorageCounters>,
+    failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+impl Store {
+    /// A store that counts nothing and never says that it failed.
+    pub fn new(storage: Arc<dyn Storage>) -> Store {
+        Store { storage, counters: Arc::default(), failure: Box::new(|| None) }
+    }
+
+    /// What the engine counts.
+    pub fn counters(&self) -> &StorageCounters {
+        &self.counters
+    }
+
+    /// Why the engine accepts no writes until a restart, if so it is.
+    pub fn failure(&self) -> Option<String> {
+        (self.failure)()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+/// Opens the engine on the data directory, replaying its log.
+///
+/// # Errors
+/// [`Error::Storage`]; nothing in the directory was changed then.
+pub fn open(config: &Config, env: &Env, budget: &MemoryBudget) -> Result<Store, Error> {
+    let mut options = EngineOptions::new(&config.data_dir).with_budget(budget.clone());
+    options.env = env.clone();
+    options.durability = match config.durability {
+        Durability::Sync => tsdb_lsm::Durability::Sync,
+        Durability::Interval(every) => tsdb_lsm::Durability::Interval(every),
+        Durability::Off => tsdb_lsm::Durability::Off,
+    };
+    let engine = Engine::open(options).map_err(|error| refusal(&error, &config.data_dir))?;
+    let found = engine.recovery();
+    tracing::info!(
+        rows = found.rows,
+        records = found.records,
+        clean = found.clean,
+        truncated_bytes = found.truncated_bytes,
+        "opened the data directory"
+    );
+    let counters = Arc::clone(engine.counters());
+    let watched = Arc::clone(&engine);
+    let failure = Box::new(move || watched.failure().map(|error| error.to_string()));
+    Ok(Store { storage: engine, counters, failure })
+}
+
+/// Why the engine did not open, with the exit code and what to do.
+fn refusal(error: &tsdb_lsm::Error, data_dir: &Path) -> Error {
+    let exit = exit_of(error, data_dir);
+    let unwritable = exit == Exit::CannotCreate && !matches!(error, tsdb_lsm::Error::Locked { .. });
+    let remedy = if unwritable {
+        "; make the directory writable for this user, or choose another --data-dir"
+    } else {
+        ""
+    };
+    Error::Storage { exit, message: format!("{error}{remedy}") }
+}
+
+fn exit_of(error: &tsdb_lsm::Error, data_dir: &Path) -> Exit {
+    match error {
+        tsdb_lsm::Error::Locked { .. } => Exit::CannotCreate,
+        tsdb_lsm::Error::NewerFormat { .. } => Exit::NewerFormat,
+        // A file stands where the directory should be.
+        tsdb_lsm::Error::Io { path, source, .. }
+            if path == data_dir && source.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            Exit::CannotCreate
+        }
+        tsdb_lsm::Error::Io { source, .. } => exit_of_io(source),
+        tsdb_lsm::Error::Wal(error) => match error {
+            tsdb_wal::Error::Io { source, .. } => exit_of_io(source),
+            other => match other.kind() {
+                tsdb_wal::ErrorKind::Damaged => Exit::Corrupt,
+                tsdb_wal::ErrorKind::Newer => Exit::NewerFormat,
+                _ => Exit::Io,
+            },
+        },
+        other if other.kind() == tsdb_core::ErrorKind::Corrupt => Exit::Corrupt,
+        _ => Exit::Io,
+    }
+}
+
+/// A directory that cannot be used as it is, or a disk that fails.
+fn exit_of_io(source: &io::Error) -> Exit {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory => Exit::CannotCreate,
+        _ => Exit::Io,
+    }
+}
+
+/// The way of bytes into `store`.
+pub fn pipeline(config: &Config, store: &Store, env: &Env, budget: &MemoryBudget) -> Pipeline {
+    let options = PipelineOptions {
+        charset: Some(config.tag_charset),
+        // As many as the turns of writes.
+        parsers_kept: std::thread::available_parallelism().map_or(1, usize::from),
+        hash_seed: env.rng.next_u64(),
+        ..PipelineOptions::default()
+    };
+    Pipeline::new(store.storage.clone(), budget.clone(), options)
+}
+
+/// What runs statements on `store`.
+pub fn executor(store: &Store) -> Executor {
+    Executor::new(Arc::clone(&store.storage), QueryLimits::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_tell_what_a_restart_would_cure() {
+        let io = |kind: io::ErrorKind| tsdb_lsm::Error::Io {
+            op: "create",
+            path: "/data".into(),
+            source: Arc::new(kind.into()),
+        };
+        let corrupt = tsdb_lsm::Error::Corrupt { path: "x".into(), offset: 1, what: "y".into() };
+        let newer = tsdb_lsm::Error::NewerFormat { path: "x".into(), version: 9, supported: 1 };
+        for (error, exit) in [
+            (tsdb_lsm::Error::Locked { path: "x".into() }, 73),
+            (io(io::ErrorKind::PermissionDenied), 73),
+            (io(io::ErrorKind::ReadOnlyFilesystem), 73),
+            (io(io::ErrorKind::NotADirectory), 73),
+            (io(io::ErrorKind::AlreadyExists), 73),
+            (io(io::ErrorKind::StorageFull), 74),
+            (io(io::ErrorKind::Other), 74),
+            (corrupt, 65),
+            (tsdb_lsm::Error::MissingFile { path: "x".into() }, 65),
+            (newer, 66),
+        ] {
+            let refused = refusal(&error, Path::new("/data"));
+            assert_eq!(refused.exit().map(|exit| exit as u8), Some(exit), "{error}");
+            let asks_to_choose = refused.to_string().contains("--data-dir");
+            assert_eq!(asks_to_choose, exit == 73, "{refused}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Crash simulation: the engine on a simulated disk, one thread that takes its steps by a seed, and the
+//! judgement of what a crash leaves.
+//!
+//! [`Run`] plays a script and notes when each write was begun and acknowledged, in operations of the disk;
+//! [`Enumeration`] crashes a recorded run at every operation in several ways, opens what is left and
+//! compares it with the model after each prefix of the writes that is allowed; [`lies`] has the planted
+//! errors that it must find. What the disk may do is in `tsdb_core::env`.
+
+mod crash;
+pub mod lies;
+mod run;
+
+pub use crash::{Enumeration, Tally, choices};
+pub use run::{Event, History, Run, Setup};
