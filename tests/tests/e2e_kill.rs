@@ -5,6 +5,12 @@
 //! It tests the death of the process, not of the machine: what the kernel has, it keeps. Power loss is
 //! the subject of the suites on the simulated disk.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking, its helpers too"
+)]
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,7 +41,9 @@ struct Sent {
 
 /// The lines of batch `n`. Fields and rows differ in nothing but what tells them apart.
 fn batch(writer: usize, n: u64) -> String {
-    (0..BATCH_ROWS).map(|row| format!("batch,writer=w{writer},row=r{row} n={n},twice={} {n}\n", 2 * n)).collect()
+    (0..BATCH_ROWS)
+        .map(|row| format!("batch,writer=w{writer},row=r{row} n={n},twice={} {n}\n", 2 * n))
+        .collect()
 }
 
 /// Sends batches until the server is gone.
@@ -77,7 +85,8 @@ fn read_until_death(client: &mut Client, looks: &AtomicU64, seed: &mut Seed) {
 fn maintain_until(stop: &AtomicBool, client: &mut Client, seed: &mut Seed) {
     while !stop.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(seed.within(5..120)));
-        let target = ["/api/v1/admin/flush", "/api/v1/admin/compact"][seed.within(0..2) as usize];
+        let flush = seed.within(0..2) == 0;
+        let target = if flush { "/api/v1/admin/flush" } else { "/api/v1/admin/compact" };
         if client.post(target, b"").is_err() {
             return;
         }
@@ -94,7 +103,11 @@ fn numbers(client: &mut Client, writer: usize) -> Vec<Vec<u64>> {
         let rows = series["values"].as_array().unwrap().iter();
         rows.map(|row| {
             let n = number(&row[1]);
-            assert_eq!((number(&row[0]), number(&row[2])), (n, 2 * n), "a foreign value in {series}");
+            assert_eq!(
+                (number(&row[0]), number(&row[2])),
+                (n, 2 * n),
+                "a foreign value in {series}"
+            );
             n
         })
         .collect()

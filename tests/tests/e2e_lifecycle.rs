@@ -1,6 +1,12 @@
 //! Starting, stopping and starting again: what is kept, how long it takes, what the disk looks like, and
 //! how settings reach the program.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking, its helpers too"
+)]
+
 use rustix::process::Signal;
 use std::io::Write;
 use std::path::Path;
@@ -65,7 +71,9 @@ fn sigint_ends_it_too_and_a_second_signal_ends_it_at_once() {
     let server = Server::start(dir.path(), &[]);
     // A request whose body never ends keeps the server waiting.
     let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
-    stream.write_all(b"POST /write?db=d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nm").unwrap();
+    stream
+        .write_all(b"POST /write?db=d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nm")
+        .unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let begin = Instant::now();
     server.signal(Signal::TERM);
@@ -171,7 +179,10 @@ fn flags_win_over_variables_over_the_file() {
     let from_file = dir.path().join("from-file");
     std::fs::write(
         &file,
-        format!("data-dir = '{}'\nlisten = '127.0.0.1:0'\ndurability = 'off'\n", from_file.display()),
+        format!(
+            "data-dir = '{}'\nlisten = '127.0.0.1:0'\ndurability = 'off'\n",
+            from_file.display()
+        ),
     )
     .unwrap();
     let start = |variables: &[(&str, &str)], flags: &[&str]| {

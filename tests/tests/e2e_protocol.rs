@@ -1,6 +1,12 @@
 //! The HTTP surface as clients see it: what they rely on when all is well, and for every bad input the
 //! status and the text they get.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking, its helpers too"
+)]
+
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -123,10 +129,12 @@ fn precisions_scale_timestamps_and_epochs_scale_them_back() {
         assert_eq!(client.post(&target, format!("m v=1 {stamp}").as_bytes()).unwrap().status, 204);
         let epoch = if precision == "n" { "ns" } else { precision };
         let target = format!("/query?db=p_{precision}&epoch={epoch}&q=SELECT+v+FROM+m");
-        let time = client.get(&target).unwrap().json()["results"][0]["series"][0]["values"][0][0].clone();
+        let time =
+            client.get(&target).unwrap().json()["results"][0]["series"][0]["values"][0][0].clone();
         assert_eq!(time.to_string(), stamp, "{precision}");
         let target = format!("/query?db=p_{precision}&q=SELECT+v+FROM+m");
-        let time = client.get(&target).unwrap().json()["results"][0]["series"][0]["values"][0][0].clone();
+        let time =
+            client.get(&target).unwrap().json()["results"][0]["series"][0]["values"][0][0].clone();
         assert_eq!(time, json!("2023-11-14T22:00:00Z"), "{precision}");
     }
 }
@@ -154,8 +162,10 @@ fn bodies_may_be_gzip_forms_or_come_in_chunks() {
 fn databases_come_and_go_by_statements() {
     let (_dir, server) = start();
     let mut client = server.client();
-    let names = |client: &mut Client| client.query("", "SHOW DATABASES")[0]["series"][0]["values"].clone();
-    let response = client.get(&format!("/query?q={}", escape("CREATE DATABASE \"x\" WITH REPLICATION 1")));
+    let names =
+        |client: &mut Client| client.query("", "SHOW DATABASES")[0]["series"][0]["values"].clone();
+    let response =
+        client.get(&format!("/query?q={}", escape("CREATE DATABASE \"x\" WITH REPLICATION 1")));
     let response = response.unwrap();
     assert_eq!(response.status, 200);
     let message = &response.json()["results"][0]["messages"][0];
@@ -225,7 +235,11 @@ fn parameters_bind_and_documents_can_be_pretty() {
         escape("{\"h\":\"b\"}")
     );
     let response = client.get(&target).unwrap();
-    assert!(response.text().starts_with("{\n    \"results\": [\n        {\n"), "{}", response.text());
+    assert!(
+        response.text().starts_with("{\n    \"results\": [\n        {\n"),
+        "{}",
+        response.text()
+    );
     assert_eq!(response.json()["results"][0]["series"][0]["values"], json!([[2, 2]]));
 }
 
@@ -233,7 +247,16 @@ fn parameters_bind_and_documents_can_be_pretty() {
 fn numbers_survive_bit_for_bit() {
     let (_dir, server) = start();
     let mut client = server.client();
-    let values = ["1", "-0.5", "1e21", "-1.25e-7", "0.1", "123456789.123456789", "5e-324", "1.7976931348623157e308"];
+    let values = [
+        "1",
+        "-0.5",
+        "1e21",
+        "-1.25e-7",
+        "0.1",
+        "123456789.123456789",
+        "5e-324",
+        "1.7976931348623157e308",
+    ];
     let lines: String =
         values.iter().enumerate().map(|(n, value)| format!("m v={value} {n}\n")).collect();
     client.write("db", &lines);
@@ -254,7 +277,13 @@ const BAD_REQUESTS: &[BadRow] = &[
     ("POST", "/write?db=a/b", "m v=1", 400, "database name \"a/b\" is not valid"),
     ("POST", "/write?db=..", "m v=1", 400, "is not valid"),
     ("POST", "/write?db=%2e%2e%2fx", "m v=1", 400, "is not valid"),
-    ("POST", "/write?db=d&precision=x", "m v=1", 400, "invalid precision \"x\" (use n, u, ms, s, m or h)"),
+    (
+        "POST",
+        "/write?db=d&precision=x",
+        "m v=1",
+        400,
+        "invalid precision \"x\" (use n, u, ms, s, m or h)",
+    ),
     ("POST", "/write?db=d&consistency=some", "m v=1", 400, "invalid consistency \"some\""),
     ("POST", "/write?db=d&rp=nope", "m v=1", 404, "retention policy not found: nope"),
     ("POST", "/write?db=d", "m", 400, "unable to parse 'm': missing fields"),
@@ -313,7 +342,8 @@ fn every_bad_request_gets_its_status_and_says_why() {
 fn good_lines_are_stored_and_bad_ones_are_named() {
     let (_dir, server) = start();
     let mut client = server.client();
-    let response = client.post("/write?db=d", b"m v=1 1\nbroken\nm v=2 2\nm,t v=3 3\nm v=4 4").unwrap();
+    let response =
+        client.post("/write?db=d", b"m v=1 1\nbroken\nm v=2 2\nm,t v=3 3\nm v=4 4").unwrap();
     assert_eq!(response.status, 400);
     let error = response.json()["error"].as_str().unwrap().to_owned();
     assert!(error.starts_with("partial write: "), "{error}");
@@ -357,6 +387,47 @@ fn bodies_that_are_too_large_or_broken_are_refused() {
     let json = [("Content-Type", "application/json")];
     let response = client.request("POST", "/query", &json, b"{\"q\":\"SHOW DATABASES\"}").unwrap();
     assert_eq!(response.status, 415, "{}", response.text());
+}
+
+/// About `bytes` bytes of lines for a hundred series, and their number.
+fn many_lines(bytes: usize) -> (String, usize) {
+    let mut lines = String::with_capacity(bytes + 200);
+    let mut count = 0;
+    while lines.len() < bytes {
+        let host = count % 100;
+        lines.push_str(&format!(
+            "cpu,hostname=host_{host},region=eu-west-1,datacenter=eu-west-1a,rack=17 \
+             usage_user={count},usage_system={host},usage_idle=12.5 {count}\n"
+        ));
+        count += 1;
+    }
+    (lines, count)
+}
+
+#[test]
+fn large_bodies_are_taken_while_there_is_memory_for_them() {
+    for (memory, bytes, status) in
+        [("288MiB", 8_000_000, 204), ("1GiB", 24_900_000, 204), ("32MiB", 7_000_000, 413)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(dir.path(), &["--memory-limit", memory]);
+        let mut client = server.client();
+        let (lines, count) = many_lines(bytes);
+        let response = client.post("/write?db=d", lines.as_bytes()).unwrap();
+        assert_eq!(response.status, status, "{memory}: {}", response.text());
+        let stored = client.number("d", "SELECT count(usage_user) FROM cpu");
+        assert_eq!(stored, (status == 204).then_some(count as f64), "all or nothing");
+    }
+}
+
+#[test]
+fn running_queries_are_shown() {
+    let (_dir, server) = start();
+    let results = server.client().query("d", "SHOW QUERIES");
+    let series = &results[0]["series"][0];
+    assert_eq!(series["columns"], json!(["qid", "query", "database", "duration", "status"]));
+    assert_eq!(series["values"][0][1], json!("SHOW QUERIES"));
+    assert_eq!(series["values"][0][4], json!("running"));
 }
 
 #[test]

@@ -29,7 +29,9 @@ fn has_package(python: &Path) -> bool {
 fn run(command: &mut Command, what: &str) -> Result<(), String> {
     match command.output() {
         Ok(done) if done.status.success() => Ok(()),
-        Ok(done) => Err(format!("{what} failed: {}", text(&done).lines().last().unwrap_or_default())),
+        Ok(done) => {
+            Err(format!("{what} failed: {}", text(&done).lines().last().unwrap_or_default()))
+        }
         Err(cause) => Err(format!("{what}: {cause}")),
     }
 }
@@ -42,7 +44,9 @@ fn text(done: &Output) -> String {
 fn the_python_client_works_unchanged() {
     let python = match python() {
         Ok(python) => python,
-        Err(why) => return tsdb_tests::skip(&format!("no Python with the package influxdb: {why}")),
+        Err(why) => {
+            return tsdb_tests::skip(&format!("no Python with the package influxdb: {why}"));
+        }
     };
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);

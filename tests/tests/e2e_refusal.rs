@@ -1,6 +1,12 @@
 //! Data directories that cannot be used: the server says which file and what to do, ends with its exit
 //! code, and touches nothing.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test reports by panicking, its helpers too"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +36,8 @@ fn used_directory() -> tempfile::TempDir {
     let server = Server::start(dir.path(), &[]);
     let mut client = server.client();
     for round in 0..3 {
-        let lines: String = (0..500).map(|n| format!("m,h=h{n} v={n} {}\n", n + 1000 * round)).collect();
+        let lines: String =
+            (0..500).map(|n| format!("m,h=h{n} v={n} {}\n", n + 1000 * round)).collect();
         client.write("d", &lines);
         if round < 2 {
             assert_eq!(client.post("/api/v1/admin/flush", b"").unwrap().status, 204);
@@ -123,7 +130,9 @@ fn a_directory_without_permission_is_refused() {
             .arg("--version")
             .output();
         if !can.is_ok_and(|done| done.status.success()) {
-            tsdb_tests::skip("running as root, and setpriv cannot start the server as somebody else");
+            tsdb_tests::skip(
+                "running as root, and setpriv cannot start the server as somebody else",
+            );
             return;
         }
         nobody
@@ -132,7 +141,7 @@ fn a_directory_without_permission_is_refused() {
     };
     let mut command = program;
     command.env_clear().args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
-    let refusal = Server::launch(&mut command).err().expect("the server refuses");
+    let refusal = Server::launch(&mut command).expect_err("the server refuses");
     let name = dir.path().to_string_lossy().into_owned();
     assert_refusal(&refusal, 73, &[&name, "make the directory writable"]);
     assert_eq!(contents(dir.path()), []);
@@ -149,7 +158,7 @@ fn a_damaged_manifest_is_refused_and_nothing_is_touched() {
         flip(&manifests[0], at);
         let before = contents(dir.path());
         // Damage to the number of the format looks like another format.
-        let refusal = Server::try_start(dir.path(), &[]).err().expect("the server refuses");
+        let refusal = Server::try_start(dir.path(), &[]).expect_err("the server refuses");
         assert!(matches!(refusal.status.code(), Some(65 | 66)), "byte {at}: {}", refusal.log);
         assert!(refusal.log.to_lowercase().contains("manifest"), "byte {at}: {}", refusal.log);
         assert_eq!(contents(dir.path()), before, "byte {at}");

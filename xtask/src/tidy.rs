@@ -11,6 +11,7 @@ mod format_pins;
 mod invariants;
 mod layers;
 mod lex;
+mod seams;
 mod suites;
 mod text;
 mod tree;
@@ -40,6 +41,7 @@ pub fn run() -> Result<(), String> {
         ("layers", layers::check(&tree, &workspace)),
         ("tokio", layers::check_server_only(&workspace)?),
         ("suites", suites::check(&workspace)),
+        ("seams", seams::check(&tree)),
         ("format_pins", format_pins::check(&tree)),
         ("invariants", invariants::check(&tree)),
         ("blueprint", blueprint::check(&tree)),

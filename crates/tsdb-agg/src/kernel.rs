@@ -1,6 +1,6 @@
 //! Loops over slices: count, compensated sum, smallest, largest. Pure, without states or slots.
 //!
-//! Dense loops keep [`LANES`] independent accumulators, which the compiler turns into vector
+//! Dense loops keep several independent accumulators, which the compiler turns into vector
 //! instructions: the order of additions then depends on the length of the slice alone and not on the
 //! machine. Columns with gaps go word by word through their presence bits: a full word takes the
 //! dense loop, an empty one is skipped, any other is visited bit by bit.
@@ -11,8 +11,15 @@
 
 use crate::Compensated;
 
-/// Accumulators of a dense loop: four 128-bit registers of sums and four of error terms.
+/// Accumulators of the loop for extremes: they fit the registers of any machine.
 const LANES: usize = 8;
+
+/// Accumulators of the loop for sums. Up to 16 the compiler unrolls it whole and then finds no vectors in
+/// what it made; from 32 on it leaves a loop and vectorises that: twice as fast, four times with AVX2.
+const SUM_LANES: usize = 32;
+
+/// From so many chunks on the lanes are worth joining; narrow windows make shorter runs.
+const SUM_CHUNKS_MIN: usize = 4;
 
 /// Values per word of presence bits.
 const WORD: usize = 64;
@@ -127,10 +134,9 @@ pub fn sum(values: &[f64], present: Option<&Mask<'_>>) -> (Compensated, u64) {
 }
 
 fn sum_dense(values: &[f64]) -> Compensated {
-    let (chunks, rest) = values.as_chunks::<LANES>();
+    let (chunks, rest) = values.as_chunks::<SUM_LANES>();
     let mut total = Compensated::default();
-    // Narrow windows make short runs: those are not worth the joining of the lanes.
-    if chunks.len() >= 2 {
+    if chunks.len() >= SUM_CHUNKS_MIN {
         total = sum_lanes(chunks);
     } else {
         chunks.as_flattened().iter().for_each(|value| total.add(*value));
@@ -139,19 +145,13 @@ fn sum_dense(values: &[f64]) -> Compensated {
     total
 }
 
-#[expect(clippy::indexing_slicing, reason = "lanes are below the length of the arrays")]
-fn sum_lanes(chunks: &[[f64; LANES]]) -> Compensated {
-    let mut sums = [0.0; LANES];
-    let mut errors = [0.0; LANES];
+fn sum_lanes(chunks: &[[f64; SUM_LANES]]) -> Compensated {
+    let (mut sums, mut errors) = ([0.0; SUM_LANES], [0.0; SUM_LANES]);
     for chunk in chunks {
-        // Whole arrays in and out: the compiler keeps them in registers and vectorises.
-        let (mut next, mut lost) = ([0.0; LANES], [0.0; LANES]);
-        for lane in 0..LANES {
-            (next[lane], lost[lane]) = two_sum(sums[lane], chunk[lane]);
-        }
-        for lane in 0..LANES {
-            sums[lane] = next[lane];
-            errors[lane] += lost[lane];
+        for ((sum, error), value) in sums.iter_mut().zip(&mut errors).zip(chunk) {
+            let (next, lost) = two_sum(*sum, *value);
+            *sum = next;
+            *error += lost;
         }
     }
     let mut total = Compensated::default();

@@ -576,6 +576,9 @@ impl Shared {
         }
         result?;
         self.counters.flushes.add(1);
+        // invariant: I1: the log lets go of rows only once the manifest names the runs that hold them.
+        let flushed_through = self.view.load().version.manifest.flushed_through;
+        assert!(flushed_through >= seal.last_seq, "I1: the log would lose rows that are in no run");
         // A failure costs space until the next flush, which removes this generation's files too.
         self.wal.remove_through(generation.id()).or_else(ignore_retryable)?;
         self.signals.wake_compaction();

@@ -190,7 +190,7 @@ pub(crate) fn write(
     let new_path = directory.join(NEW_NAME);
     prepare(env, directory, old.is_some(), &new_path, &format::encode(new))
         .map_err(|error| WriteFailure { error, in_doubt: false })?;
-    // invariant: I6: files go live by this rename, and by nothing else.
+    // Files go live by this rename, and by nothing else (I6).
     let renamed = env.vfs.rename(&new_path, &path).map_err(Error::io("rename", &path));
     renamed
         .and_then(|()| env.vfs.sync_dir(directory).map_err(Error::io("sync", directory)))

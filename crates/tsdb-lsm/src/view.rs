@@ -27,6 +27,11 @@ impl Version {
     /// `runs` holds at least the files of the manifest.
     pub(crate) fn new(manifest: Manifest, mut runs: BTreeMap<u64, Arc<Run>>) -> Version {
         runs.retain(|file, _| manifest.files.contains_key(file));
+        // invariant: I6: readers see the files of a manifest that is written, and no others.
+        assert!(
+            runs.keys().eq(manifest.files.keys()),
+            "I6: files that are open are not those listed"
+        );
         let mut ranges: HashMap<NamespaceId, Vec<(i64, i64, SliceId)>> = HashMap::new();
         for (id, meta) in manifest.slices() {
             ranges.entry(meta.namespace).or_default().push((meta.t_min, meta.t_max, id));

@@ -2,6 +2,8 @@
 //! what was not synced, with the engine's own threads, and on real files. The suite itself is in
 //! `tsdb_core::storage::conformance`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests report by panicking")]
+
 use std::sync::Arc;
 
 use tsdb_core::Maintain as _;
@@ -109,7 +111,7 @@ fn conforms(make: &dyn Fn() -> Box<dyn Subject>, effort: Effort) {
 
 #[test]
 fn engine_conforms_step_by_step() {
-    // proves: I1, I2, I6, I7
+    // proves: I1, I2, I6, I7, I11
     let effort = Effort { scripts: 60, ops: 80, ..Effort::default() };
     conforms(&|| Box::new(Simulated::new(7, false)), effort);
 }

@@ -17,6 +17,8 @@ use tsdb_ingest::Pipeline;
 
 use crate::config::Config;
 use crate::exposition::Exposition;
+use crate::http::body::Room;
+use crate::http::query::Running;
 use crate::http::reply::ApiError;
 use crate::wiring::Store;
 
@@ -35,6 +37,8 @@ pub struct App {
     pipeline: Pipeline,
     executor: Executor,
     exposition: Exposition,
+    bodies: Room,
+    running: Running,
     write_turns: Arc<Semaphore>,
     query_turns: Arc<Semaphore>,
     admin_turns: Arc<Semaphore>,
@@ -56,6 +60,8 @@ impl App {
         Arc::new(App {
             pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
             executor: crate::wiring::executor(&store),
+            bodies: Room::new(&budget),
+            running: Running::default(),
             write_turns: Arc::new(Semaphore::new(cores)),
             query_turns: Arc::new(Semaphore::new(config.query_concurrency)),
             admin_turns: Arc::new(Semaphore::new(1)),
@@ -89,6 +95,16 @@ impl App {
         &self.budget
     }
 
+    /// The memory for request bodies.
+    pub fn bodies(&self) -> &Room {
+        &self.bodies
+    }
+
+    /// The queries that run.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
     /// The way of bytes into the store.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
@@ -120,7 +136,8 @@ impl App {
     /// # Errors
     /// 503 when none comes free in time.
     pub async fn write_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        turn(&self.write_turns, WRITE_TURN_WAIT_MAX, "request throttled, too many writes at once").await
+        turn(&self.write_turns, WRITE_TURN_WAIT_MAX, "request throttled, too many writes at once")
+            .await
     }
 
     /// A turn to run statements.

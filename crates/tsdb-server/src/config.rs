@@ -315,6 +315,25 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_lists_every_setting() {
+        use clap::CommandFactory;
+        let manual = include_str!("../../../docs/operations.md");
+        let rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `--")).collect();
+        let mut settings = 0;
+        for arg in Args::command().get_arguments().filter(|arg| arg.get_env().is_some()) {
+            let (flag, variable) = (arg.get_long().unwrap(), arg.get_env().unwrap());
+            if flag == "config" {
+                continue;
+            }
+            let variable = variable.to_str().unwrap();
+            let row = rows.iter().find(|row| row.contains(&format!("`{variable}`")));
+            assert!(row.is_some_and(|row| row.starts_with(&format!("| `--{flag}"))), "{flag}");
+            settings += 1;
+        }
+        assert_eq!(rows.len(), settings, "the manual lists nothing else");
+    }
+
+    #[test]
     fn what_is_out_of_range_is_refused_with_a_remedy() {
         for (flags, part) in [
             (&["--listen", "0.0.0.0:8086"][..], "--allow-insecure"),

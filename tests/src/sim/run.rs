@@ -315,7 +315,8 @@ impl History {
     ) -> Result<usize, Violation> {
         let found = fingerprint(store)?;
         let shown = |length: &usize| fingerprints.get(*length) == Some(&found);
-        if let Some(length) = (must..=can).rev().find(shown) {
+        // The shortest: a change whose effect cannot be seen may be lost, and its number given again.
+        if let Some(length) = (must..=can).find(shown) {
             return Ok(length);
         }
         let elsewhere = (0..fingerprints.len()).rev().find(shown);

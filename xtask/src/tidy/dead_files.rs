@@ -33,11 +33,14 @@ fn is_root(path: &str) -> bool {
         [.., "build.rs"] | [.., "src", "lib.rs" | "main.rs"] => true,
         [.., "src", "bin", _] | [.., "src", "bin", _, "main.rs"] => true,
         // Not under `src`, where a module may have these names.
-        [.., dir, _] | [.., dir, _, "main.rs"] if !parts.contains(&"src") => {
-            ["tests", "examples", "benches", "fuzz_targets"].contains(dir)
-        }
+        [.., dir, _, "main.rs"] if holds_targets(dir) => !parts.contains(&"src"),
+        [.., dir, _] if holds_targets(dir) => !parts.contains(&"src"),
         _ => false,
     }
+}
+
+fn holds_targets(dir: &str) -> bool {
+    ["tests", "examples", "benches", "fuzz_targets"].contains(&dir)
 }
 
 fn reach(tree: &Tree, path: &str, reached: &mut BTreeSet<String>) {
@@ -83,6 +86,8 @@ mod tests {
                 ("crates/a/src/c/mod.rs", "mod e;"),
                 ("crates/a/src/c/e.rs", ""),
                 ("crates/a/src/tests/deep.rs", ""),
+                ("crates/a/tests/suite/main.rs", "mod part;"),
+                ("crates/a/tests/suite/part.rs", ""),
                 ("tests/tests/e2e.rs", "mod common;"),
                 ("tests/tests/common/mod.rs", ""),
             ],

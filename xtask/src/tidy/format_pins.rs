@@ -18,7 +18,15 @@ const FORMAT_DOCS: &str = "docs/format/";
 const FORMAT_FILES: &[&str] = &["format.rs", "frame.rs"];
 
 /// Files that define bytes under another name.
-const MORE_FORMAT_FILES: &[&str] = &[];
+const MORE_FORMAT_FILES: &[&str] = &[
+    "crates/tsdb-core/src/batch.rs",
+    "crates/tsdb-lsm/src/record.rs",
+    "crates/tsdb-lsm/src/codec.rs",
+    "crates/tsdb-lsm/src/codec/bits.rs",
+    "crates/tsdb-lsm/src/codec/ints.rs",
+    "crates/tsdb-lsm/src/codec/times.rs",
+    "crates/tsdb-lsm/src/codec/values.rs",
+];
 
 /// Files of such a name that define no bytes on disk.
 const NO_FORMAT_FILES: &[(&str, &str)] =

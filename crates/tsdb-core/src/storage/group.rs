@@ -12,10 +12,7 @@ pub type Groups = Arc<[Vec<Arc<str>>]>;
 /// Gives each of `keys`, which are in order, its group; groups are numbered in order of their values.
 ///
 /// O(n log n) in the number of series.
-pub fn group_series(
-    keys: Vec<SeriesKey>,
-    by: &GroupBy,
-) -> (Arc<[SelectedSeries]>, Groups) {
+pub fn group_series(keys: Vec<SeriesKey>, by: &GroupBy) -> (Arc<[SelectedSeries]>, Groups) {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     match by {
         GroupBy::Nothing => {

@@ -145,17 +145,27 @@ impl SeriesMerge {
         Some((place, alone))
     }
 
+    /// Whether no other source has rows inside the next stretch of the source at `place`.
+    fn stands_alone(&self, place: usize) -> bool {
+        let Some(own) = self.heads.get(place).and_then(Head::bounds) else { return false };
+        let others = self.heads.iter().enumerate().filter(|(other, _)| *other != place);
+        others.filter_map(|(_, head)| head.bounds()).all(|b| b.max < own.min || b.min > own.max)
+    }
+
     /// The stretch at `place` overlaps no other source, so it goes out as it is, and only here may a
     /// summary answer for it or a predicate exclude it.
     fn pass_on(&mut self, place: usize, out: &mut Block, scratch: &mut Vec<u8>) -> Result<()> {
+        // invariant: I11: only a stretch that no other source shares is answered or skipped unread.
+        debug_assert!(
+            self.stands_alone(place),
+            "I11: a stretch is passed on that two sources share"
+        );
         let Some(head) = self.heads.get_mut(place) else { return Ok(()) };
         if head.is_loaded() {
             take_rest(head, out);
             return Ok(());
         }
         if let Source::Run(source) = &mut head.source {
-            // invariant: I11: `pick` found no other source inside this stretch.
-            debug_assert!(!head.block.times.iter().any(|_| head.row < head.block.len()), "I11");
             if source.excludes(&self.options.predicates) {
                 head.source.skip();
                 self.counts.pruned += 1;

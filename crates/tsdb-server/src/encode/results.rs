@@ -68,7 +68,8 @@ pub fn push_answer(out: &mut Vec<u8>, answer: &Answer, epoch: Epoch) {
 /// none, and is sent whole.
 pub fn pieces(answer: &Answer, rows_max: usize) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for (series, table) in answer.outcome.iter().flat_map(|result| result.series.iter().enumerate()) {
+    for (series, table) in answer.outcome.iter().flat_map(|result| result.series.iter().enumerate())
+    {
         let count = table.rows();
         let mut start = 0_usize;
         loop {
@@ -129,7 +130,13 @@ fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
     out.push(b'}');
 }
 
-fn push_series(out: &mut Vec<u8>, series: &Series, rows: Range<usize>, partial: bool, clock: &Clock) {
+fn push_series(
+    out: &mut Vec<u8>,
+    series: &Series,
+    rows: Range<usize>,
+    partial: bool,
+    clock: &Clock,
+) {
     out.push(b'{');
     if let Some(name) = &series.name {
         out.extend_from_slice(b"\"name\":");
@@ -264,8 +271,14 @@ mod tests {
             tags: vec![("host".into(), "a\"b".into()), ("rack".into(), "".into())],
             times: Some(vec![0, 1_500_000_000, -1]),
             columns: vec![
-                column("mean", Values::Floats(vec![0.5, f64::NAN, 3.0], validity(&[true, true, false]))),
-                column("count", Values::Integers(vec![i64::MAX, 0, 1], validity(&[true, false, true]))),
+                column(
+                    "mean",
+                    Values::Floats(vec![0.5, f64::NAN, 3.0], validity(&[true, true, false])),
+                ),
+                column(
+                    "count",
+                    Values::Integers(vec![i64::MAX, 0, 1], validity(&[true, false, true])),
+                ),
                 column("region", Values::Strings(vec![Some("eu".into()), None, Some("".into())])),
                 column("ok", Values::Booleans(vec![true, false, true])),
             ],
@@ -282,7 +295,8 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_shape_that_clients_know() {
-        let got = text(|out| push_answer(out, &answer(0, vec![three_rows()]), Epoch::Every(1_000_000)));
+        let got =
+            text(|out| push_answer(out, &answer(0, vec![three_rows()]), Epoch::Every(1_000_000)));
         assert_eq!(
             got,
             "{\"statement_id\":0,\"series\":[{\"name\":\"cpu\",\"tags\":{\"host\":\"a\\\"b\",\"rack\":\"\"},\
@@ -295,7 +309,9 @@ mod tests {
     fn times_as_text_follow_the_zone() {
         let mut answer = answer(0, vec![three_rows()]);
         let got = text(|out| push_answer(out, &answer, Epoch::Rfc3339));
-        for time in ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01.5Z", "1969-12-31T23:59:59.999999999Z"] {
+        for time in
+            ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01.5Z", "1969-12-31T23:59:59.999999999Z"]
+        {
             assert!(got.contains(&format!("[\"{time}\",")), "{got}");
         }
         if let Ok(result) = &mut answer.outcome {
@@ -322,7 +338,11 @@ mod tests {
             text(|out| push_answer(out, &remarked, Epoch::Rfc3339)),
             "{\"statement_id\":0,\"messages\":[{\"level\":\"warning\",\"text\":\"old\"}]}"
         );
-        let table = Series { name: None, columns: vec![column("name", Values::Strings(vec![]))], ..Series::default() };
+        let table = Series {
+            name: None,
+            columns: vec![column("name", Values::Strings(vec![]))],
+            ..Series::default()
+        };
         assert_eq!(
             text(|out| push_answer(out, &answer(0, vec![table]), Epoch::Rfc3339)),
             "{\"statement_id\":0,\"series\":[{\"columns\":[\"name\"]}]}"

@@ -4,6 +4,8 @@
 //! Not here: what is in them.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,6 +13,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, StatusCode};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
 
@@ -28,18 +31,83 @@ const RATIO_FREE_BYTES: usize = 1 << 20;
 /// Longest silence inside a body.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// An announced length is believed up to here; beyond, memory is taken as bytes arrive, so that an
+/// announcement alone cannot take what others need.
+const BELIEVED_BYTES_MAX: usize = 1 << 20;
+
 /// A refused body is read on and thrown away up to here, because a client that is still sending would
 /// see a reset connection instead of the answer.
 const DISCARD_BYTES_MAX: usize = 64 << 20;
 /// And for at most so long.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// A body in memory, with the reservation that covers it.
+/// Longest wait of a large body for its turn.
+const LARGE_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The memory for bodies. The pool of the budget is made for the many and small; a body of more than a
+/// quarter of it is charged for that quarter, and what it has beyond stands beside the pool. There is
+/// never more than one such body, of at most a quarter of all managed memory, so the sum stays bounded
+/// and the rows of a large body still find room in the pool.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<RoomState>);
+
+#[derive(Debug)]
+struct RoomState {
+    budget: MemoryBudget,
+    /// Bodies in memory.
+    open: AtomicUsize,
+    /// The turn of the one large body.
+    large: Arc<Semaphore>,
+    /// Most bytes of one body that are charged.
+    charged_max: usize,
+    /// Most bytes of one body.
+    bytes_max: usize,
+}
+
+impl Room {
+    /// Room within `budget`.
+    pub fn new(budget: &MemoryBudget) -> Room {
+        let managed: usize = Pool::ALL.iter().map(|pool| budget.limit(*pool)).sum();
+        Room(Arc::new(RoomState {
+            budget: budget.clone(),
+            open: AtomicUsize::new(0),
+            large: Arc::new(Semaphore::new(1)),
+            charged_max: budget.limit(Pool::Bodies) / 4,
+            bytes_max: managed / 4,
+        }))
+    }
+
+    /// Whether there is but one body in memory. If it finds no memory then, waiting would not help it.
+    pub fn holds_one(&self) -> bool {
+        self.0.open.load(Ordering::Relaxed) <= 1
+    }
+}
+
+/// Counts a body while it lives.
+#[derive(Debug)]
+struct Counted(Room);
+
+impl Counted {
+    fn new(room: &Room) -> Counted {
+        room.0.open.fetch_add(1, Ordering::Relaxed);
+        Counted(room.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A body in memory, with what it holds of the [`Room`].
 #[derive(Debug)]
 pub struct Received {
     /// The bytes, as sent or as unpacked.
     pub bytes: Vec<u8>,
     held: Reservation,
+    large: Option<OwnedSemaphorePermit>,
+    counted: Counted,
 }
 
 /// How a body is packed.
@@ -74,13 +142,13 @@ pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
 /// 413 for a longer one, 503 when the memory for bodies is taken, 408 for a client that falls silent,
 /// 400 for one that breaks off.
 pub async fn receive(
-    budget: &MemoryBudget,
+    room: &Room,
     headers: &HeaderMap,
     mut body: Body,
     bytes_max: usize,
 ) -> Result<Received, ApiError> {
     let announced = header(headers, CONTENT_LENGTH).and_then(|text| text.parse::<usize>().ok());
-    let received = receive_within(budget, announced, &mut body, bytes_max).await;
+    let received = receive_within(room, announced.unwrap_or(0), &mut body, bytes_max).await;
     match received {
         Err(error) if error.status() != StatusCode::BAD_REQUEST => {
             // Whether the client read the answer matters to it alone.
@@ -92,16 +160,20 @@ pub async fn receive(
 }
 
 async fn receive_within(
-    budget: &MemoryBudget,
-    announced: Option<usize>,
+    room: &Room,
+    announced: usize,
     body: &mut Body,
     bytes_max: usize,
 ) -> Result<Received, ApiError> {
-    if announced.is_some_and(|bytes| bytes > bytes_max) {
+    let bytes_max = bytes_max.min(room.0.bytes_max);
+    if announced > bytes_max {
         return Err(ApiError::too_large());
     }
-    let mut received = Received::empty(budget)?;
-    received.reserve(budget, announced.unwrap_or(0))?;
+    let mut received = Received::empty(room)?;
+    if announced > room.0.charged_max {
+        received.wait_for_large_turn().await?;
+    }
+    received.reserve(announced.min(BELIEVED_BYTES_MAX))?;
     loop {
         let frame = timeout(SILENCE_MAX, body.frame()).await.map_err(|_| {
             ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")
@@ -110,10 +182,14 @@ async fn receive_within(
         let frame = frame
             .map_err(|cause| ApiError::bad_request(format!("request body broke off: {cause}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if received.bytes.len() + data.len() > bytes_max {
+        let total = received.bytes.len() + data.len();
+        if total > bytes_max {
             return Err(ApiError::too_large());
         }
-        received.reserve(budget, data.len())?;
+        if total > room.0.charged_max {
+            received.wait_for_large_turn().await?;
+        }
+        received.reserve(data.len())?;
         received.bytes.extend_from_slice(&data);
     }
 }
@@ -130,24 +206,41 @@ async fn discard(body: &mut Body) {
 }
 
 impl Received {
-    fn empty(budget: &MemoryBudget) -> Result<Received, ApiError> {
-        Ok(Received { bytes: Vec::new(), held: budget.reserve(Pool::Bodies, 0)? })
+    fn empty(room: &Room) -> Result<Received, ApiError> {
+        let held = room.0.budget.reserve(Pool::Bodies, 0)?;
+        Ok(Received { bytes: Vec::new(), held, large: None, counted: Counted::new(room) })
     }
 
-    /// Makes room for `more` bytes, in the budget first and in the buffer then.
-    fn reserve(&mut self, budget: &MemoryBudget, more: usize) -> Result<(), ApiError> {
+    /// Makes this the one large body.
+    async fn wait_for_large_turn(&mut self) -> Result<(), ApiError> {
+        if self.large.is_none() {
+            let turns = Arc::clone(&self.counted.0.0.large);
+            let turn = timeout(LARGE_TURN_WAIT_MAX, turns.acquire_owned()).await;
+            let turn = turn.ok().and_then(Result::ok).ok_or_else(too_many_large_bodies)?;
+            self.large = Some(turn);
+        }
+        Ok(())
+    }
+
+    /// Makes room for `more` bytes, in the budget first and in the buffer then. A body that has no turn
+    /// to be large is refused where it would become so.
+    fn reserve(&mut self, more: usize) -> Result<(), ApiError> {
+        let room = &self.counted.0.0;
         let needed = self.bytes.len() + more;
         if needed <= self.bytes.capacity() {
             return Ok(());
         }
-        if needed > budget.limit(Pool::Bodies) {
-            // Waiting would not help: this body never fits.
+        if needed > room.bytes_max {
             return Err(ApiError::too_large());
         }
-        // Doubling keeps the copying linear; a length that was announced is taken at its word.
-        let doubled = (self.bytes.capacity() * 2).min(budget.limit(Pool::Bodies));
-        let capacity = needed.max(doubled).max(1024);
-        self.held.grow(capacity - self.bytes.capacity())?;
+        // Doubling keeps the copying linear.
+        let capacity = needed.max(self.bytes.capacity() * 2).max(1024).min(room.bytes_max);
+        if capacity > room.charged_max && self.large.is_none() {
+            let turns = Arc::clone(&room.large);
+            self.large = Some(turns.try_acquire_owned().map_err(|_| too_many_large_bodies())?);
+        }
+        let charged = capacity.min(room.charged_max);
+        self.held.grow(charged.saturating_sub(self.held.bytes()))?;
         self.bytes.reserve_exact(capacity - self.bytes.len());
         Ok(())
     }
@@ -156,16 +249,17 @@ impl Received {
     ///
     /// # Errors
     /// 400 for broken data, 413 for what unpacks to too much, 503 when the memory for bodies is taken.
-    pub fn unpack(self, encoding: Encoding, budget: &MemoryBudget) -> Result<Received, ApiError> {
+    pub fn unpack(self, encoding: Encoding) -> Result<Received, ApiError> {
         match encoding {
             Encoding::Identity => Ok(self),
-            Encoding::Gzip => self.unpack_gzip(budget),
+            Encoding::Gzip => self.unpack_gzip(),
         }
     }
 
-    fn unpack_gzip(self, budget: &MemoryBudget) -> Result<Received, ApiError> {
+    fn unpack_gzip(mut self) -> Result<Received, ApiError> {
+        let mut unpacked = Received::empty(&self.counted.0)?;
+        unpacked.large = self.large.take();
         let mut decoder = MultiGzDecoder::new(self.bytes.as_slice());
-        let mut unpacked = Received::empty(budget)?;
         let mut piece = vec![0_u8; 64 << 10];
         loop {
             let count = decoder.read(&mut piece).map_err(|cause| {
@@ -179,10 +273,16 @@ impl Received {
             if total > DECODED_BYTES_MAX || is_bomb {
                 return Err(ApiError::too_large());
             }
-            unpacked.reserve(budget, count)?;
+            unpacked.reserve(count)?;
             unpacked.bytes.extend_from_slice(data);
         }
     }
+}
+
+fn too_many_large_bodies() -> ApiError {
+    ApiError::overloaded(
+        "another large request body is being taken in: retry later, or send smaller ones",
+    )
 }
 
 #[cfg(test)]
@@ -204,18 +304,22 @@ mod tests {
 
     async fn check(data: Vec<u8>, bodies: usize, bytes_max: usize, expected: Result<usize, u16>) {
         let budget = budget(bodies);
-        let got = receive(&budget, &HeaderMap::new(), Body::from(data), bytes_max).await;
+        let room = Room::new(&budget);
+        let got = receive(&room, &HeaderMap::new(), Body::from(data), bytes_max).await;
         match (got, expected) {
             (Ok(received), Ok(length)) => {
                 assert_eq!(received.bytes.len(), length);
-                assert!(budget.used(Pool::Bodies) >= received.bytes.capacity());
-                drop(received);
+                let charged = received.bytes.capacity().min(bodies / 4);
+                assert_eq!(budget.used(Pool::Bodies), charged);
+                assert_eq!(received.large.is_some(), received.bytes.capacity() > bodies / 4);
             }
             (got, expected) => {
-                assert_eq!(got.map(|_| ()).unwrap_err().status(), expected.unwrap_err())
+                assert_eq!(got.map(|_| ()).unwrap_err().status(), expected.unwrap_err());
             }
         }
         assert_eq!(budget.used(Pool::Bodies), 0, "everything is given back");
+        assert_eq!(room.0.large.available_permits(), 1, "the turn too");
+        assert_eq!(room.0.open.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
@@ -223,25 +327,45 @@ mod tests {
         check(vec![7; 1000], 1 << 20, 1000, Ok(1000)).await;
         check(Vec::new(), 1 << 20, 1000, Ok(0)).await;
         check(vec![7; 1001], 1 << 20, 1000, Err(413)).await;
-        check(vec![7; 1000], 500, 10_000, Err(413)).await;
+        check(vec![7; 300_000], 1 << 20, 1 << 20, Ok(300_000)).await;
+        check(vec![7; 1_200_000], 1 << 20, 1 << 22, Ok(1_200_000)).await;
+        check(vec![7; 1_400_000], 1 << 20, 1 << 22, Err(413)).await;
     }
 
     #[tokio::test]
     async fn memory_that_others_hold_is_worth_waiting_for() {
-        let budget = budget(2000);
-        let others = budget.reserve(Pool::Bodies, 1500).unwrap();
-        let got = receive(&budget, &HeaderMap::new(), Body::from(vec![7; 1000]), 10_000).await;
-        assert_eq!(got.unwrap_err().status(), 503);
+        let budget = budget(8000);
+        let room = Room::new(&budget);
+        let others = budget.reserve(Pool::Bodies, 7500).unwrap();
+        let headers = HeaderMap::new();
+        let get = || receive(&room, &headers, Body::from(vec![7; 1000]), 10_000);
+        assert_eq!(get().await.unwrap_err().status(), 503);
         drop(others);
-        let got = receive(&budget, &HeaderMap::new(), Body::from(vec![7; 1000]), 10_000).await;
-        assert_eq!(got.unwrap().bytes.len(), 1000);
+        let first = get().await.unwrap();
+        assert!(room.holds_one());
+        let second = get().await.unwrap();
+        assert!(!room.holds_one());
+        drop((first, second));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_take_turns() {
+        let room = Room::new(&budget(4000));
+        let headers = HeaderMap::new();
+        let get = || receive(&room, &headers, Body::from(vec![7; 50_000]), 100_000);
+        let first = get().await.unwrap();
+        tokio::time::pause();
+        assert_eq!(get().await.unwrap_err().status(), 503);
+        tokio::time::resume();
+        let (second, ()) = tokio::join!(get(), async { drop(first) });
+        assert_eq!(second.unwrap().bytes.len(), 50_000);
     }
 
     #[tokio::test]
     async fn a_length_that_is_too_large_is_refused_before_the_body_arrives() {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(5000));
-        let got = receive(&budget(1 << 20), &headers, Body::empty(), 1000).await;
+        let got = receive(&Room::new(&budget(1 << 20)), &headers, Body::empty(), 1000).await;
         assert_eq!(got.unwrap_err().status(), 413);
     }
 
@@ -262,10 +386,10 @@ mod tests {
             (gzip(&vec![0; 8 << 20]), Err(413)),
         ] {
             let budget = budget(32 << 20);
-            let mut received = Received::empty(&budget).unwrap();
-            received.reserve(&budget, packed.len()).unwrap();
-            received.bytes = packed;
-            let got = received.unpack(Encoding::Gzip, &budget);
+            let mut received = Received::empty(&Room::new(&budget)).unwrap();
+            received.reserve(packed.len()).unwrap();
+            received.bytes.extend_from_slice(&packed);
+            let got = received.unpack(Encoding::Gzip);
             assert_eq!(got.map(|r| r.bytes.len()).map_err(|e| e.status().as_u16()), expected);
             assert_eq!(budget.used(Pool::Bodies), 0);
         }

@@ -9,6 +9,7 @@
 mod chunks;
 mod request;
 mod run;
+mod running;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::encode::{json, results};
 use crate::status;
 use request::QueryRequest;
 use run::Run;
+pub use running::Running;
 
 /// Largest form of a query: 16 KiB of text (security checklist 2), percent-encoded, with room for the
 /// other parameters.
@@ -65,7 +67,7 @@ pub async fn by_post(
     body: Body,
 ) -> Result<Response, ApiError> {
     let mut params = Params::of_query(query.as_deref().unwrap_or_default());
-    let received = body::receive(app.budget(), &headers, body, FORM_BYTES_MAX).await?;
+    let received = body::receive(app.bodies(), &headers, body, FORM_BYTES_MAX).await?;
     if !received.bytes.is_empty() {
         check_form_type(&headers)?;
         params = params.after_form(&received.bytes);

@@ -127,10 +127,7 @@ pub fn header_text(text: &str, bytes_max: usize) -> HeaderValue {
 }
 
 /// A header as text, if it is there and readable.
-pub fn header(
-    headers: &HeaderMap,
-    name: impl axum::http::header::AsHeaderName,
-) -> Option<&str> {
+pub fn header(headers: &HeaderMap, name: impl axum::http::header::AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -13,8 +13,8 @@ use tower::ServiceExt;
 use tsdb_core::env::Env;
 use tsdb_core::storage::{Append, DeleteRequest, Maintain, Resolution, Select, Snapshot};
 use tsdb_core::{
-    Catalogue, CatalogueChange, Error, FieldSet, MemoryBudget, MemoryStore, NamespaceId, Pool, Result,
-    SeriesKey, Ticket, WriteBatch,
+    Catalogue, CatalogueChange, Error, FieldSet, MemoryBudget, MemoryStore, NamespaceId, Pool,
+    Result, SeriesKey, Ticket, WriteBatch,
 };
 
 use super::{ROUTES, reply, router};
@@ -117,8 +117,7 @@ impl Fixture {
         let budget = MemoryBudget::default();
         let config = Config::from_settings(Settings::default()).unwrap();
         let wired = Store::new(store.clone());
-        let app =
-            App::new(config, Env::real(), wired, budget.clone(), Exposition::new().unwrap());
+        let app = App::new(config, Env::real(), wired, budget.clone(), Exposition::new().unwrap());
         Fixture { app, store, budget }
     }
 
@@ -150,20 +149,40 @@ impl Fixture {
 async fn every_route_answers_its_methods_and_refuses_the_others() {
     let fixture = Fixture::new();
     for route in ROUTES {
-        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"]
+        {
             let (response, body) = fixture.send(method, route.path, "").await;
             let case = format!("{method} {}: {} {body}", route.path, response.status());
             let is_known = route.methods.split(", ").any(|known| known == method);
             assert_eq!(response.status() != 405, is_known, "{case}");
             if !is_known {
-                assert_eq!(reply::header(response.headers(), "allow"), Some(route.methods), "{case}");
+                assert_eq!(
+                    reply::header(response.headers(), "allow"),
+                    Some(route.methods),
+                    "{case}"
+                );
             }
-            assert_eq!(reply::header(response.headers(), "x-influxdb-version"), Some("1.8.10"), "{case}");
+            assert_eq!(
+                reply::header(response.headers(), "x-influxdb-version"),
+                Some("1.8.10"),
+                "{case}"
+            );
             assert!(response.headers().contains_key("request-id"), "{case}");
         }
-        for path in [format!("{}/", route.path), format!("/{}", route.path), route.path.to_uppercase()] {
+        for path in
+            [format!("{}/", route.path), format!("/{}", route.path), route.path.to_uppercase()]
+        {
             assert_eq!(fixture.status("GET", &path, "").await, 404, "{path}");
         }
+    }
+}
+
+#[test]
+fn the_manual_lists_every_route() {
+    let manual = include_str!("../../../../docs/operations.md");
+    for route in ROUTES {
+        let row = format!("| `{}` | {} |", route.path, route.methods);
+        assert!(manual.contains(&row), "{row}");
     }
 }
 

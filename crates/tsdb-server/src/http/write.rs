@@ -11,7 +11,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
-use tsdb_core::{Error, Ticket};
+use tsdb_core::{Error, Pool, Ticket};
 use tsdb_ingest::{LineProtocol, ParseOptions, Precision, WriteReport, WriteRequest};
 
 use super::body::{self, Encoding, Received};
@@ -72,8 +72,7 @@ pub async fn write(
 ) -> Result<Response, ApiError> {
     let target = Target::new(&Params::of_query(query.as_deref().unwrap_or_default()))?;
     let encoding = body::encoding(&headers)?;
-    let received =
-        body::receive(app.budget(), &headers, body, app.config().body_bytes_max).await?;
+    let received = body::receive(app.bodies(), &headers, body, app.config().body_bytes_max).await?;
     if received.bytes.is_empty() {
         return Ok(empty_response(StatusCode::OK));
     }
@@ -102,7 +101,7 @@ async fn store(
     let app = Arc::clone(app);
     blocking(move || {
         let _turn = turn;
-        let unpacked = received.unpack(encoding, app.budget())?;
+        let unpacked = received.unpack(encoding)?;
         let request = WriteRequest {
             database: &target.database,
             policy: target.policy.as_deref(),
@@ -112,12 +111,27 @@ async fn store(
                 now_ns: app.env().clock.wall_ns(),
             },
         };
-        app.pipeline().write(&LineProtocol::default(), &request).map_err(|error| match error {
-            tsdb_ingest::Error::Store(error) => app.refuse(error),
-            other => ApiError::bad_request(other.to_string()),
-        })
+        app.pipeline()
+            .write(&LineProtocol::default(), &request)
+            .map_err(|error| refuse(&app, error))
     })
     .await?
+}
+
+/// The refusal for a request that was stored in no part.
+fn refuse(app: &App, error: tsdb_ingest::Error) -> ApiError {
+    match error {
+        // Nobody else holds memory for bodies, so the same request would never find enough.
+        tsdb_ingest::Error::Store(Error::OverBudget { pool: Pool::Bodies, .. })
+            if app.bodies().holds_one() =>
+        {
+            let message = "Request Entity Too Large: its rows take more memory than one request may \
+                           have; send smaller batches, or raise --memory-limit";
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }
+        tsdb_ingest::Error::Store(error) => app.refuse(error),
+        other => ApiError::bad_request(other.to_string()),
+    }
 }
 
 /// Waits for the rows without holding a thread.

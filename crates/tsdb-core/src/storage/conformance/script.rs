@@ -122,7 +122,7 @@ impl fmt::Display for Op {
 pub struct Universe {
     /// Series, all different.
     pub series: Vec<SeriesKey>,
-    /// Field names, without [`FIELD_NEVER_WRITTEN`].
+    /// Names of the fields that rows have.
     pub fields: Vec<Arc<str>>,
     /// Where writes go.
     pub targets: Vec<Target>,

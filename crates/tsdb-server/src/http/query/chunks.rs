@@ -10,17 +10,22 @@ use http_body_util::channel::{Channel, Sender};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::run::Run;
 use super::Watch;
-use crate::encode::results::{self, Answer};
+use super::run::Run;
 use crate::encode::json;
+use crate::encode::results::{self, Answer};
 use crate::http::reply::json_response;
 
 /// Pieces that wait for the client.
 const PIECES_AHEAD: usize = 2;
 
 /// Starts the statements and answers with what they will give.
-pub(super) fn respond(run: Run, rows_max: usize, turn: OwnedSemaphorePermit, watch: Watch) -> Response {
+pub(super) fn respond(
+    run: Run,
+    rows_max: usize,
+    turn: OwnedSemaphorePermit,
+    watch: Watch,
+) -> Response {
     let (sender, body) = Channel::<Bytes>::new(PIECES_AHEAD);
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use tsdb_core::time;
 use tsdb_ql::{Parameter, Parameters};
 
+use crate::encode::results::Epoch;
 use crate::http::params::Params;
 use crate::http::reply::ApiError;
-use crate::encode::results::Epoch;
 
 /// Rows in one piece of a chunked response, unless the client says otherwise. InfluxDB's number.
 const CHUNK_ROWS_DEFAULT: usize = 10_000;

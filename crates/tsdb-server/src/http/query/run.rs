@@ -7,6 +7,7 @@ use tsdb_exec::{Message, QueryContext};
 use tsdb_ql::Statement;
 
 use super::request::QueryRequest;
+use super::running::Listed;
 use crate::app::App;
 use crate::encode::results::Answer;
 
@@ -17,6 +18,8 @@ pub(super) struct Run {
     statements: Vec<Statement>,
     warn_of_changes: bool,
     token: CancelToken,
+    /// Shows the request in SHOW QUERIES while it lives.
+    _listed: Listed,
 }
 
 impl Run {
@@ -27,7 +30,9 @@ impl Run {
         warn_of_changes: bool,
         token: CancelToken,
     ) -> Run {
-        Run { app, request, statements, warn_of_changes, token }
+        let database = request.database.as_deref().unwrap_or_default();
+        let listed = app.running().enter(&request.text, database, app.env().clock.mono_ns());
+        Run { app, request, statements, warn_of_changes, token, _listed: listed }
     }
 
     pub(super) fn request(&self) -> &QueryRequest {
@@ -42,7 +47,11 @@ impl Run {
     pub(super) fn to_end(&self) {
         self.each(|answer, _| {
             if let Err(error) = &answer.outcome {
-                tracing::info!(statement = answer.statement, error, "asynchronous statement failed");
+                tracing::info!(
+                    statement = answer.statement,
+                    error,
+                    "asynchronous statement failed"
+                );
             }
             true
         });
@@ -73,7 +82,10 @@ impl Run {
             budget: self.app.budget().clone(),
             cancel: self.token.clone(),
         };
-        let outcome = self.app.executor().execute(statement, &context);
+        let outcome = match statement {
+            Statement::ShowQueries => Ok(self.app.running().show(self.app.env().clock.mono_ns())),
+            _ => self.app.executor().execute(statement, &context),
+        };
         self.app.exposition().statement(outcome.is_err());
         let kind = outcome.as_ref().err().map(|error| error.kind());
         if let Err(tsdb_exec::Error::Storage(error)) = &outcome {
