@@ -196,6 +196,8 @@ fn end_to_end(workspace: &Workspace) -> Result<Passed, String> {
     let binary = binary.to_string_lossy().into_owned();
     let command = if has_nextest(workspace) {
         Cmd::cargo(&workspace.root, ["nextest", "run", "--workspace", "--test", "e2e_*"])
+            // What a suite skips, and why, is said by tests that pass.
+            .args(["--success-output", "final"])
     } else {
         Cmd::cargo(&workspace.root, ["test", "--workspace", "--test", "e2e_*"])
     };

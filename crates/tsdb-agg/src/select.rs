@@ -59,9 +59,17 @@ pub type Max = Extreme<true>;
 #[derive(Debug, Clone, Default)]
 pub struct Extreme<const MAX: bool> {
     chosen: Chosen,
+    untimed: bool,
 }
 
 impl<const MAX: bool> Extreme<MAX> {
+    /// A state that does not keep the timestamps of what it chose, and so need not look for the rows: twice
+    /// as fast. [`Aggregation::time`] has no answer then.
+    #[must_use]
+    pub fn untimed() -> Self {
+        Self { untimed: true, ..Self::default() }
+    }
+
     /// Whether the point `new` (value, time) is chosen rather than `old`.
     pub(crate) fn beats(new: (f64, i64), old: (f64, i64)) -> bool {
         let better = if MAX { new.0 > old.0 } else { new.0 < old.0 };
@@ -104,7 +112,8 @@ impl<const MAX: bool> Aggregation for Extreme<MAX> {
         if beaten {
             return;
         }
-        if let Some(time) = Self::row_of(run, best).and_then(|row| run.times.get(row)) {
+        let row = if self.untimed { Some(0) } else { Self::row_of(run, best) };
+        if let Some(time) = row.and_then(|row| run.times.get(row)) {
             self.chosen.offer(slot, (best, time), Self::beats);
         }
     }
@@ -127,7 +136,7 @@ impl<const MAX: bool> Aggregation for Extreme<MAX> {
     }
 
     fn time(&self, slot: usize) -> Option<i64> {
-        self.chosen.get(slot).map(|(_, time)| time)
+        self.chosen.get(slot).map(|(_, time)| time).filter(|_| !self.untimed)
     }
 }
 
@@ -220,6 +229,15 @@ mod tests {
             [(&[10, 20, 30], &[2.0, 5.0, 5.0]), (&[5, 15], &[1.0, 5.0]), (&[7], &[1.0])];
         assert_eq!(chosen::<Max>(&runs), Some((15, 5.0)));
         assert_eq!(chosen::<Min>(&runs), Some((5, 1.0)));
+    }
+
+    #[test]
+    fn untimed_extremes_choose_the_same_values() {
+        let mut state = Max::untimed();
+        state.resize(1);
+        state.accumulate(0, &Run::dense(&[10, 20, 30], &[2.0, 5.0, 1.0]));
+        state.accumulate(0, &Run::dense(&[40, 50], &[4.0, 6.0]));
+        assert_eq!((state.finalize(0), state.time(0)), (Some(6.0), None));
     }
 
     #[test]

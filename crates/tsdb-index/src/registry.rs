@@ -254,7 +254,7 @@ mod tests {
         let (a, b) = (key("m", &[("h", "a")]), key("m", &[("h", "b")]));
         let numbers = registry.resolve(NAMESPACE, &[a.clone(), b.clone(), a.clone()]);
         assert_eq!(numbers, [Ok(SeriesRef(0)), Ok(SeriesRef(1)), Ok(SeriesRef(0))]);
-        assert_eq!(registry.resolve(NamespaceId(4), &[a.clone()]), [Ok(SeriesRef(2))]);
+        assert_eq!(registry.resolve(NamespaceId(4), std::slice::from_ref(&a)), [Ok(SeriesRef(2))]);
         assert_eq!(registry.key(SeriesRef(1)), Some((NAMESPACE, b)));
         assert_eq!(registry.hash(SeriesRef(0)), registry.hash(SeriesRef(2)));
         assert_ne!(registry.hash(SeriesRef(0)), registry.hash(SeriesRef(1)));

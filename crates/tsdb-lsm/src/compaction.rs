@@ -157,8 +157,10 @@ mod tests {
     #[test]
     fn picker_bounds_the_number_of_slices() {
         // Each slice is larger than all younger ones together, so no tier forms.
-        let steep: Vec<_> =
-            (0..13u64).map(|i| (0, i + 1, i + 1, 4u64.pow(13 - i as u32))).collect();
+        let steep: Vec<_> = (1..14u64)
+            .zip((1..14).rev())
+            .map(|(seq, power)| (0, seq, seq, 4u64.pow(power)))
+            .collect();
         check(&steep[..12], None);
         assert_eq!(pick(&manifest(&steep)).unwrap().inputs.len(), 13);
     }

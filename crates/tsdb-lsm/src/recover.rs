@@ -45,10 +45,13 @@ pub(crate) fn open_store(options: &EngineOptions, counters: &StorageCounters) ->
     let (env, directory) = (&options.env, options.directory.as_path());
     create_dir_durable(&*env.vfs, directory).map_err(Error::io("create", directory))?;
     let lock = lock_directory(env, directory)?;
-    let manifest = match manifest::read(env, directory)? {
+    let mut manifest = match manifest::read(env, directory)? {
         Some(manifest) => manifest,
         None => create(env, directory)?,
     };
+    // A crash may have left files behind that no manifest names. They go once everything else has proved
+    // sound; until then no new file may take their numbers.
+    manifest.next_file = manifest.next_file.max(highest_run(env, directory)? + 1);
     let runs = open_runs(env, directory, &manifest)?;
     let registry = Arc::new(Registry::new(manifest.hash_key, options.series_max));
     let field_sets = Arc::new(FieldSets::new());
@@ -135,6 +138,13 @@ fn open_runs(env: &Env, directory: &Path, manifest: &Manifest) -> Result<BTreeMa
         runs.insert(*file, Arc::new(run));
     }
     Ok(runs)
+}
+
+/// Highest number of a run file that is there, named by the manifest or not; 0 if there is none.
+fn highest_run(env: &Env, directory: &Path) -> Result<u64> {
+    let runs = runs_directory(directory);
+    let entries = env.vfs.list(&runs).map_err(Error::io("list", &runs))?;
+    Ok(entries.iter().filter_map(|entry| run_number(&entry.name)).max().unwrap_or(0))
 }
 
 /// Removes run files that the manifest does not name: the rest of work that a crash interrupted.

@@ -66,11 +66,14 @@ impl Places {
 impl Fold {
     /// Empty states for `calls`, in the windows of `grid` if there is one.
     pub(crate) fn new(calls: &[CallPlan], grid: Option<WindowGrid>, charge: Charge) -> Fold {
+        // Only a selector that stands alone shows the time of its point.
+        let shows_times = grid.is_none() && calls.len() == 1;
+        let new = if shows_times { States::new } else { States::untimed };
         Fold {
             grid,
             windows: grid.map_or(1, |grid| grid.count()),
             columns: calls.iter().map(|call| call.column).collect(),
-            states: calls.iter().map(|call| States::new(call.function, 0)).collect(),
+            states: calls.iter().map(|call| new(call.function, 0)).collect(),
             places: Places::default(),
             base: 0,
             segments: Vec::new(),

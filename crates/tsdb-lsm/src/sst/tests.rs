@@ -55,7 +55,10 @@ fn open(env: &Env, meta: &RunMeta) -> crate::error::Result<Run> {
     Run::open(env, Path::new(PATH), meta, options().database_id)
 }
 
-fn read(run: &Run, series: usize) -> crate::error::Result<Vec<(i64, Option<u64>, Option<u64>)>> {
+/// Time and bits of both values.
+type ReadRow = (i64, Option<u64>, Option<u64>);
+
+fn read(run: &Run, series: usize) -> crate::error::Result<Vec<ReadRow>> {
     let slice = run.slice(0);
     let places: Vec<Option<usize>> =
         ["a", "b"].iter().map(|name| slice.fields().iter().position(|f| **f == **name)).collect();
