@@ -16,6 +16,8 @@ pub struct LoadOptions {
     pub server: String,
     /// Database.
     pub database: String,
+    /// Whether to create the database first; servers without databases do not know the statement.
+    pub create_database: bool,
     /// Lines per request.
     pub batch_lines: usize,
     /// Connections, a thread each.
@@ -74,7 +76,9 @@ pub fn load(mut usecase: CpuOnly, options: &LoadOptions) -> Result<LoadReport, S
     let bytes = batches.iter().map(Vec::len).sum();
     let write_path = format!("/write?db={}", options.database);
     let mut control = Connection::open(&options.server)?;
-    control.post(&format!("/query?q=CREATE%20DATABASE%20{}", options.database), b"")?;
+    if options.create_database {
+        control.post(&format!("/query?q=CREATE%20DATABASE%20{}", options.database), b"")?;
+    }
     let read_usage = || options.pid.map(usage).transpose();
     let before = read_usage()?;
     let own_before = usage(std::process::id())?;
@@ -175,7 +179,7 @@ impl Connection {
         let mut line = String::new();
         self.stream.read_line(&mut line).map_err(io)?;
         let status: u32 = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        let mut length = 0;
+        let mut length = Some(0);
         loop {
             let mut header = String::new();
             self.stream.read_line(&mut header).map_err(io)?;
@@ -184,20 +188,45 @@ impl Connection {
             }
             if let Some((name, value)) = header.split_once(':') {
                 if name.eq_ignore_ascii_case("content-length") {
-                    length = value.trim().parse().unwrap_or(0);
+                    length = value.trim().parse().ok();
                 }
                 if name.eq_ignore_ascii_case("transfer-encoding") {
-                    return Err(format!("POST {path}: an answer in chunks is not expected"));
+                    length = None;
                 }
             }
         }
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer).map_err(io)?;
+        let answer = match length {
+            Some(length) => self.read_bytes(length),
+            None => self.read_chunks(),
+        }
+        .map_err(io)?;
         if (200..300).contains(&status) {
             Ok(())
         } else {
             let text = String::from_utf8_lossy(&answer);
             Err(format!("POST {path}: status {status}: {}", text.trim()))
+        }
+    }
+
+    fn read_bytes(&mut self, length: usize) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A body in chunks (RFC 9112, section 7.1), without trailers.
+    fn read_chunks(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let mut size = String::new();
+            self.stream.read_line(&mut size)?;
+            let length = usize::from_str_radix(size.trim(), 16);
+            let length = length.map_err(|_| std::io::ErrorKind::InvalidData)?;
+            body.extend(self.read_bytes(length)?);
+            self.stream.read_line(&mut String::new())?;
+            if length == 0 {
+                return Ok(body);
+            }
         }
     }
 }

@@ -48,9 +48,12 @@ enum Command {
         /// Server, as host:port.
         #[arg(long, default_value = "127.0.0.1:8086")]
         server: String,
-        /// Database to write to; created if missing.
+        /// Database to write to.
         #[arg(long, default_value = "benchmark")]
         database: String,
+        /// Do not create the database first, for servers without databases.
+        #[arg(long)]
+        no_create: bool,
         /// Process id of the server, to measure its CPU and memory.
         #[arg(long)]
         pid: Option<u32>,
@@ -89,6 +92,7 @@ fn main() -> std::process::ExitCode {
             connections,
             server,
             database,
+            no_create,
             pid,
             flush_path,
             compact_path,
@@ -97,6 +101,7 @@ fn main() -> std::process::ExitCode {
             let options = LoadOptions {
                 server,
                 database,
+                create_database: !no_create,
                 batch_lines: batch.max(1),
                 connections: connections.max(1),
                 pid,

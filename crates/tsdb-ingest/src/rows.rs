@@ -1,35 +1,43 @@
 //! Rows on their way into a store: what every format writes to, whatever it reads.
 //!
 //! A format names series and shapes by their raw bytes first; only those that are not known cost more
-//! than a look-up. What the store does not know yet is collected and resolved once per request
-//! ([`Rows::resolve`]), and the rows are corrected afterwards. Every row passes [`Validation`].
+//! than a look-up. What the store does not know yet is collected and resolved in portions: from the first
+//! row that waits, rows go to an open portion, and [`Rows::resolve`] moves them to the batch with their
+//! references. So what waits never takes more than a small part of the memory for bodies, however many
+//! series of a request are new. Every row passes [`Validation`].
 //!
 //! The buffers and caches stay from one request to the next, so that nothing is allocated per row in the
 //! steady state. What a request takes is charged to the memory budget before it is used.
 
+mod columns;
+mod memory;
 mod points;
 mod resolve;
 pub(crate) mod series_cache;
 pub(crate) mod shapes;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use tsdb_core::{
-    Epoch, FieldSetRef, MemoryBudget, NamespaceId, Pool, Reservation, SeriesKey, SeriesRef,
-    WriteBatch, limits as core_limits,
-};
+use tsdb_core::{Append, Epoch, MemoryBudget, NamespaceId, Pool, SeriesKey, SeriesRef, WriteBatch};
 
 use crate::report::{Origin, Rejects};
 use crate::{Reason, Validation, WriteReport, limits};
-pub(crate) use resolve::Settled;
+use columns::Columns;
+pub(crate) use memory::Overdraft;
+use memory::{RequestMemory, push_charged};
 use series_cache::{EntryId, SeriesCache, SeriesHandle};
 use shapes::{Field, ShapeId, ShapeTable, Target};
 
 /// Stands in a row until the store has given the right one.
 const UNRESOLVED: u32 = u32::MAX;
 
-/// Smallest step in which a request's reservation grows, in bytes.
-const RESERVE_STEP_BYTES: usize = 64 << 10;
+/// Memory of a pending series beside its key's text: its place in the lists, the counts of the shared
+/// text, and the store's answer.
+const PENDING_BYTES: usize = size_of::<SeriesKey>()
+    + size_of::<Option<EntryId>>()
+    + 2 * size_of::<usize>()
+    + size_of::<tsdb_core::Result<SeriesRef>>();
 
 /// Why a row was not taken.
 #[derive(Debug)]
@@ -46,7 +54,7 @@ impl From<Reason> for Refusal {
     }
 }
 
-/// A row that waits for the store to resolve its series, its shape, or both.
+/// A row of the open portion that waits for the store to resolve its series, its shape, or both.
 #[derive(Debug, Clone, Copy)]
 struct Patch {
     row: usize,
@@ -58,9 +66,16 @@ struct Patch {
 
 /// The rows of one request, and what is kept between requests. The formats of this crate write to it;
 /// from outside it is opaque.
-#[derive(Debug)]
 pub struct Rows {
-    batch: WriteBatch,
+    /// Who resolves; without one, everything waits.
+    store: Option<Arc<dyn Append>>,
+    /// Rows whose references are known.
+    settled: Columns,
+    /// Rows from the first one that waits on, in order.
+    open: Columns,
+    /// Memory of the open portion, in bytes, and how much makes it full.
+    open_bytes: usize,
+    portion_bytes_max: usize,
     /// Epoch of the cached references, once there is one.
     epoch: Option<Epoch>,
     validation: Validation,
@@ -69,38 +84,66 @@ pub struct Rows {
     /// Series that the store does not know yet, and their places in the cache.
     pending_keys: Vec<SeriesKey>,
     pending_entries: Vec<Option<EntryId>>,
+    /// Memory of the texts of those series, in bytes.
+    pending_text_bytes: usize,
     pending_shapes: Vec<ShapeId>,
+    /// Shapes that the store refused to this request; the next one asks again.
+    refused_shapes: Vec<ShapeId>,
     /// Shapes that occur in this request and leave fields out.
     lossy_shapes: Vec<ShapeId>,
     patches: Vec<Patch>,
     rejects: Rejects,
     row_count: u64,
     scratch: Vec<f64>,
-    /// What the request takes, in bytes, against what is reserved for it.
-    used_bytes: usize,
-    reservation: Reservation,
+    memory: RequestMemory,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (settled, open) = (self.settled.batch().len(), self.open.batch().len());
+        f.debug_struct("Rows")
+            .field("settled", &settled)
+            .field("open", &open)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Rows {
-    /// Without rows. `cache_bytes` bounds the cache of series; `seed` must not be known to clients, who
-    /// could choose names that collide.
-    pub(crate) fn new(budget: &MemoryBudget, cache_bytes: usize, seed: u64) -> Rows {
+    /// Without rows, for `store`; without a store nothing is ever resolved. `cache_bytes` bounds the
+    /// cache of series; `seed` must not be known to clients, who could choose names that collide.
+    pub(crate) fn new(
+        store: Option<Arc<dyn Append>>,
+        budget: &MemoryBudget,
+        overdraft: Overdraft,
+        cache_bytes: usize,
+        seed: u64,
+    ) -> Rows {
+        let share = budget.limit(Pool::Bodies) / limits::PORTION_PARTS;
+        let portion_bytes_max = match &store {
+            Some(_) => share.min(limits::PORTION_BYTES_MAX),
+            None => usize::MAX,
+        };
         Rows {
-            batch: WriteBatch::new(NamespaceId(0), Epoch(0)),
+            store,
+            settled: Columns::new(NamespaceId(0), Epoch(0)),
+            open: Columns::new(NamespaceId(0), Epoch(0)),
+            open_bytes: 0,
+            portion_bytes_max,
             epoch: None,
             validation: Validation::default(),
             series: SeriesCache::new(cache_bytes, seed),
             shapes: ShapeTable::new(seed),
             pending_keys: Vec::new(),
             pending_entries: Vec::new(),
+            pending_text_bytes: 0,
             pending_shapes: Vec::new(),
+            refused_shapes: Vec::new(),
             lossy_shapes: Vec::new(),
             patches: Vec::new(),
             rejects: Rejects::default(),
             row_count: 0,
             scratch: Vec::new(),
-            used_bytes: 0,
-            reservation: budget.reserve_anyway(Pool::Bodies, 0),
+            memory: RequestMemory::new(budget, overdraft),
         }
     }
 
@@ -114,7 +157,9 @@ impl Rows {
         self.validation = validation;
         self.series.begin(namespace);
         self.shapes.begin();
-        self.batch.reset(namespace, self.epoch.unwrap_or(Epoch(0)));
+        let epoch = self.epoch.unwrap_or(Epoch(0));
+        self.settled.reset(namespace, epoch);
+        self.open.reset(namespace, epoch);
     }
 
     /// Ends a request: gives its memory back, and unlinks what was never resolved.
@@ -125,9 +170,11 @@ impl Rows {
         for id in self.pending_shapes.drain(..) {
             if let Some(shape) = self.shapes.get_mut(id) {
                 shape.is_queued = false;
-                if matches!(shape.target, Target::Refused(_)) {
-                    shape.target = Target::Unknown;
-                }
+            }
+        }
+        for id in self.refused_shapes.drain(..) {
+            if let Some(shape) = self.shapes.get_mut(id) {
+                shape.target = Target::Unknown;
             }
         }
         for id in self.lossy_shapes.drain(..) {
@@ -136,14 +183,15 @@ impl Rows {
             }
         }
         self.pending_keys = Vec::new();
+        self.pending_entries = Vec::new();
+        self.pending_text_bytes = 0;
         self.patches = Vec::new();
+        self.open_bytes = 0;
         self.rejects = Rejects::default();
         self.row_count = 0;
-        self.used_bytes = 0;
-        if self.batch.bytes() > limits::BUFFER_KEPT_BYTES_MAX {
-            self.batch = WriteBatch::new(self.batch.namespace(), self.batch.epoch());
-        }
-        self.reservation.shrink(self.reservation.bytes());
+        self.settled.trim();
+        self.open.trim();
+        self.memory.release();
     }
 
     /// Forgets all references: their epoch has ended.
@@ -159,24 +207,40 @@ impl Rows {
         &self.validation
     }
 
-    /// The rows so far; references are valid once [`Rows::resolve`] has settled them.
+    /// The rows that can be appended: all of them once [`Rows::resolve`] has been called.
     pub(crate) fn batch(&self) -> &WriteBatch {
-        &self.batch
+        self.settled.batch()
+    }
+
+    /// To be called between two lines of `input`: resolves the open portion if it is full.
+    ///
+    /// # Errors
+    /// As [`Rows::resolve`].
+    #[inline]
+    pub(crate) fn settle_portion(&mut self, input: &[u8]) -> tsdb_core::Result<()> {
+        if self.open_bytes < self.portion_bytes_max { Ok(()) } else { self.resolve(input) }
     }
 
     /// Takes up a series that the cache does not hold, under its raw bytes.
+    ///
+    /// # Errors
+    /// No memory for the request.
     pub(crate) fn define_series(
         &mut self,
         raw: &[u8],
         key: SeriesKey,
-    ) -> (SeriesHandle, Option<EntryId>) {
+    ) -> tsdb_core::Result<(SeriesHandle, Option<EntryId>)> {
         let place = u32::try_from(self.pending_keys.len()).unwrap_or(UNRESOLVED);
         let handle = SeriesHandle::Pending(place);
-        self.used_bytes += 2 * key.as_str().len() + 64;
+        let text_bytes = key.as_str().len();
+        let shared_bytes = PENDING_BYTES - size_of::<SeriesKey>() - size_of::<Option<EntryId>>();
+        self.memory.take(text_bytes + shared_bytes)?;
+        self.pending_text_bytes += text_bytes + shared_bytes;
+        self.open_bytes += text_bytes + PENDING_BYTES;
+        push_charged(&mut self.pending_keys, key, &mut self.memory)?;
         let entry = self.series.define(raw, handle);
-        self.pending_keys.push(key);
-        self.pending_entries.push(entry);
-        (handle, entry)
+        push_charged(&mut self.pending_entries, entry, &mut self.memory)?;
+        Ok((handle, entry))
     }
 
     /// Takes up a shape that is not known, under its signature. `measurement` is asked for a name where
@@ -191,7 +255,7 @@ impl Rows {
         measurement: impl FnOnce() -> String,
     ) -> Result<ShapeId, Reason> {
         let (id, bytes) = self.shapes.define(signature, fields, &self.validation, measurement)?;
-        self.used_bytes += bytes;
+        self.shape_bytes += bytes;
         Ok(id)
     }
 
@@ -222,29 +286,36 @@ impl Rows {
             }
         }
         let row = shape.arrange(values, &mut self.scratch);
-        // Twice the size of a row: vectors double.
-        self.used_bytes += 24 + 16 * row.len();
-        if self.used_bytes > self.reservation.bytes() {
-            let missing = self.used_bytes - self.reservation.bytes();
-            let step = missing.max(RESERVE_STEP_BYTES).max(self.reservation.bytes() / 2);
-            self.reservation.grow(step).map_err(Refusal::Request)?;
-        }
-        let (known, pending) = match series {
-            SeriesHandle::Known(series) => (series, None),
-            SeriesHandle::Pending(place) => (SeriesRef(UNRESOLVED), Some(place)),
-        };
-        let before = self.batch.len();
-        store_row(&mut self.batch, known, time, &shape.target, row)?;
-        let is_unknown = shape.target == Target::Unknown;
-        if is_unknown && !shape.is_queued {
-            shape.is_queued = true;
-            self.pending_shapes.push(shape_id);
-        }
-        if pending.is_some() || is_unknown {
-            self.used_bytes += 2 * size_of::<Patch>();
-            for row in before..self.batch.len() {
-                let shape = is_unknown.then_some(shape_id);
-                self.patches.push(Patch { row, series: pending, shape, origin });
+        columns::check_count(self.settled.batch().len() + self.open.batch().len() + 1)?;
+        let memory = &mut self.memory;
+        match series {
+            SeriesHandle::Known(series)
+                if self.open.batch().is_empty() && shape.target != Target::Unknown =>
+            {
+                self.settled.push(memory, series, time, &shape.target, row)?;
+            }
+            _ => {
+                let is_unknown = shape.target == Target::Unknown;
+                if is_unknown && !shape.is_queued {
+                    shape.is_queued = true;
+                    self.pending_shapes.push(shape_id);
+                }
+                let (known, pending) = match series {
+                    SeriesHandle::Known(series) => (series, None),
+                    SeriesHandle::Pending(place) => (SeriesRef(UNRESOLVED), Some(place)),
+                };
+                let before = self.open.batch().len();
+                self.open.push(memory, known, time, &shape.target, row)?;
+                let behind = self.open.batch().len();
+                self.open_bytes += (behind - before) * columns::ROW_BYTES + size_of_val(row);
+                if pending.is_some() || is_unknown {
+                    let shape = is_unknown.then_some(shape_id);
+                    for row in before..behind {
+                        let patch = Patch { row, series: pending, shape, origin };
+                        push_charged(&mut self.patches, patch, memory).map_err(Refusal::Request)?;
+                        self.open_bytes += size_of::<Patch>();
+                    }
+                }
             }
         }
         self.row_count += 1;
@@ -274,49 +345,13 @@ impl Rows {
         }
         WriteReport {
             rows: self.row_count,
-            samples: self.batch.samples() as u64,
+            samples: self.batch().samples() as u64,
             errors,
             errors_total: self.rejects.total,
             dropped_total: self.rejects.dropped,
             ignored_fields,
             ignored_total,
             ticket: None,
-        }
-    }
-}
-
-/// Appends one row, or one per field where the set is split.
-#[inline]
-fn store_row(
-    batch: &mut WriteBatch,
-    series: SeriesRef,
-    time: i64,
-    target: &Target,
-    row: &[f64],
-) -> Result<(), Reason> {
-    match target {
-        Target::Set(set) => batch.push(series, time, *set, row).map_err(Reason::Limit),
-        Target::Unknown => {
-            batch.push(series, time, FieldSetRef(UNRESOLVED), row).map_err(Reason::Limit)
-        }
-        Target::Refused(error) => Err(Reason::Store(error.clone())),
-        Target::Split(sets) => {
-            // Either all parts of the row fit, or none is stored.
-            let rows_max = core_limits::BATCH_ROWS_MAX;
-            if batch.len() + sets.len() > rows_max {
-                return Err(Reason::Limit(tsdb_core::Error::TooMany {
-                    what: "rows in one batch",
-                    count: (batch.len() + sets.len()) as u64,
-                    count_max: rows_max as u64,
-                    remedy: "send smaller batches",
-                }));
-            }
-            for (set, value) in sets.iter().zip(row) {
-                batch
-                    .push(series, time, *set, std::slice::from_ref(value))
-                    .map_err(Reason::Limit)?;
-            }
-            Ok(())
         }
     }
 }

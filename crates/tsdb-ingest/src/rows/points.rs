@@ -11,13 +11,13 @@ impl Rows {
     /// One point per value, in order. The measurement stands in the tag [`NAME_TAG`], the field in
     /// [`FIELD_TAG`] unless it is `value`.
     ///
-    /// Only for rows of a request that began without cached references, since it needs the names.
+    /// Only for rows without a store and without cached references: all of them wait, with their names.
     ///
     /// # Errors
     /// Tags that are too many with the reserved ones.
     pub(crate) fn points(&self) -> tsdb_core::Result<Vec<DataPoint>> {
-        let mut points = Vec::with_capacity(self.batch.samples());
-        for (row, patch) in self.batch.rows().zip(&self.patches) {
+        let mut points = Vec::with_capacity(self.open.batch().samples());
+        for (row, patch) in self.open.batch().rows().zip(&self.patches) {
             let key = patch.series.and_then(|place| self.pending_keys.get(place as usize));
             let set = patch.shape.and_then(|id| self.shapes.get(id)?.set.as_ref());
             let (Some(key), Some(set)) = (key, set) else { continue };
