@@ -10,22 +10,32 @@ use crate::process::{Usage, usage};
 use crate::usecase::CpuOnly;
 
 /// Where and how to send.
-#[derive(Debug)]
+#[derive(Debug, clap::Args)]
 pub struct LoadOptions {
-    /// host:port
-    pub server: String,
-    /// Database.
-    pub database: String,
-    /// Whether to create the database first; servers without databases do not know the statement.
-    pub create_database: bool,
+    /// Server, as host:port.
+    #[arg(long, default_value = "127.0.0.1:8086")]
+    server: String,
+    /// Database to write to.
+    #[arg(long, default_value = "benchmark")]
+    database: String,
+    /// Do not create the database first, for servers without databases.
+    #[arg(long)]
+    no_create: bool,
     /// Lines per request.
-    pub batch_lines: usize,
-    /// Connections, a thread each.
-    pub connections: usize,
-    /// Process of the server, if its usage is wanted.
-    pub pid: Option<u32>,
-    /// Paths to POST to when everything is written, in order.
-    pub finish: Vec<String>,
+    #[arg(long, default_value_t = 5000)]
+    batch: usize,
+    /// Connections, each with a thread of its own.
+    #[arg(long, default_value_t = 2)]
+    connections: usize,
+    /// Process id of the server, to measure its CPU and memory.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Path that makes the server flush, POSTed to at the end; its CPU counts.
+    #[arg(long)]
+    flush_path: Option<String>,
+    /// Path that makes the server compact, POSTed to after the flush; its CPU counts.
+    #[arg(long)]
+    compact_path: Option<String>,
 }
 
 /// What a load cost.
@@ -72,11 +82,11 @@ impl fmt::Display for LoadReport {
 /// A connection that fails, an answer other than 2xx, a server process that cannot be looked at.
 pub fn load(mut usecase: CpuOnly, options: &LoadOptions) -> Result<LoadReport, String> {
     let samples_per_line = usecase.samples_per_line();
-    let (batches, lines) = build(&mut usecase, options.batch_lines);
+    let (batches, lines) = build(&mut usecase, options.batch.max(1));
     let bytes = batches.iter().map(Vec::len).sum();
     let write_path = format!("/write?db={}", options.database);
     let mut control = Connection::open(&options.server)?;
-    if options.create_database {
+    if !options.no_create {
         control.post(&format!("/query?q=CREATE%20DATABASE%20{}", options.database), b"")?;
     }
     let read_usage = || options.pid.map(usage).transpose();
@@ -85,7 +95,7 @@ pub fn load(mut usecase: CpuOnly, options: &LoadOptions) -> Result<LoadReport, S
     let started = Instant::now();
     let next = AtomicUsize::new(0);
     let mut latencies = std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..options.connections)
+        let senders: Vec<_> = (0..options.connections.max(1))
             .map(|_| scope.spawn(|| send(&options.server, &write_path, &batches, &next)))
             .collect();
         let mut all = Vec::new();
@@ -97,7 +107,7 @@ pub fn load(mut usecase: CpuOnly, options: &LoadOptions) -> Result<LoadReport, S
     let elapsed = started.elapsed();
     let own_after = usage(std::process::id())?;
     let written = read_usage()?;
-    for path in &options.finish {
+    for path in [&options.flush_path, &options.compact_path].into_iter().flatten() {
         control.post(path, b"")?;
     }
     let finished = read_usage()?;

@@ -32,6 +32,19 @@ pub const PARSERS_KEPT_DEFAULT: usize = 2;
 /// fields take one.
 pub const BUFFER_KEPT_BYTES_MAX: usize = 2 << 20;
 
+/// Most memory of the rows of a request that wait for the store to resolve something, in bytes: some five
+/// thousand rows of new series. Enough to spread the costs of a call, and little beside a large batch.
+pub const PORTION_BYTES_MAX: usize = 1 << 20;
+
+/// Waiting rows have at most one of so many parts of the memory for bodies, if that is less.
+pub const PORTION_PARTS: usize = 32;
+
+/// What one request at a time may take beside the memory for bodies, as a multiple of it. With the default
+/// budget every body of 25 MB fits then, the worst (`a=1,` over and over) among them: four bytes of text
+/// become eight of columns, and vectors that have just doubled hold twice that. What such a vector does
+/// not use yet is charged and not touched.
+pub const OVERDRAFT_FACTOR: usize = 3;
+
 /// Times that a request is parsed again because the epoch of its references ended; each end is rare
 /// and quick.
 pub const EPOCH_ATTEMPTS: usize = 8;

@@ -1,16 +1,17 @@
 //! The pipeline: bytes, a format, validation, a store, a report.
 //!
 //! A call parses a request to one batch and appends it whole or not at all; refused lines stand in the
-//! report. It blocks: for parsing, and for the catalogue when a database has to be created. It does not
+//! report. What the store does not know is resolved in portions while the request is parsed; should an epoch
+//! of the store end in between, the request is parsed again. It blocks: for parsing, and for the catalogue when a database has to be created. It does not
 //! wait for the disk; the ticket in the report does.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tsdb_core::catalogue::PolicySpec;
-use tsdb_core::{Append, CatalogueChange, MemoryBudget, NamespaceInfo, TagCharset};
+use tsdb_core::{Append, CatalogueChange, MemoryBudget, NamespaceInfo, Pool, TagCharset};
 
-use crate::rows::Settled;
-use crate::{Format, ParseOptions, Result, Rows, Validation, WriteReport, limits};
+use crate::rows::Overdraft;
+use crate::{Error, Format, ParseOptions, Result, Rows, Validation, WriteReport, limits};
 
 /// How a [`Pipeline`] works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub struct WriteRequest<'a> {
 pub struct Pipeline {
     store: Arc<dyn Append>,
     budget: MemoryBudget,
+    overdraft: Overdraft,
     options: PipelineOptions,
     /// Idle parsers. The one that was used last is taken first, so that few are ever warm.
     idle: Mutex<Vec<Rows>>,
@@ -70,9 +72,12 @@ impl std::fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline into `store` that charges what a request takes to `budget`.
+    /// A pipeline into `store` that charges what a request takes to `budget`. One request at a time may
+    /// take [`limits::OVERDRAFT_FACTOR`] times the pool of bodies beside that pool.
     pub fn new(store: Arc<dyn Append>, budget: MemoryBudget, options: PipelineOptions) -> Pipeline {
-        Pipeline { store, budget, options, idle: Mutex::new(Vec::new()) }
+        let bytes_max = budget.limit(Pool::Bodies).saturating_mul(limits::OVERDRAFT_FACTOR);
+        let overdraft = Overdraft::new(bytes_max);
+        Pipeline { store, budget, overdraft, options, idle: Mutex::new(Vec::new()) }
     }
 
     /// Writes the rows of a request as one batch. The store holds them, all or none, when the report's
@@ -96,34 +101,32 @@ impl Pipeline {
         request: &WriteRequest<'_>,
     ) -> Result<WriteReport> {
         for _ in 0..limits::EPOCH_ATTEMPTS {
-            let namespace = self.namespace(request)?;
-            let charset = self.options.charset.unwrap_or(format.charset());
-            rows.begin(namespace.id, Validation { charset, cutoff: namespace.cutoff });
-            format.parse_rows(request.body, &request.options, rows)?;
-            if let Some(report) = self.append(rows, request.body)? {
-                return Ok(report);
+            match self.attempt(rows, format, request) {
+                Err(Error::Store(tsdb_core::Error::StaleEpoch { .. })) => rows.forget(),
+                outcome => return outcome,
             }
-            rows.forget();
         }
         let reason = "series are evicted faster than a request can name them";
         Err(tsdb_core::Error::Overloaded { reason }.into())
     }
 
-    /// Resolves and appends what was parsed; `None` if the epoch of its references has ended.
-    fn append(&self, rows: &mut Rows, body: &[u8]) -> tsdb_core::Result<Option<WriteReport>> {
-        if rows.resolve(&*self.store, body)? == Settled::EpochEnded {
-            return Ok(None);
-        }
-        let ticket = if rows.batch().is_empty() {
-            None
-        } else {
-            match self.store.append(rows.batch()) {
-                Ok(ticket) => Some(ticket),
-                Err(tsdb_core::Error::StaleEpoch { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            }
+    /// Parses, resolves and appends, with references of one epoch.
+    fn attempt(
+        &self,
+        rows: &mut Rows,
+        format: &dyn Format,
+        request: &WriteRequest<'_>,
+    ) -> Result<WriteReport> {
+        let namespace = self.namespace(request)?;
+        let charset = self.options.charset.unwrap_or(format.charset());
+        rows.begin(namespace.id, Validation { charset, cutoff: namespace.cutoff });
+        format.parse_rows(request.body, &request.options, rows)?;
+        rows.resolve(request.body)?;
+        let ticket = match rows.batch() {
+            batch if batch.is_empty() => None,
+            batch => Some(self.store.append(batch)?),
         };
-        Ok(Some(WriteReport { ticket, ..rows.report() }))
+        Ok(WriteReport { ticket, ..rows.report() })
     }
 
     /// Where the request goes; creates the database if that is asked for.
@@ -144,7 +147,9 @@ impl Pipeline {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.unwrap_or_else(|| {
             let share = self.options.cache_bytes / self.options.parsers_kept.max(1);
-            Rows::new(&self.budget, share, self.options.hash_seed)
+            let store = Some(Arc::clone(&self.store));
+            let overdraft = self.overdraft.clone();
+            Rows::new(store, &self.budget, overdraft, share, self.options.hash_seed)
         })
     }
 

@@ -32,12 +32,9 @@ use shapes::{Field, ShapeId, ShapeTable, Target};
 /// Stands in a row until the store has given the right one.
 const UNRESOLVED: u32 = u32::MAX;
 
-/// Memory of a pending series beside its key's text: its place in the lists, the counts of the shared
-/// text, and the store's answer.
-const PENDING_BYTES: usize = size_of::<SeriesKey>()
-    + size_of::<Option<EntryId>>()
-    + 2 * size_of::<usize>()
-    + size_of::<tsdb_core::Result<SeriesRef>>();
+/// Memory of a pending series beside its key's text: the counts of the shared text, and the answer of the
+/// store.
+const PENDING_BYTES: usize = 2 * size_of::<usize>() + size_of::<tsdb_core::Result<SeriesRef>>();
 
 /// Why a row was not taken.
 #[derive(Debug)]
@@ -84,8 +81,10 @@ pub struct Rows {
     /// Series that the store does not know yet, and their places in the cache.
     pending_keys: Vec<SeriesKey>,
     pending_entries: Vec<Option<EntryId>>,
-    /// Memory of the texts of those series, in bytes.
-    pending_text_bytes: usize,
+    /// What those series take beside the two lists, in bytes.
+    pending_bytes: usize,
+    /// Memory of new shapes that is not charged yet, in bytes.
+    shape_bytes: usize,
     pending_shapes: Vec<ShapeId>,
     /// Shapes that the store refused to this request; the next one asks again.
     refused_shapes: Vec<ShapeId>,
@@ -135,7 +134,8 @@ impl Rows {
             shapes: ShapeTable::new(seed),
             pending_keys: Vec::new(),
             pending_entries: Vec::new(),
-            pending_text_bytes: 0,
+            pending_bytes: 0,
+            shape_bytes: 0,
             pending_shapes: Vec::new(),
             refused_shapes: Vec::new(),
             lossy_shapes: Vec::new(),
@@ -184,7 +184,8 @@ impl Rows {
         }
         self.pending_keys = Vec::new();
         self.pending_entries = Vec::new();
-        self.pending_text_bytes = 0;
+        self.pending_bytes = 0;
+        self.shape_bytes = 0;
         self.patches = Vec::new();
         self.open_bytes = 0;
         self.rejects = Rejects::default();
@@ -232,14 +233,17 @@ impl Rows {
     ) -> tsdb_core::Result<(SeriesHandle, Option<EntryId>)> {
         let place = u32::try_from(self.pending_keys.len()).unwrap_or(UNRESOLVED);
         let handle = SeriesHandle::Pending(place);
-        let text_bytes = key.as_str().len();
-        let shared_bytes = PENDING_BYTES - size_of::<SeriesKey>() - size_of::<Option<EntryId>>();
-        self.memory.take(text_bytes + shared_bytes)?;
-        self.pending_text_bytes += text_bytes + shared_bytes;
-        self.open_bytes += text_bytes + PENDING_BYTES;
+        let bytes = key.as_str().len() + PENDING_BYTES;
+        self.memory.take(bytes)?;
+        self.pending_bytes += bytes;
+        self.open_bytes += bytes + size_of::<SeriesKey>() + size_of::<Option<EntryId>>();
         push_charged(&mut self.pending_keys, key, &mut self.memory)?;
+        push_charged(&mut self.pending_entries, None, &mut self.memory)?;
+        // Last, so that the cache never names a place that is not among the pending ones.
         let entry = self.series.define(raw, handle);
-        push_charged(&mut self.pending_entries, entry, &mut self.memory)?;
+        if let Some(last) = self.pending_entries.last_mut() {
+            *last = entry;
+        }
         Ok((handle, entry))
     }
 
@@ -282,43 +286,60 @@ impl Rows {
             }
             shape.rows += 1;
             if shape.set.is_none() {
-                return Ok(());
+                let bytes = std::mem::take(&mut self.shape_bytes);
+                return self.memory.take(bytes).map_err(Refusal::Request);
             }
         }
         let row = shape.arrange(values, &mut self.scratch);
         columns::check_count(self.settled.batch().len() + self.open.batch().len() + 1)?;
-        let memory = &mut self.memory;
         match series {
             SeriesHandle::Known(series)
                 if self.open.batch().is_empty() && shape.target != Target::Unknown =>
             {
-                self.settled.push(memory, series, time, &shape.target, row)?;
+                self.settled.push(&mut self.memory, series, time, &shape.target, row)?;
             }
-            _ => {
-                let is_unknown = shape.target == Target::Unknown;
-                if is_unknown && !shape.is_queued {
-                    shape.is_queued = true;
-                    self.pending_shapes.push(shape_id);
-                }
-                let (known, pending) = match series {
-                    SeriesHandle::Known(series) => (series, None),
-                    SeriesHandle::Pending(place) => (SeriesRef(UNRESOLVED), Some(place)),
-                };
-                let before = self.open.batch().len();
-                self.open.push(memory, known, time, &shape.target, row)?;
-                let behind = self.open.batch().len();
-                self.open_bytes += (behind - before) * columns::ROW_BYTES + size_of_val(row);
-                if pending.is_some() || is_unknown {
-                    let shape = is_unknown.then_some(shape_id);
-                    for row in before..behind {
-                        let patch = Patch { row, series: pending, shape, origin };
-                        push_charged(&mut self.patches, patch, memory).map_err(Refusal::Request)?;
-                        self.open_bytes += size_of::<Patch>();
-                    }
-                }
-            }
+            _ => self.push_open(series, shape_id, time, values, origin)?,
         }
         self.row_count += 1;
+        Ok(())
+    }
+
+    /// Appends a row to the open portion: it waits for the store, or comes behind a row that does.
+    fn push_open(
+        &mut self,
+        series: SeriesHandle,
+        shape_id: ShapeId,
+        time: i64,
+        values: &[f64],
+        origin: Origin,
+    ) -> Result<(), Refusal> {
+        let memory = &mut self.memory;
+        memory.take(std::mem::take(&mut self.shape_bytes)).map_err(Refusal::Request)?;
+        let Some(shape) = self.shapes.get_mut(shape_id) else {
+            return Err(Refusal::Row(Reason::InvalidFieldFormat));
+        };
+        let is_unknown = shape.target == Target::Unknown;
+        if is_unknown && !shape.is_queued {
+            shape.is_queued = true;
+            self.pending_shapes.push(shape_id);
+        }
+        let (known, pending) = match series {
+            SeriesHandle::Known(series) => (series, None),
+            SeriesHandle::Pending(place) => (SeriesRef(UNRESOLVED), Some(place)),
+        };
+        let row = shape.arrange(values, &mut self.scratch);
+        let before = self.open.batch().len();
+        self.open.push(memory, known, time, &shape.target, row)?;
+        let behind = self.open.batch().len();
+        self.open_bytes += (behind - before) * columns::ROW_BYTES + size_of_val(row);
+        if pending.is_some() || is_unknown {
+            let shape = is_unknown.then_some(shape_id);
+            for row in before..behind {
+                let patch = Patch { row, series: pending, shape, origin };
+                push_charged(&mut self.patches, patch, memory).map_err(Refusal::Request)?;
+            }
+            self.open_bytes += (behind - before) * size_of::<Patch>();
+        }
         Ok(())
     }
 

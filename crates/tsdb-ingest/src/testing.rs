@@ -1,5 +1,5 @@
-//! A store for the tests of this crate: it remembers rows as text, and can be told what to refuse. Not an
-//! engine; `MemoryStore` is one.
+//! Stores for the tests of this crate: one remembers rows as text, and can be told what to refuse; one
+//! only counts, for requests of any size. No engines; `MemoryStore` is one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tsdb_core::storage::Resolution;
 use tsdb_core::{
     Append, Catalogue, CatalogueChange, DeleteRequest, Epoch, Error, FieldSet, FieldSetRef,
-    NamespaceId, Result, SeriesKey, SeriesRef, Ticket, WriteBatch,
+    MemoryBudget, NamespaceId, Pool, Result, SeriesKey, SeriesRef, Ticket, WriteBatch,
 };
 
 /// What a [`Recorder`] does and has seen.
@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) refused_measurement: Option<&'static str>,
     /// Calls of `append` before which the epoch ends.
     pub(crate) epochs_to_end: usize,
+    /// Number of the call of `resolve` before which the epoch ends.
+    pub(crate) epoch_ends_at_resolve: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +79,9 @@ impl Append for Recorder {
     ) -> Result<Resolution> {
         let mut state = self.state();
         state.resolve_calls += 1;
+        if state.epoch_ends_at_resolve == Some(state.resolve_calls) {
+            state.end_epoch();
+        }
         state.resolved_keys += series.len();
         let too_many = |what| Error::TooMany { what, count: 2, count_max: 1, remedy: "send fewer" };
         let mut given_series = Vec::new();
@@ -130,5 +135,83 @@ impl Append for Recorder {
 
     fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.state().catalogue)
+    }
+}
+
+/// Takes everything, counts it, and keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    budget: MemoryBudget,
+    catalogue: Mutex<Arc<Catalogue>>,
+    counts: Mutex<Counts>,
+}
+
+/// What a [`Counter`] has seen.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) series: usize,
+    pub(crate) rows: usize,
+    pub(crate) resolve_calls: usize,
+    /// Most keys of one call.
+    pub(crate) keys_max: usize,
+    /// Memory of the last batch, and what was taken of the pool of bodies meanwhile, in bytes.
+    pub(crate) batch_bytes: usize,
+    pub(crate) used_bytes: usize,
+}
+
+impl Counter {
+    pub(crate) fn new(budget: &MemoryBudget) -> Counter {
+        let budget = budget.clone();
+        Counter { budget, catalogue: Mutex::default(), counts: Mutex::default() }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap()
+    }
+}
+
+impl Append for Counter {
+    fn resolve(
+        &self,
+        _: NamespaceId,
+        series: &[SeriesKey],
+        field_sets: &[FieldSet],
+    ) -> Result<Resolution> {
+        let mut counts = self.counts.lock().unwrap();
+        let first = counts.series;
+        counts.series += series.len();
+        counts.resolve_calls += 1;
+        counts.keys_max = counts.keys_max.max(series.len());
+        let number = |n: usize| u32::try_from(n).unwrap();
+        Ok(Resolution {
+            epoch: Epoch(0),
+            series: (first..counts.series).map(|n| Ok(SeriesRef(number(n)))).collect(),
+            field_sets: (0..field_sets.len()).map(|n| Ok(FieldSetRef(number(n)))).collect(),
+        })
+    }
+
+    fn append(&self, batch: &WriteBatch) -> Result<Ticket> {
+        let mut counts = self.counts.lock().unwrap();
+        assert!(batch.series().iter().all(|series| (series.0 as usize) < counts.series));
+        counts.rows += batch.len();
+        counts.batch_bytes = batch.bytes();
+        counts.used_bytes = self.budget.used(Pool::Bodies);
+        Ok(Ticket::completed(1))
+    }
+
+    fn delete(&self, _: &DeleteRequest) -> Result<Ticket> {
+        Err(Error::Closed)
+    }
+
+    fn change_catalogue(&self, change: &CatalogueChange) -> Result<Ticket> {
+        let mut catalogue = self.catalogue.lock().unwrap();
+        let mut changed = (**catalogue).clone();
+        changed.apply(change)?;
+        *catalogue = Arc::new(changed);
+        Ok(Ticket::completed(0))
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.catalogue.lock().unwrap())
     }
 }

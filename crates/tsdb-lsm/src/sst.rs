@@ -9,6 +9,7 @@ mod format;
 mod reader;
 mod writer;
 
+pub(crate) use format::{SLICE_META_BYTES_MIN, put_slice_meta, read_slice_meta};
 pub(crate) use reader::{ChunkMeta, Run, Slice};
 pub(crate) use writer::RunWriter;
 

@@ -21,9 +21,9 @@ use self::escape::unescape;
 use self::tokens::Fault;
 use super::{Format, Ingestion, ParseOptions};
 use crate::report::Origin;
-use crate::rows::Refusal;
 use crate::rows::series_cache::{Cached, SeriesHandle};
 use crate::rows::shapes::{Field, FieldKind, ShapeId};
+use crate::rows::{Overdraft, Refusal};
 use crate::{Error, Precision, Reason, Result, Rows, Validation, limits};
 
 /// Marks a number in the signature of a shape.
@@ -58,7 +58,8 @@ impl Ingestion for LineProtocol {
     fn parse(&self, input: &[u8]) -> Result<Vec<DataPoint>> {
         // The caller has the input in memory already and bounds it.
         let budget = MemoryBudget::with_limits([usize::MAX; 5]);
-        let mut rows = Rows::new(&budget, input.len().saturating_mul(2), 0);
+        let cache_bytes = input.len().saturating_mul(2);
+        let mut rows = Rows::new(None, &budget, Overdraft::new(0), cache_bytes, 0);
         let validation = Validation { charset: self.charset, ..Validation::default() };
         rows.begin(NamespaceId(0), validation);
         self.parse_rows(input, &self.options, &mut rows)?;
@@ -129,6 +130,7 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn run(&mut self) -> Result<()> {
         while self.at < self.input.len() {
+            self.rows.settle_portion(self.input)?;
             self.at = tokens::skip_blanks(self.input, self.at);
             if tokens::is_line_end(self.input, self.at) || self.input.get(self.at) == Some(&b'#') {
                 self.at = tokens::newline(self.input, self.at);
@@ -185,7 +187,7 @@ impl Parser<'_> {
         if self.at - start > limits::LINE_BYTES_MAX {
             return Err(self.stop_behind_fields(Fault::new(start, Reason::LineTooLong)));
         }
-        let series = self.series(key, start..key_end, shape);
+        let series = self.series(key, start..key_end, shape).map_err(Stop::Request)?;
         let origin = Origin { line: self.line, start, end: self.at };
         self.rows.push(series, shape, time, &self.values, origin).map_err(|refusal| match refusal {
             Refusal::Row(reason) => self.stop_behind_fields(Fault::new(start, reason)),
@@ -237,21 +239,26 @@ impl Parser<'_> {
 
     /// The handle of a line's series, now that the whole line has been read.
     #[inline]
-    fn series(&mut self, key: Key, raw: Range<usize>, shape: ShapeId) -> SeriesHandle {
+    fn series(
+        &mut self,
+        key: Key,
+        raw: Range<usize>,
+        shape: ShapeId,
+    ) -> tsdb_core::Result<SeriesHandle> {
         match key {
             Key::Cached(cached) => {
                 if cached.shape != shape {
                     self.rows.series.set_shape(cached.entry, shape);
                 }
-                cached.series
+                Ok(cached.series)
             }
             Key::New(key) => {
                 let raw = self.input.get(raw).unwrap_or_default();
-                let (series, entry) = self.rows.define_series(raw, key);
+                let (series, entry) = self.rows.define_series(raw, key)?;
                 if let Some(entry) = entry {
                     self.rows.series.set_shape(entry, shape);
                 }
-                series
+                Ok(series)
             }
         }
     }

@@ -4,6 +4,8 @@ use tsdb_core::catalogue::AUTOGEN;
 use tsdb_core::storage::SeriesRequest;
 use tsdb_core::{Error as CoreError, ErrorKind, MemoryStore, Pool, Select};
 
+mod memory;
+
 use super::*;
 use crate::testing::Recorder;
 use crate::{Error, LineProtocol, Precision};
@@ -147,6 +149,72 @@ fn an_epoch_that_ends_is_resolved_again() {
     assert_eq!(fixture.store.take_rows(), [""; 0]);
 }
 
+/// A pool of 256 KiB, so that a portion is 8 KiB: some 40 rows of new series.
+fn with_small_portions() -> Fixture {
+    let store = Arc::new(Recorder::default());
+    let budget = MemoryBudget::with_limits([256 << 10; 5]);
+    let pipeline = Pipeline::new(store.clone(), budget.clone(), PipelineOptions::default());
+    Fixture { store, budget, pipeline }
+}
+
+#[test]
+fn an_epoch_that_ends_between_two_portions_is_resolved_again() {
+    let body: String = (0..300).map(|i| format!("m,h={i} f={i} 1\nbad\n")).collect();
+    let rows: Vec<String> = (0..300).map(|i| format!("m,h={i} f={i}.0 1")).collect();
+    let calls = {
+        let fixture = with_small_portions();
+        fixture.try_write(&body).unwrap();
+        assert_eq!(fixture.store.take_rows(), rows);
+        fixture.store.state().resolve_calls
+    };
+    assert!(calls > 4, "{calls} portions");
+    for end in 1..=calls {
+        let fixture = with_small_portions();
+        fixture.store.state().epoch_ends_at_resolve = Some(end);
+        let report = fixture.try_write(&body).unwrap();
+        assert_eq!(fixture.store.take_rows(), rows, "at {end}");
+        assert_eq!((report.rows, report.errors_total), (300, 300), "attempts do not add up");
+        let state = fixture.store.state();
+        let calls_again = if end == 1 { 0 } else { end };
+        assert_eq!((state.batches, state.resolve_calls), (1, calls + calls_again));
+    }
+}
+
+#[test]
+fn what_is_refused_in_one_portion_is_reported_by_line() {
+    let fixture = with_small_portions();
+    fixture.store.state().refused_measurement = Some("full");
+    fixture.store.state().refused_field = Some("x");
+    let line = |i: usize| match i % 10 {
+        3 => format!("full,h={i} f=1 {i}\n"),
+        5 => format!("m,h={i} x=1 {i}\n"),
+        7 => "m,h f=1\n".to_owned(),
+        8 => format!("m f={i} {i}\n"),
+        _ => format!("m,h={i} f={i} {i}\n"),
+    };
+    let body: String = (0..500).map(line).collect();
+    let is_stored = |i: &usize| ![3, 5, 7].contains(&(i % 10));
+    let row = |i: usize| match i % 10 {
+        8 => format!("m f={i}.0 {i}"),
+        _ => format!("m,h={i} f={i}.0 {i}"),
+    };
+    let rows: Vec<String> = (0..500).filter(is_stored).map(row).collect();
+    let refused: Vec<u64> = (0..500).filter(|i| !is_stored(i)).map(|i| i as u64 + 1).collect();
+    for _ in 0..2 {
+        let report = fixture.try_write(&body).unwrap();
+        assert_eq!(fixture.store.take_rows(), rows);
+        assert_eq!((report.rows, report.samples), (350, 350));
+        assert_eq!((report.errors_total, report.dropped_total), (150, 100));
+        let mut lines: Vec<u64> = report.errors.iter().map(|error| error.line).collect();
+        lines.sort_unstable();
+        assert!(lines.iter().all(|line| refused.contains(line)), "{lines:?}");
+    }
+    assert!(fixture.store.state().resolve_calls > 8);
+    fixture.store.state().refused_measurement = None;
+    fixture.store.state().refused_field = None;
+    assert_eq!(fixture.try_write(&body).unwrap().rows, 450, "it is asked again");
+}
+
 #[test]
 fn a_set_of_fields_that_is_one_too_many_is_split() {
     let fixture = Fixture::new();
@@ -201,26 +269,6 @@ fn what_the_store_refuses_is_reported_by_line() {
     }
     fixture.store.state().refused_field = None;
     assert_eq!(fixture.try_write(body).unwrap().rows, 3);
-}
-
-#[test]
-fn memory_is_reserved_while_a_request_is_parsed_and_given_back() {
-    let fixture = Fixture::new();
-    fixture.write(&(0..5000).map(|i| format!("m,h={i} f=1,g=2 1\n")).collect::<String>());
-    fixture.try_write("bad").unwrap();
-    assert_eq!(fixture.budget.used(Pool::Bodies), 0);
-
-    let budget = MemoryBudget::with_limits([1 << 20; 5]);
-    let store = Arc::new(Recorder::default());
-    let pipeline = Pipeline::new(store.clone(), budget.clone(), PipelineOptions::default());
-    let body = "m f=1,g=2,h=3,i=4 1\n".repeat(50_000);
-    let error = pipeline.write(&LineProtocol::default(), &request("d", &body)).unwrap_err();
-    assert!(matches!(error, Error::Store(CoreError::OverBudget { pool: Pool::Bodies, .. })));
-    assert_eq!(error.kind(), ErrorKind::Overloaded);
-    assert_eq!(budget.used(Pool::Bodies), 0);
-    assert_eq!(store.take_rows(), [""; 0], "nothing of the request is stored");
-    let small = request("d", "m f=1 1");
-    assert_eq!(pipeline.write(&LineProtocol::default(), &small).unwrap().rows, 1);
 }
 
 #[test]

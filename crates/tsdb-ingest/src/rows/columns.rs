@@ -9,7 +9,7 @@ use super::{Refusal, UNRESOLVED};
 use crate::{Reason, limits};
 
 /// Bytes of a row beside its values.
-const ROW_BYTES: usize = size_of::<SeriesRef>() + size_of::<i64>();
+pub(crate) const ROW_BYTES: usize = size_of::<SeriesRef>() + size_of::<i64>();
 
 /// Rows, and what their vectors can hold without growing.
 #[derive(Debug)]

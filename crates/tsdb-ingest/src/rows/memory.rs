@@ -148,9 +148,11 @@ mod tests {
         first.take(step).unwrap();
         first.release();
         assert_eq!(budget.used(Pool::Bodies), 0);
-        second.take(5 * step).unwrap();
-        drop(second);
-        first.take(5 * step).unwrap();
+        for memory in [&mut second, &mut first] {
+            memory.take(4 * step).unwrap();
+            memory.take(step).unwrap();
+            memory.release();
+        }
     }
 
     #[test]

@@ -1,75 +1,69 @@
-//! The end of parsing a request: asks the store for what is not known yet, once, and corrects the rows.
+//! The end of a portion, and of a request: asks the store for what is not known yet, and moves the rows
+//! that waited to the batch.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use tsdb_core::{Append, Epoch, FieldSet, FieldSetRef, NamespaceId, SeriesRef, WriteBatch};
+use tsdb_core::{Append, Epoch, FieldSet, FieldSetRef, NamespaceId, SeriesRef};
 
 use super::shapes::Target;
-use super::{Patch, Rows, store_row};
+use super::{Patch, Refusal, Rows};
 use crate::Reason;
-
-/// Whether the rows can be appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
-    /// All references are of one epoch.
-    Ready,
-    /// Cached references are of an epoch that has ended: everything is forgotten, the request has to be
-    /// parsed again.
-    EpochEnded,
-}
 
 type Refusable<T> = tsdb_core::Result<T>;
 
 impl Rows {
-    /// Resolves the series and field sets that the store did not know, and corrects the rows. Rows that
-    /// the store refuses become refused lines of `input`.
+    /// Resolves the series and field sets that the store did not know, and moves the rows that waited for
+    /// them to the batch. Rows that the store refuses become refused lines of `input`.
     ///
     /// # Errors
-    /// What the store says about the request as a whole.
-    pub(crate) fn resolve(&mut self, store: &dyn Append, input: &[u8]) -> Refusable<Settled> {
+    /// [`tsdb_core::Error::StaleEpoch`] if references of the batch or the cache are of an epoch that has
+    /// ended: the request has to be parsed again, after [`Rows::forget`]. No memory for the request, and
+    /// what the store says about it as a whole.
+    pub(crate) fn resolve(&mut self, input: &[u8]) -> Refusable<()> {
+        let Some(store) = self.store.clone() else { return Ok(()) };
         if self.pending_keys.is_empty() && self.pending_shapes.is_empty() {
-            return Ok(Settled::Ready);
+            debug_assert!(self.open.batch().is_empty(), "the first open row waits for something");
+            return Ok(());
         }
-        let namespace = self.batch.namespace();
+        let namespace = self.batch().namespace();
         let shapes = self.pending_shapes.iter().filter_map(|id| self.shapes.get(*id));
         let sets: Vec<FieldSet> = shapes.filter_map(|shape| shape.set.clone()).collect();
         let resolution = store.resolve(namespace, &self.pending_keys, &sets)?;
-        if self.is_over(resolution.epoch) {
-            return Ok(Settled::EpochEnded);
-        }
-        let settled = self.settle_shapes(store, namespace, sets, resolution.field_sets)?;
-        if settled == Settled::EpochEnded {
-            return Ok(settled);
-        }
+        self.adopt(resolution.epoch)?;
+        self.settle_shapes(&store, namespace, sets, resolution.field_sets)?;
         let mut series = resolution.series;
         series.resize_with(self.pending_keys.len(), || Err(too_few()));
+        self.pending_keys.clear();
         for (entry, given) in self.pending_entries.drain(..).zip(&series) {
             if let Some(entry) = entry {
                 self.series.settle(entry, given.as_ref().ok().copied());
             }
         }
-        self.correct_rows(input, &series);
-        Ok(Settled::Ready)
+        self.move_rows(input, &series)?;
+        drop(series);
+        self.memory.give(std::mem::take(&mut self.pending_bytes));
+        Ok(())
     }
 
-    /// Adopts `epoch`, or, if cached references are of another one, forgets everything.
-    fn is_over(&mut self, epoch: Epoch) -> bool {
-        if self.epoch.is_some_and(|known| known != epoch) {
-            self.forget();
-            return true;
+    /// Makes `epoch` that of the request, unless it has another one already.
+    fn adopt(&mut self, epoch: Epoch) -> Refusable<()> {
+        if let Some(known) = self.epoch.filter(|known| *known != epoch) {
+            return Err(tsdb_core::Error::StaleEpoch { batch: known.0, current: epoch.0 });
         }
         self.epoch = Some(epoch);
-        self.batch.set_epoch(epoch);
-        false
+        self.settled.set_epoch(epoch);
+        self.open.set_epoch(epoch);
+        Ok(())
     }
 
     fn settle_shapes(
         &mut self,
-        store: &dyn Append,
+        store: &Arc<dyn Append>,
         namespace: NamespaceId,
         sets: Vec<FieldSet>,
         mut given: Vec<Refusable<FieldSetRef>>,
-    ) -> Refusable<Settled> {
+    ) -> Refusable<()> {
         given.resize_with(sets.len(), || Err(too_few()));
         let mut targets = Vec::with_capacity(sets.len());
         let mut to_split: Vec<FieldSet> = Vec::new();
@@ -86,63 +80,49 @@ impl Rows {
         if !to_split.is_empty() {
             let singles = single_sets(&to_split)?;
             let resolution = store.resolve(namespace, &[], &singles)?;
-            if self.is_over(resolution.epoch) {
-                return Ok(Settled::EpochEnded);
-            }
+            self.adopt(resolution.epoch)?;
             let open = targets.iter_mut().filter(|target| **target == Target::Unknown);
             for (target, set) in open.zip(&to_split) {
                 *target = split_target(set, &singles, &resolution.field_sets);
             }
         }
-        for (id, target) in self.pending_shapes.iter().zip(targets) {
-            if let Some(shape) = self.shapes.get_mut(*id) {
+        for (id, target) in self.pending_shapes.drain(..).zip(targets) {
+            if matches!(target, Target::Refused(_)) {
+                self.refused_shapes.push(id);
+            }
+            if let Some(shape) = self.shapes.get_mut(id) {
+                shape.is_queued = false;
                 shape.target = target;
             }
         }
-        Ok(Settled::Ready)
+        Ok(())
     }
 
-    /// Puts the references that came into the rows that wait for them.
-    fn correct_rows(&mut self, input: &[u8], series: &[Refusable<SeriesRef>]) {
-        let patches = std::mem::take(&mut self.patches);
-        let is_simple =
-            patches.iter().all(|p| p.shape.is_none()) && series.iter().all(Result::is_ok);
-        if is_simple {
-            let rows = self.batch.series_mut();
-            for patch in &patches {
-                let given =
-                    patch.series.and_then(|place| series.get(place as usize)?.as_ref().ok());
-                if let (Some(row), Some(given)) = (rows.get_mut(patch.row), given) {
-                    *row = *given;
-                }
-            }
-        } else {
-            self.rebuild(input, &patches, series);
-        }
-    }
-
-    /// The slow way, for the first rows of a shape and for rows that the store refuses: copies all rows.
-    fn rebuild(&mut self, input: &[u8], patches: &[Patch], series: &[Refusable<SeriesRef>]) {
-        let empty = WriteBatch::new(self.batch.namespace(), self.batch.epoch());
-        let old = std::mem::replace(&mut self.batch, empty);
-        let mut patches = patches.iter().peekable();
+    /// Moves the rows of the open portion to the batch, with the references that came.
+    fn move_rows(&mut self, input: &[u8], series: &[Refusable<SeriesRef>]) -> Refusable<()> {
+        let mut patches = self.patches.iter().peekable();
         // A split row is several rows of one line; the line is refused once.
         let mut refused_line = None;
-        for (index, row) in old.rows().enumerate() {
+        for (index, row) in self.open.batch().rows().enumerate() {
             let patch = patches.next_if(|patch| patch.row == index);
             let shape = patch.and_then(|p| p.shape).and_then(|id| self.shapes.get(id));
-            let known = Target::Set(row.field_set);
-            let target = shape.map_or(&known, |shape| &shape.target);
-            let given = match patch.and_then(|p| p.series) {
-                None => Ok(row.series),
-                Some(place) => {
-                    series.get(place as usize).cloned().unwrap_or_else(|| Err(too_few()))
+            let moved = given_series(row.series, patch, series).and_then(|key| {
+                let memory = &mut self.memory;
+                match shape {
+                    None => {
+                        self.settled.push_known(memory, key, row.time, row.field_set, row.values)
+                    }
+                    Some(shape) => {
+                        self.settled.push(memory, key, row.time, &shape.target, row.values)
+                    }
                 }
+            });
+            let reason = match moved {
+                Ok(()) => continue,
+                Err(Refusal::Request(error)) => return Err(error),
+                Err(Refusal::Row(reason)) => reason,
             };
-            let stored = given
-                .map_err(Reason::Store)
-                .and_then(|key| store_row(&mut self.batch, key, row.time, target, row.values));
-            if let (Err(reason), Some(patch)) = (stored, patch)
+            if let Some(patch) = patch
                 && refused_line != Some(patch.origin.line)
             {
                 refused_line = Some(patch.origin.line);
@@ -150,7 +130,23 @@ impl Rows {
                 self.rejects.add(input, patch.origin, patch.origin.start, reason);
             }
         }
+        let (namespace, epoch) = (self.open.batch().namespace(), self.open.batch().epoch());
+        self.open.reset(namespace, epoch);
+        self.open_bytes = 0;
+        self.patches.clear();
+        Ok(())
     }
+}
+
+/// The reference of a row: what the store gave for it, if it waited, or what it has.
+fn given_series(
+    known: SeriesRef,
+    patch: Option<&Patch>,
+    given: &[Refusable<SeriesRef>],
+) -> Result<SeriesRef, Refusal> {
+    let Some(place) = patch.and_then(|patch| patch.series) else { return Ok(known) };
+    let given = given.get(place as usize).cloned().unwrap_or_else(|| Err(too_few()));
+    given.map_err(|error| Refusal::Row(Reason::Store(error)))
 }
 
 /// The distinct sets of one field each that `sets` fall apart into, in order.

@@ -36,7 +36,7 @@ const ENTRY_BYTES: usize = size_of::<Entry>() + 10;
 pub(crate) enum SeriesHandle {
     /// Known to the store.
     Known(SeriesRef),
-    /// To be resolved at the end of the request: its place among those.
+    /// To be resolved at the end of the portion: its place among those.
     Pending(u32),
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct Shape {
     pub(crate) ignored: Box<[Arc<str>]>,
     /// Rows of the current request.
     pub(crate) rows: u64,
-    /// Whether it is among those that the current request resolves.
+    /// Whether it is among those that the current portion resolves.
     pub(crate) is_queued: bool,
 }
 

@@ -17,7 +17,7 @@ use super::{DeleteEntry, FileEntry, Manifest};
 use crate::bytes::{Malformed, Reader, put_i64, put_str, put_u64, put_varint};
 use crate::error::{Error, Result};
 use crate::record::{put_delete_body, read_delete_body};
-use crate::sst::{RunMeta, SliceMeta};
+use crate::sst::{RunMeta, SLICE_META_BYTES_MIN, put_slice_meta, read_slice_meta};
 
 const MAGIC: &[u8; 8] = b"TSDBMANI";
 const VERSION: u32 = 1;
@@ -111,15 +111,7 @@ fn put_file(out: &mut Vec<u8>, file: &FileEntry) {
     put_varint(out, file.meta.bytes);
     out.extend_from_slice(&file.meta.checksum.to_le_bytes());
     put_varint(out, file.meta.slices.len() as u64);
-    for slice in &file.meta.slices {
-        put_varint(out, u64::from(slice.namespace.0));
-        put_i64(out, slice.partition_start);
-        put_i64(out, slice.t_min);
-        put_i64(out, slice.t_max);
-        for number in [slice.seq_min, slice.seq_max, slice.rows, slice.series] {
-            put_varint(out, number);
-        }
-    }
+    file.meta.slices.iter().for_each(|slice| put_slice_meta(out, slice));
     put_varint(out, file.dead.len() as u64);
     file.dead.iter().for_each(|place| put_varint(out, u64::from(*place)));
 }
@@ -167,17 +159,8 @@ fn read_file(reader: &mut Reader<'_>) -> std::result::Result<FileEntry, Malforme
     let bytes = reader.varint()?;
     let checksum = reader.u32()?;
     let mut slices = Vec::new();
-    for _ in 0..reader.count(29)? {
-        slices.push(SliceMeta {
-            namespace: NamespaceId(reader.varint_u32()?),
-            partition_start: reader.i64()?,
-            t_min: reader.i64()?,
-            t_max: reader.i64()?,
-            seq_min: reader.varint()?,
-            seq_max: reader.varint()?,
-            rows: reader.varint()?,
-            series: reader.varint()?,
-        });
+    for _ in 0..reader.count(SLICE_META_BYTES_MIN)? {
+        slices.push(read_slice_meta(reader)?);
     }
     let mut dead = BTreeSet::new();
     for _ in 0..reader.count(1)? {

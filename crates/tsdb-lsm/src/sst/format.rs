@@ -70,20 +70,40 @@ pub(super) struct Footer {
     pub slices: Vec<FooterSlice>,
 }
 
+/// Fewest bytes of a slice as [`put_slice_meta`] writes it.
+pub(crate) const SLICE_META_BYTES_MIN: usize = 29;
+
+/// A slice's description, as the manifest stores it too.
+pub(crate) fn put_slice_meta(out: &mut Vec<u8>, meta: &SliceMeta) {
+    put_varint(out, u64::from(meta.namespace.0));
+    put_i64(out, meta.partition_start);
+    put_i64(out, meta.t_min);
+    put_i64(out, meta.t_max);
+    for number in [meta.seq_min, meta.seq_max, meta.rows, meta.series] {
+        put_varint(out, number);
+    }
+}
+
+pub(crate) fn read_slice_meta(reader: &mut Reader<'_>) -> Result<SliceMeta, Malformed> {
+    Ok(SliceMeta {
+        namespace: NamespaceId(reader.varint_u32()?),
+        partition_start: reader.i64()?,
+        t_min: reader.i64()?,
+        t_max: reader.i64()?,
+        seq_min: reader.varint()?,
+        seq_max: reader.varint()?,
+        rows: reader.varint()?,
+        series: reader.varint()?,
+    })
+}
+
 pub(super) fn encode_footer(footer: &Footer) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&footer.hash_key.0);
     out.extend_from_slice(&footer.pages_checksum.to_le_bytes());
     put_varint(&mut out, footer.slices.len() as u64);
     for slice in &footer.slices {
-        let meta = &slice.meta;
-        put_varint(&mut out, u64::from(meta.namespace.0));
-        put_i64(&mut out, meta.partition_start);
-        put_i64(&mut out, meta.t_min);
-        put_i64(&mut out, meta.t_max);
-        for number in [meta.seq_min, meta.seq_max, meta.rows, meta.series] {
-            put_varint(&mut out, number);
-        }
+        put_slice_meta(&mut out, &slice.meta);
         for place in [slice.index, slice.directory] {
             put_varint(&mut out, place.offset);
             put_varint(&mut out, place.bytes);
@@ -99,16 +119,7 @@ pub(super) fn decode_footer(bytes: &[u8]) -> Result<Footer, Malformed> {
     let pages_checksum = reader.u32()?;
     let mut slices = Vec::new();
     for _ in 0..reader.count(40)? {
-        let meta = SliceMeta {
-            namespace: NamespaceId(reader.varint_u32()?),
-            partition_start: reader.i64()?,
-            t_min: reader.i64()?,
-            t_max: reader.i64()?,
-            seq_min: reader.varint()?,
-            seq_max: reader.varint()?,
-            rows: reader.varint()?,
-            series: reader.varint()?,
-        };
+        let meta = read_slice_meta(&mut reader)?;
         let mut place = || {
             Ok::<_, Malformed>(SectionPlace {
                 offset: reader.varint()?,

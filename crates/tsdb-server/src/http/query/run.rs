@@ -92,7 +92,16 @@ impl Run {
             self.app.note(error);
         }
         let messages = self.warning(statement).into_iter().collect();
-        (Answer { statement: at, outcome: outcome.map_err(|e| e.to_string()), messages }, kind)
+        let outcome = outcome.map_err(|error| self.described(&error));
+        (Answer { statement: at, outcome, messages }, kind)
+    }
+
+    /// The words of an error; one that has a place in the query shows it, with the remedy below.
+    fn described(&self, error: &tsdb_exec::Error) -> String {
+        match error {
+            tsdb_exec::Error::Check(errors) => errors.render(&self.request.text),
+            other => other.to_string(),
+        }
     }
 
     /// What InfluxDB says to changes by GET.
