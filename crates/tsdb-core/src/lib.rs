@@ -7,7 +7,7 @@
 //! - the storage seam: [`Append`], [`Select`], [`Snapshot`], [`Cursor`], [`Maintain`], which an engine
 //!   implements and the query layer and the ingestion pipeline consume, so that neither sees the other;
 //! - [`MemoryStore`], the smallest implementation of that seam and the oracle of the tests;
-//! - the seams to the world ([`env`]: files, clock, randomness), so that an engine can be run on a
+//! - the seams to the world ([`mod@env`]: files, clock, randomness), so that an engine can be run on a
 //!   simulated disk;
 //! - what all layers count and bound: limits, memory budget, counters, checksums, errors.
 //!

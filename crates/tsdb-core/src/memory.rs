@@ -56,7 +56,7 @@ impl MemoryStore {
         MemoryStore::default()
     }
 
-    /// Inserts one point of the series `name` into the database [`DEFAULT_DATABASE`], which is created
+    /// Inserts one point of the series `name` into the database `default`, which is created
     /// if need be. Points may come in any order; the same series and timestamp again overwrites.
     ///
     /// # Errors

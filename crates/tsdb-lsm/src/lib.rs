@@ -24,11 +24,13 @@ mod flush;
 mod maintenance;
 mod manifest;
 mod memtable;
+mod options;
 mod record;
 mod recover;
 mod scan;
 mod sst;
 mod view;
 
-pub use engine::{Durability, Engine, EngineOptions, RecoveryReport};
+pub use engine::{Engine, RecoveryReport};
 pub use error::{Error, Result};
+pub use options::{Durability, EngineOptions};

@@ -9,8 +9,9 @@ use parking_lot::{Condvar, Mutex};
 use tsdb_core::Pool;
 use tsdb_core::budget::Pressure;
 
-use crate::engine::{Durability, Shared};
+use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::options::Durability;
 
 /// Silence after which the log gets a marker that says that its last frames were synced.
 const IDLE: Duration = Duration::from_millis(100);

@@ -15,13 +15,14 @@ use tsdb_wal::{Floor, OpenError, ReplayedFrame, Wal, WalOptions};
 
 use crate::bytes::Malformed;
 use crate::delete::LiveDelete;
-use crate::engine::{DirectoryLock, EngineOptions, RecoveryReport};
+use crate::engine::{DirectoryLock, RecoveryReport};
 use crate::error::{Error, Result};
 use crate::flush::{FlushInput, RunContext, write_generation};
 use crate::manifest::{
     self, DeleteEntry, FileEntry, Manifest, run_number, run_path, runs_directory,
 };
 use crate::memtable::{Generation, Seal};
+use crate::options::EngineOptions;
 use crate::record::{Definitions, Record, decode};
 use crate::sst::{Run, RunOptions};
 use crate::view::Version;
@@ -45,6 +46,9 @@ pub(crate) fn open_store(options: &EngineOptions, counters: &StorageCounters) ->
     let (env, directory) = (&options.env, options.directory.as_path());
     create_dir_durable(&*env.vfs, directory).map_err(Error::io("create", directory))?;
     let lock = lock_directory(env, directory)?;
+    // The manifest that is found may have been renamed without a sync that succeeded, and be known to the
+    // cache alone: acting on it before it is durable could remove a log that the next crash asks for.
+    env.vfs.sync_dir(directory).map_err(Error::io("sync", directory))?;
     let mut manifest = match manifest::read(env, directory)? {
         Some(manifest) => manifest,
         None => create(env, directory)?,
@@ -341,8 +345,10 @@ impl<'a> Replay<'a> {
 
     /// Flushes the rest, and removes the recovered log.
     fn finish(&mut self, wal: &Wal, recovery: &tsdb_wal::Recovery) -> Result<()> {
-        if !self.generation.is_empty() {
-            self.flush(self.last_seq, recovery.next_generation)?;
+        // Numbers that a torn tail took with it were given too: no later log may ask for them.
+        let given = recovery.next_seq - 1;
+        if !self.generation.is_empty() || given > self.manifest.flushed_through {
+            self.flush(given, recovery.next_generation)?;
         }
         if let Some(last) = recovery.next_generation.checked_sub(1) {
             wal.remove_through(last)?;

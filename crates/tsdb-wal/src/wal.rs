@@ -151,7 +151,10 @@ impl Wal {
         let mut committer =
             Committer::new(env.clone(), settings, files, predecessor, segment_max + 1);
         committer.count_disk_bytes(&progress);
-        let nothing_left = recovery.last_seq <= floor.flushed_through;
+        // An empty segment may name a predecessor whose last frames were torn away; as long as nobody
+        // knows those numbers as flushed, the next opening asks for it.
+        let nothing_left = recovery.last_seq <= floor.flushed_through
+            && predecessor.last_seq <= floor.flushed_through;
         match committer.rotate(&progress, generation, recovery.next_seq, 0) {
             Ok(()) => {
                 let useless = if nothing_left { generation } else { floor.oldest_generation };

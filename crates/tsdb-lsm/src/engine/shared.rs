@@ -1,0 +1,156 @@
+//! What the callers and the threads of one engine share, and the checks that stand before everything.
+//!
+//! Locks, in the order in which they are taken: flush or compaction, catalogue, manifest, the log's append
+//! lock, view. Readers take none of them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tsdb_core::NamespaceId;
+use tsdb_core::counters::StorageCounters;
+use tsdb_index::{FieldSets, Registry};
+use tsdb_wal::Wal;
+
+use crate::commit::Commit;
+use crate::flush::RunContext;
+use crate::maintenance::Signals;
+use crate::memtable::Generation;
+use crate::options::EngineOptions;
+use crate::recover::Opened;
+use crate::sst::RunOptions;
+use crate::view::View;
+
+/// What the engine's threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: EngineOptions,
+    pub(crate) wal: Wal,
+    pub(crate) commit: Commit,
+    pub(crate) counters: Arc<StorageCounters>,
+    pub(crate) signals: Signals,
+    pub(crate) view: ArcSwap<View>,
+    pub(super) view_lock: Mutex<()>,
+    pub(super) manifest_lock: Mutex<()>,
+    pub(super) flush_lock: Mutex<()>,
+    pub(super) compaction_lock: Mutex<()>,
+    pub(super) catalogue_lock: Mutex<()>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) field_sets: Arc<FieldSets>,
+    pub(super) epoch: AtomicU64,
+    pub(super) next_file: AtomicU64,
+    /// Writers hold it shared from their first check to their ticket, so that none is under way once it
+    /// is set.
+    pub(super) closed: RwLock<bool>,
+    /// Set once a manifest's fate is unknown: like a failed log, only a restart helps.
+    pub(super) failed: Mutex<Option<Arc<str>>>,
+    pub(super) directory_lock: Mutex<Option<DirectoryLock>>,
+}
+
+/// Keeps other processes out while it lives.
+pub(crate) struct DirectoryLock(
+    #[expect(dead_code, reason = "held for its drop")] pub Box<dyn Send + Sync>,
+);
+
+impl std::fmt::Debug for DirectoryLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DirectoryLock")
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        options: EngineOptions,
+        counters: Arc<StorageCounters>,
+        opened: Opened,
+    ) -> Shared {
+        let last_given = opened.next_seq - 1;
+        let manifest = opened.version.manifest.clone();
+        let next_file = manifest.next_file;
+        let open = Arc::new(Generation::new(opened.generation, last_given, options.budget.clone()));
+        let mut view = View {
+            deletes: opened.deletes,
+            catalogue: Arc::default(),
+            heads: Arc::default(),
+            version: Arc::new(opened.version),
+            sealed: Vec::new(),
+            open,
+        };
+        view.set_catalogue(manifest.catalogue, &opened.registry);
+        Shared {
+            commit: Commit::new(last_given),
+            wal: opened.wal,
+            counters,
+            signals: Signals::default(),
+            view: ArcSwap::from_pointee(view),
+            view_lock: Mutex::new(()),
+            manifest_lock: Mutex::new(()),
+            flush_lock: Mutex::new(()),
+            compaction_lock: Mutex::new(()),
+            catalogue_lock: Mutex::new(()),
+            registry: opened.registry,
+            field_sets: opened.field_sets,
+            epoch: AtomicU64::new(1),
+            next_file: AtomicU64::new(next_file),
+            closed: RwLock::new(false),
+            failed: Mutex::new(None),
+            directory_lock: Mutex::new(Some(opened.lock)),
+            options,
+        }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
+    pub(super) fn context(&self) -> RunContext<'_> {
+        let view = self.view.load();
+        let manifest = &view.version.manifest;
+        RunContext {
+            env: &self.options.env,
+            directory: &self.options.directory,
+            options: RunOptions { database_id: manifest.database_id, hash_key: manifest.hash_key },
+            counters: &self.counters,
+        }
+    }
+
+    pub(super) fn check_open(&self) -> tsdb_core::Result<()> {
+        if *self.closed.read() { Err(tsdb_core::Error::Closed) } else { Ok(()) }
+    }
+
+    /// Keeps the store open until the guard is dropped, and checks that it takes writes.
+    pub(super) fn begin_write(&self) -> tsdb_core::Result<RwLockReadGuard<'_, bool>> {
+        let closed = self.closed.read();
+        if *closed {
+            return Err(tsdb_core::Error::Closed);
+        }
+        self.check_healthy()?;
+        Ok(closed)
+    }
+
+    /// Whether anything can still be made durable.
+    pub(crate) fn check_healthy(&self) -> tsdb_core::Result<()> {
+        if let Some(cause) = self.failed.lock().clone() {
+            return Err(tsdb_core::Error::Poisoned { cause });
+        }
+        match self.wal.poisoned() {
+            Some(poison) => Err(tsdb_core::Error::Poisoned { cause: poison.to_string().into() }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_namespace(&self, id: NamespaceId) -> tsdb_core::Result<()> {
+        let view = self.view.load();
+        let found = view.catalogue.by_id(id);
+        found.map(|_| ()).ok_or(tsdb_core::Error::NamespaceNotFound { id: id.0 })
+    }
+
+    pub(super) fn update_view(&self, change: impl FnOnce(&mut View)) {
+        let _guard = self.view_lock.lock();
+        let mut view = View::clone(&self.view.load());
+        change(&mut view);
+        self.view.store(Arc::new(view));
+    }
+}

@@ -1,0 +1,352 @@
+//! The steps of maintenance: seal, flush, merge, expire, and the edit of the manifest that commits each.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tsdb_core::{Catalogue, NamespaceId, Pool};
+
+use super::Shared;
+use crate::compaction::worker::{MergeInput, merge};
+use crate::compaction::{Choice, pick, pick_all};
+use crate::delete::LiveDelete;
+use crate::error::{Error, Result};
+use crate::flush::{FlushInput, NewRun, RunContext, abandon, write_generation};
+use crate::manifest::{self, DeleteEntry, FileEntry, Manifest, SliceId, run_path};
+use crate::memtable::{Generation, Seal};
+use crate::sst::Run;
+use crate::view::{Version, View};
+
+impl Shared {
+    pub(crate) fn seal(&self) -> Result<bool> {
+        if self.wal.last_seq() == self.view.load().open.base_seq() {
+            return Ok(false);
+        }
+        self.wal
+            .begin_generation(|sealed| {
+                let next =
+                    Generation::new(sealed.opened, sealed.last_seq, self.options.budget.clone());
+                let mut closed_something = false;
+                self.update_view(|view| {
+                    let old = std::mem::replace(&mut view.open, Arc::new(next));
+                    // Two sealers may have raced to here; the second closes a generation without numbers.
+                    if old.base_seq() < sealed.last_seq {
+                        let catalogue = Arc::clone(&view.catalogue);
+                        old.seal(Seal { last_seq: sealed.last_seq, catalogue });
+                        view.sealed.push(old);
+                        closed_something = true;
+                    }
+                });
+                closed_something
+            })
+            .inspect(|_| self.counters.seals.add(1))
+            .map_err(Error::from)
+    }
+
+    pub(crate) fn flush_one(&self) -> Result<bool> {
+        let _guard = self.flush_lock.lock();
+        let view = self.view.load_full();
+        let Some(generation) = view.sealed.first() else { return Ok(false) };
+        let Some(seal) = generation.sealed() else { return Ok(false) };
+        self.commit.wait_applied(seal.last_seq);
+        if self.wal.synced_seq() < seal.last_seq {
+            self.sync()?;
+        }
+        // invariant: I3: nothing is flushed that the log does not hold durably.
+        assert!(self.wal.synced_seq() >= seal.last_seq, "I3: a flush ran ahead of the log");
+        let deletes: Vec<Arc<LiveDelete>> = view
+            .deletes
+            .iter()
+            .filter(|d| d.seq > generation.base_seq() && d.seq <= seal.last_seq)
+            .cloned()
+            .collect();
+        let result = self.flush_generation(generation, seal, &deletes);
+        if result.is_err() {
+            self.counters.flush_errors.add(1);
+        }
+        result?;
+        self.counters.flushes.add(1);
+        // invariant: I1: the log lets go of rows only once the manifest names the runs that hold them.
+        let flushed_through = self.view.load().version.manifest.flushed_through;
+        assert!(flushed_through >= seal.last_seq, "I1: the log would lose rows that are in no run");
+        // A failure costs space until the next flush, which removes this generation's files too.
+        self.wal.remove_through(generation.id()).or_else(ignore_retryable)?;
+        self.signals.wake_compaction();
+        Ok(true)
+    }
+
+    fn flush_generation(
+        &self,
+        generation: &Arc<Generation>,
+        seal: &Seal,
+        deletes: &[Arc<LiveDelete>],
+    ) -> Result<()> {
+        let context = self.context();
+        // At most nine runs; numbers that are not used stay unused.
+        let first_file = self.next_file.fetch_add(9, Ordering::Relaxed);
+        let sorted = generation.sorted().bytes();
+        let _memory = self.options.budget.reserve_anyway(Pool::Compaction, sorted);
+        let input = FlushInput {
+            generation,
+            last_seq: seal.last_seq,
+            catalogue: &seal.catalogue,
+            deletes,
+            registry: &self.registry,
+            field_sets: &self.field_sets,
+            first_file,
+        };
+        let runs = write_generation(&context, &input)?;
+        let opened = self.open_runs(&context, runs)?;
+        self.edit(
+            opened,
+            |manifest, view| {
+                let mut catalogue = Catalogue::clone(&seal.catalogue);
+                // Retention went on since the seal; a namespace that was dropped meanwhile stands in the
+                // manifest only.
+                for namespace in catalogue.namespaces_mut() {
+                    for later in [&*view.catalogue, &manifest.catalogue] {
+                        let cutoff = later.by_id(namespace.id).map_or(i64::MIN, |n| n.cutoff);
+                        namespace.cutoff = namespace.cutoff.max(cutoff);
+                    }
+                }
+                manifest.catalogue = catalogue;
+                manifest.flushed_through = seal.last_seq;
+                manifest.oldest_generation = generation.id() + 1;
+                let entries =
+                    deletes.iter().map(|d| DeleteEntry { seq: d.seq, request: d.request.clone() });
+                manifest.deletes.extend(entries);
+                true
+            },
+            |view| view.sealed.retain(|sealed| sealed.id() != generation.id()),
+        )
+        .map(|_| ())
+    }
+
+    /// Opens freshly written runs for reading; removes them again if that fails.
+    fn open_runs(
+        &self,
+        context: &RunContext<'_>,
+        runs: Vec<NewRun>,
+    ) -> Result<Vec<(NewRun, Arc<Run>)>> {
+        let mut opened = Vec::with_capacity(runs.len());
+        for run in &runs {
+            let path = run_path(context.directory, run.file);
+            match Run::open(context.env, &path, &run.meta, context.options.database_id) {
+                Ok(reader) => opened.push(Arc::new(reader)),
+                Err(error) => {
+                    abandon(context, &runs);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(runs.into_iter().zip(opened).collect())
+    }
+
+    /// The only way to change the manifest. Adds `runs`, lets `change` do the rest (false: nothing is to
+    /// be done any more), commits, and swaps the view in one step with `swap`. Returns whether it was
+    /// done; where it was not, `runs` are removed.
+    fn edit(
+        &self,
+        runs: Vec<(NewRun, Arc<Run>)>,
+        change: impl FnOnce(&mut Manifest, &View) -> bool,
+        swap: impl FnOnce(&mut View),
+    ) -> Result<bool> {
+        let _guard = self.manifest_lock.lock();
+        self.check_healthy()?;
+        let view = self.view.load_full();
+        let old = &view.version;
+        let mut manifest = old.manifest.clone();
+        let mut readers = old.runs().clone();
+        let mut new_runs = Vec::with_capacity(runs.len());
+        for (run, reader) in runs {
+            let entry = FileEntry { meta: run.meta.clone(), dead: Default::default() };
+            manifest.files.insert(run.file, entry);
+            readers.insert(run.file, reader);
+            new_runs.push(run);
+        }
+        manifest.next_file = self.next_file.load(Ordering::Relaxed);
+        if !change(&mut manifest, &view) {
+            abandon(&self.context(), &new_runs);
+            return Ok(false);
+        }
+        manifest.tidy();
+        let written =
+            manifest::write(&self.options.env, self.directory(), Some(&old.manifest), &manifest);
+        if let Err(failure) = written {
+            if failure.in_doubt {
+                *self.failed.lock() = Some(failure.error.to_string().into());
+                let cause = failure.error.to_string().into();
+                self.commit.fail(&tsdb_core::Error::Poisoned { cause });
+            } else {
+                abandon(&self.context(), &new_runs);
+            }
+            return Err(failure.error);
+        }
+        let removed: Vec<u64> =
+            readers.keys().filter(|file| !manifest.files.contains_key(file)).copied().collect();
+        let version = Arc::new(Version::new(manifest, readers));
+        self.update_view(|view| {
+            view.version = Arc::clone(&version);
+            let kept = |delete: &Arc<LiveDelete>| {
+                delete.seq > version.manifest.flushed_through
+                    || version.manifest.deletes.iter().any(|entry| entry.seq == delete.seq)
+            };
+            view.deletes.retain(kept);
+            swap(view);
+        });
+        for file in removed {
+            // Readers keep it open as long as they need it; a start removes what could not be.
+            if self.options.env.vfs.unlink(&run_path(self.directory(), file)).is_ok() {
+                self.counters.runs_removed.add(1);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Seals and flushes until no row that was numbered before the call is in memory only.
+    pub(crate) fn flush_all(&self) -> Result<()> {
+        self.seal()?;
+        while self.flush_one()? {}
+        Ok(())
+    }
+
+    pub(crate) fn compact_one(&self) -> Result<bool> {
+        let _guard = self.compaction_lock.lock();
+        let Some(choice) = pick(&self.view.load().version.manifest) else { return Ok(false) };
+        self.merge(&choice)?;
+        Ok(true)
+    }
+
+    pub(super) fn compact_all(&self) -> Result<()> {
+        let _guard = self.compaction_lock.lock();
+        let choices = pick_all(&self.view.load().version.manifest);
+        choices.iter().try_for_each(|choice| self.merge(choice))
+    }
+
+    fn merge(&self, choice: &Choice) -> Result<()> {
+        let result = self.try_merge(choice);
+        if result.is_err() {
+            self.counters.compaction_errors.add(1);
+        } else {
+            self.counters.compactions.add(1);
+        }
+        result
+    }
+
+    fn try_merge(&self, choice: &Choice) -> Result<()> {
+        let view = self.view.load_full();
+        let manifest = &view.version.manifest;
+        let newest_first = choice.inputs.iter().rev();
+        let slices: Vec<_> = newest_first.filter_map(|id| view.version.slice(*id)).collect();
+        if slices.len() != choice.inputs.len() {
+            return Ok(());
+        }
+        let cutoff = manifest.catalogue.by_id(choice.namespace).map_or(i64::MIN, |n| n.cutoff);
+        let deletes: Vec<Arc<LiveDelete>> = view
+            .deletes
+            .iter()
+            .filter(|d| d.request.namespace == choice.namespace)
+            .filter(|d| d.seq <= manifest.flushed_through)
+            .cloned()
+            .collect();
+        let input = MergeInput {
+            choice,
+            seq_max: merged_seq_max(manifest, choice, &deletes),
+            slices,
+            deletes,
+            cutoff,
+            file: self.next_file.fetch_add(1, Ordering::Relaxed),
+        };
+        let context = self.context();
+        let merged = merge(&context, &input)?;
+        let opened = self.open_runs(&context, merged.into_iter().collect())?;
+        let still_live = |manifest: &Manifest, id: &SliceId| {
+            manifest.files.get(&id.file).is_some_and(|file| !file.dead.contains(&id.slice))
+        };
+        self.edit(
+            opened,
+            |manifest, _| {
+                // Retention or a DROP may have taken an input meanwhile; then the output is stale.
+                if !choice.inputs.iter().all(|id| still_live(manifest, id)) {
+                    return false;
+                }
+                choice.inputs.iter().for_each(|id| manifest.kill(*id));
+                true
+            },
+            |_| {},
+        )
+        .map(|_| ())
+    }
+
+    pub(crate) fn retain(&self, now_ns: i64) -> Result<usize> {
+        let expiring = |catalogue: &Catalogue| -> Vec<(NamespaceId, i64)> {
+            let moved = catalogue.namespaces().filter_map(|namespace| {
+                let cutoff = now_ns.saturating_sub(namespace.retention_ns?);
+                (cutoff > namespace.cutoff).then_some((namespace.id, cutoff))
+            });
+            moved.collect()
+        };
+        let view = self.view.load_full();
+        let moved = expiring(&view.catalogue);
+        if moved.is_empty() {
+            return Ok(0);
+        }
+        // A cutoff stands in the manifest, so its namespace must stand there first.
+        if moved.iter().any(|(id, _)| view.version.manifest.catalogue.by_id(*id).is_none()) {
+            self.flush_all()?;
+        }
+        let advance = |catalogue: &mut Catalogue| {
+            for namespace in catalogue.namespaces_mut() {
+                if let Some((_, cutoff)) = moved.iter().find(|(id, _)| *id == namespace.id) {
+                    namespace.cutoff = namespace.cutoff.max(*cutoff);
+                }
+            }
+        };
+        self.edit(
+            Vec::new(),
+            |manifest, _| {
+                advance(&mut manifest.catalogue);
+                let expired: Vec<SliceId> = manifest
+                    .slices()
+                    .filter(|(_, meta)| {
+                        let found = moved.iter().find(|(id, _)| *id == meta.namespace);
+                        found.is_some_and(|(_, cutoff)| meta.t_max < *cutoff)
+                    })
+                    .map(|(id, _)| id)
+                    .collect();
+                self.counters.slices_expired.add(expired.len() as u64);
+                expired.into_iter().for_each(|id| manifest.kill(id));
+                true
+            },
+            |view| {
+                let mut catalogue = Catalogue::clone(&view.catalogue);
+                advance(&mut catalogue);
+                view.set_catalogue(catalogue, &self.registry);
+            },
+        )?;
+        Ok(moved.len())
+    }
+}
+
+/// Number up to which a merged slice stands for its partition. Raised to the deletes that the merge
+/// applies, so that they need not be kept for it; never into the range of a younger slice.
+fn merged_seq_max(manifest: &Manifest, choice: &Choice, deletes: &[Arc<LiveDelete>]) -> u64 {
+    let metas = || manifest.slices().filter(|(id, _)| choice.inputs.contains(id));
+    let own = metas().map(|(_, meta)| meta.seq_max).max().unwrap_or(0);
+    let younger = manifest
+        .slices()
+        .filter(|(id, meta)| {
+            meta.namespace == choice.namespace && !choice.inputs.contains(id) && meta.seq_min > own
+        })
+        .map(|(_, meta)| meta.seq_min - 1)
+        .min();
+    let applied = deletes.iter().map(|delete| delete.seq).max().unwrap_or(own);
+    applied.min(younger.unwrap_or(u64::MAX)).max(own)
+}
+
+/// A removal that can be repeated later is not worth failing for.
+fn ignore_retryable(error: tsdb_wal::Error) -> Result<(), tsdb_wal::Error> {
+    match error.kind() {
+        tsdb_wal::ErrorKind::Retry => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,73 @@
+//! How an engine is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tsdb_core::env::Env;
+use tsdb_core::{MemoryBudget, Pool};
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After an fdatasync that covers it. Nothing acknowledged is ever lost.
+    #[default]
+    Sync,
+    /// When the operating system has it; a sync follows within the interval. A crash of the process loses
+    /// nothing, a crash of the machine at most the interval.
+    Interval(Duration),
+    /// When the operating system has it; it syncs when it likes. A crash of the machine loses what it had
+    /// not written yet, usually up to half a minute.
+    Off,
+}
+
+/// How an engine is opened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// Data directory; created if missing. One process at a time.
+    pub directory: PathBuf,
+    /// Files, clock and randomness.
+    pub env: Env,
+    /// When a write counts as done.
+    pub durability: Durability,
+    /// Memory of the process, shared with whoever else uses it.
+    pub budget: MemoryBudget,
+    /// A generation of rows is sealed at this many bytes; the memtable's share of the budget holds
+    /// several, so that writes go on while one is flushed.
+    pub generation_bytes: usize,
+    /// The open generation is sealed when the log has this many bytes, which bounds the time of a
+    /// restart.
+    pub wal_bytes_max: u64,
+    /// Longest segment of the log in bytes.
+    pub wal_segment_bytes: u64,
+    /// Most series in memory; further ones are refused, known ones go on.
+    pub series_max: usize,
+    /// Whether threads do the maintenance; without them the caller takes every step itself.
+    pub background: bool,
+}
+
+impl EngineOptions {
+    /// The usual options for a data directory.
+    pub fn new(directory: impl Into<PathBuf>) -> EngineOptions {
+        let budget = MemoryBudget::default();
+        EngineOptions {
+            directory: directory.into(),
+            env: Env::real(),
+            durability: Durability::Sync,
+            generation_bytes: budget.limit(Pool::Memtable) / 5 * 2,
+            budget,
+            wal_bytes_max: 512 << 20,
+            wal_segment_bytes: 64 << 20,
+            series_max: 5_000_000,
+            background: true,
+        }
+    }
+
+    /// Sets the budget, and the size of a generation to its share.
+    #[must_use]
+    pub fn with_budget(mut self, budget: MemoryBudget) -> EngineOptions {
+        self.generation_bytes = budget.limit(Pool::Memtable) / 5 * 2;
+        self.budget = budget;
+        self
+    }
+}
