@@ -72,6 +72,8 @@ impl<'a> Run<'a> {
             TimeColumn::Regular { step, .. } => {
                 Times::Regular { first: times.get(rows.start)?, step: *step }
             }
+            // No column of such a block has values.
+            TimeColumn::Span { .. } => return None,
         };
         Some(Run { times, values, present })
     }

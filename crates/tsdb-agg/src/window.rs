@@ -95,6 +95,8 @@ impl WindowGrid {
                 |row, boundary| regular_below(*first, *step, *count, row, boundary),
                 out,
             ),
+            // Rows without values: their summaries go to their windows whole.
+            TimeColumn::Span { .. } => {}
         }
     }
 

@@ -16,6 +16,16 @@ pub enum TimeColumn {
     },
     /// One timestamp in ns per row.
     Stamps(Vec<i64>),
+    /// The first and the last of `count` timestamps, for a block none of whose columns has values: each is
+    /// summarised or absent. What lies between is not known.
+    Span {
+        /// Timestamp of the first row in ns, in the order of the scan.
+        first: i64,
+        /// Timestamp of the last row in ns.
+        last: i64,
+        /// Number of rows.
+        count: usize,
+    },
 }
 
 impl Default for TimeColumn {
@@ -28,7 +38,7 @@ impl TimeColumn {
     /// Number of rows.
     pub fn len(&self) -> usize {
         match self {
-            TimeColumn::Regular { count, .. } => *count,
+            TimeColumn::Regular { count, .. } | TimeColumn::Span { count, .. } => *count,
             TimeColumn::Stamps(stamps) => stamps.len(),
         }
     }
@@ -38,7 +48,7 @@ impl TimeColumn {
         self.len() == 0
     }
 
-    /// Timestamp of row `index`, which must be below [`TimeColumn::len`].
+    /// Timestamp of row `index`; `None` from [`TimeColumn::len`] on, and inside a span.
     pub fn get(&self, index: usize) -> Option<i64> {
         match self {
             TimeColumn::Regular { first, step, count } => (index < *count).then(|| {
@@ -46,17 +56,19 @@ impl TimeColumn {
                 first.wrapping_add(step.wrapping_mul(i64::try_from(index).unwrap_or(i64::MAX)))
             }),
             TimeColumn::Stamps(stamps) => stamps.get(index).copied(),
+            TimeColumn::Span { first, .. } if index == 0 => Some(*first),
+            TimeColumn::Span { last, count, .. } => (index + 1 == *count).then_some(*last),
         }
     }
 
-    /// All timestamps in order.
+    /// All timestamps that are known, in order.
     pub fn iter(&self) -> impl Iterator<Item = i64> {
         (0..self.len()).filter_map(|i| self.get(i))
     }
 
     /// Makes it an empty list of stamps, keeping the buffer if there is one, and lends it for filling.
     pub fn stamps_mut(&mut self) -> &mut Vec<i64> {
-        if let TimeColumn::Regular { .. } = self {
+        if !matches!(self, TimeColumn::Stamps(_)) {
             *self = TimeColumn::Stamps(Vec::new());
         }
         match self {
@@ -64,7 +76,7 @@ impl TimeColumn {
                 stamps.clear();
                 stamps
             }
-            TimeColumn::Regular { .. } => unreachable!("replaced above"),
+            _ => unreachable!("replaced above"),
         }
     }
 }

@@ -238,6 +238,7 @@ pub(crate) fn reverse(block: &mut Block) {
     let rows = block.len();
     match &mut block.times {
         tsdb_core::TimeColumn::Stamps(stamps) => stamps.reverse(),
+        tsdb_core::TimeColumn::Span { first, last, .. } => std::mem::swap(first, last),
         tsdb_core::TimeColumn::Regular { first, step, count } => {
             if let Some(last) = i64::try_from(*count).ok().and_then(|n| n.checked_sub(1)) {
                 *first = first.wrapping_add(step.wrapping_mul(last));

@@ -245,8 +245,11 @@ impl RunSource {
         if summaries.iter().all(Option::is_none) {
             return false;
         }
-        let count = chunk.rows as usize;
-        block.times = TimeColumn::Regular { first: chunk.t_min, step: 0, count };
+        let (first, last) = match self.order {
+            Order::Ascending => (chunk.t_min, chunk.t_max),
+            Order::Descending => (chunk.t_max, chunk.t_min),
+        };
+        block.times = TimeColumn::Span { first, last, count: chunk.rows as usize };
         for (column, summary) in block.columns.iter_mut().zip(summaries) {
             column.presence = if summary.is_some() { Presence::All } else { Presence::None };
             column.summary = summary;

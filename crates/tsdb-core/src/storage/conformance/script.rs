@@ -224,11 +224,21 @@ impl Draw {
         for _ in 0..=self.rng.below(5) {
             let Some(series) = pick(&self.rng, &self.universe.series).cloned() else { continue };
             let fields = self.field_names();
-            let count = if self.chance(40) { self.signed(40) + 1 } else { 1 };
+            // Long stretches of ordinary numbers are what engines keep summaries of.
+            let is_long = self.chance(6);
+            let count = match is_long {
+                true => self.signed(120) + 64,
+                false if self.chance(40) => self.signed(40) + 1,
+                false => 1,
+            };
             let start = random_time(&self.rng);
             for n in 0..count {
                 let time = start.saturating_add(n * STEP).clamp(MIN_TIME, MAX_TIME);
-                let values = fields.iter().map(|name| (Arc::clone(name), random_bits(&self.rng)));
+                let bits = |_: &Arc<str>| match is_long {
+                    true => f64::from(u32::try_from(self.rng.below(100)).unwrap_or(0)).to_bits(),
+                    false => random_bits(&self.rng),
+                };
+                let values = fields.iter().map(|name| (Arc::clone(name), bits(name)));
                 rows.push(RowSpec { series: series.clone(), time, fields: values.collect() });
             }
         }
