@@ -407,7 +407,7 @@ fn many_lines(bytes: usize) -> (String, usize) {
 #[test]
 fn large_bodies_are_taken_while_there_is_memory_for_them() {
     for (memory, bytes, status) in
-        [("288MiB", 8_000_000, 204), ("1GiB", 24_900_000, 204), ("32MiB", 7_000_000, 413)]
+        [("288MiB", 24_900_000, 204), ("1GiB", 24_900_000, 204), ("32MiB", 9_000_000, 413)]
     {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(dir.path(), &["--memory-limit", memory]);

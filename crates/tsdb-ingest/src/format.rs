@@ -34,9 +34,11 @@ pub trait Format: Ingestion + Send + Sync {
     /// Characters that names may hold by the format's own specification.
     fn charset(&self) -> TagCharset;
 
-    /// Appends the rows of `input` to `rows` and notes refused records there.
+    /// Appends the rows of `input` to `rows` and notes refused records there. Between two records it lets
+    /// `rows` settle what waits for the store.
     ///
     /// # Errors
-    /// Only what ends the whole request: no memory for it.
+    /// Only what ends the whole request: no memory for it, what the store says about it, or
+    /// [`tsdb_core::Error::StaleEpoch`], after which the pipeline asks again.
     fn parse_rows(&self, input: &[u8], options: &ParseOptions, rows: &mut Rows) -> Result<()>;
 }

@@ -290,12 +290,11 @@ impl Rows {
                 return self.memory.take(bytes).map_err(Refusal::Request);
             }
         }
-        let row = shape.arrange(values, &mut self.scratch);
-        columns::check_count(self.settled.batch().len() + self.open.batch().len() + 1)?;
         match series {
             SeriesHandle::Known(series)
-                if self.open.batch().is_empty() && shape.target != Target::Unknown =>
+                if self.open.batch().is_empty() && !matches!(shape.target, Target::Unknown) =>
             {
+                let row = shape.arrange(values, &mut self.scratch);
                 self.settled.push(&mut self.memory, series, time, &shape.target, row)?;
             }
             _ => self.push_open(series, shape_id, time, values, origin)?,
@@ -313,12 +312,13 @@ impl Rows {
         values: &[f64],
         origin: Origin,
     ) -> Result<(), Refusal> {
+        columns::check_count(self.settled.batch().len() + self.open.batch().len() + 1)?;
         let memory = &mut self.memory;
         memory.take(std::mem::take(&mut self.shape_bytes)).map_err(Refusal::Request)?;
         let Some(shape) = self.shapes.get_mut(shape_id) else {
             return Err(Refusal::Row(Reason::InvalidFieldFormat));
         };
-        let is_unknown = shape.target == Target::Unknown;
+        let is_unknown = matches!(shape.target, Target::Unknown);
         if is_unknown && !shape.is_queued {
             shape.is_queued = true;
             self.pending_shapes.push(shape_id);

@@ -92,8 +92,7 @@ impl Columns {
         set: FieldSetRef,
         row: &[f64],
     ) -> Result<(), Refusal> {
-        check_count(self.batch.len() + 1)?;
-        self.charge(memory, 1, row.len()).map_err(Refusal::Request)?;
+        self.charge(memory, row.len())?;
         let pushed = self.batch.push(series, time, set, row);
         pushed.map_err(|error| Refusal::Row(Reason::Limit(error)))
     }
@@ -108,49 +107,35 @@ impl Columns {
         row: &[f64],
     ) -> Result<(), Refusal> {
         check_count(self.batch.len() + sets.len())?;
-        self.charge(memory, sets.len(), row.len()).map_err(Refusal::Request)?;
         for (set, value) in sets.iter().zip(row) {
             self.push_known(memory, series, time, *set, std::slice::from_ref(value))?;
         }
         Ok(())
     }
 
-    /// Charges for `rows` more rows with `values` values in all, if they do not fit into what is there.
+    /// Charges for one more row of `values` values, if it does not fit into what is there.
     #[inline]
-    fn charge(
-        &mut self,
-        memory: &mut RequestMemory,
-        rows: usize,
-        values: usize,
-    ) -> tsdb_core::Result<()> {
-        let row_count = self.batch.len() + rows;
-        let value_count = self.batch.samples() + values;
-        // Each row may begin a segment.
-        let segment_count = self.batch.segments().len() + rows;
-        let fits = row_count <= self.row_capacity
-            && value_count <= self.value_capacity
-            && segment_count <= self.segment_capacity;
-        if fits { Ok(()) } else { self.grow(memory, row_count, value_count, segment_count) }
+    fn charge(&mut self, memory: &mut RequestMemory, values: usize) -> Result<(), Refusal> {
+        // The row may begin a segment.
+        let fits = self.batch.len() < self.row_capacity
+            && self.batch.samples() + values <= self.value_capacity
+            && self.batch.segments().len() < self.segment_capacity;
+        if fits { Ok(()) } else { self.grow(memory, values) }
     }
 
     #[cold]
-    fn grow(
-        &mut self,
-        memory: &mut RequestMemory,
-        row_count: usize,
-        value_count: usize,
-        segment_count: usize,
-    ) -> tsdb_core::Result<()> {
+    fn grow(&mut self, memory: &mut RequestMemory, values: usize) -> Result<(), Refusal> {
+        // A row that the batch will refuse takes no memory.
+        check_count(self.batch.len() + 1)?;
         let next =
             |capacity, needed| if needed > capacity { grown(capacity, needed) } else { capacity };
-        let row_capacity = next(self.row_capacity, row_count);
-        let value_capacity = next(self.value_capacity, value_count);
-        let segment_capacity = next(self.segment_capacity, segment_count);
-        memory.take(
-            (row_capacity - self.row_capacity) * ROW_BYTES
-                + (value_capacity - self.value_capacity) * size_of::<f64>()
-                + (segment_capacity - self.segment_capacity) * size_of::<Segment>(),
-        )?;
+        let row_capacity = next(self.row_capacity, self.batch.len() + 1);
+        let value_capacity = next(self.value_capacity, self.batch.samples() + values);
+        let segment_capacity = next(self.segment_capacity, self.batch.segments().len() + 1);
+        let bytes = (row_capacity - self.row_capacity) * ROW_BYTES
+            + (value_capacity - self.value_capacity) * size_of::<f64>()
+            + (segment_capacity - self.segment_capacity) * size_of::<Segment>();
+        memory.take(bytes).map_err(Refusal::Request)?;
         self.row_capacity = row_capacity;
         self.value_capacity = value_capacity;
         self.segment_capacity = segment_capacity;
