@@ -104,9 +104,13 @@ impl Checker {
         let condition = condition?;
         self.regexes(condition);
         let zone = zone.and_then(time_zone);
-        let no_fields = |_: &str| false;
-        let context = ConditionContext { now_ns: 0, zone: zone.as_ref(), is_field: &no_fields };
-        match split_condition(condition, &context) {
+        // What is a field only the data says: a condition passes that makes sense with some data.
+        let split = |names_are_fields: bool| {
+            let is_field = |_: &str| names_are_fields;
+            let context = ConditionContext { now_ns: 0, zone: zone.as_ref(), is_field: &is_field };
+            split_condition(condition, &context)
+        };
+        match split(false).or_else(|error| split(true).map_err(|_| error)) {
             Ok(condition) => Some(condition),
             Err(error) => {
                 self.errors.push(error);

@@ -251,13 +251,8 @@ impl Splitter<'_> {
         right: &Identifier,
         op_span: Span,
     ) -> Result<Parts, Diagnostic> {
+        let (left_is_tag, right_is_tag) = (self.is_tag(left), self.is_tag(right));
         let is_order = !matches!(op, BinaryOp::Eq | BinaryOp::Ne);
-        // Only numbers have an order, so names without a cast are fields here.
-        let is_tag = |name: &Identifier| match name.cast {
-            None if is_order => false,
-            _ => self.is_tag(name),
-        };
-        let (left_is_tag, right_is_tag) = (is_tag(left), is_tag(right));
         if left_is_tag && right_is_tag && is_order {
             return Err(tag_operator(op, op_span));
         }

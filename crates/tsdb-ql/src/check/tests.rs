@@ -21,6 +21,7 @@ fn statements_that_mean_something_pass() {
     check("SELECT mean(*), count(/^u/) FROM cpu GROUP BY time(1m), host fill(none)");
     check("SELECT avg(a), max(b) / min(b) FROM cpu GROUP BY time(1m)");
     check("SELECT time, max(a), b, host FROM cpu");
+    check("SELECT a FROM cpu WHERE a > b AND host = 'a'");
     check("SELECT a FROM cpu fill(previous)");
     check("SELECT mean(m) FROM (SELECT max(a) AS m FROM cpu GROUP BY host)");
     check("SHOW TAG VALUES FROM /^c/ WITH KEY =~ /h/ WHERE dc = 'x' AND time > 0");
