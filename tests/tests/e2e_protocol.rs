@@ -412,6 +412,7 @@ fn large_bodies_are_taken_while_there_is_memory_for_them() {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(dir.path(), &["--memory-limit", memory]);
         let mut client = server.client();
+        client.query("", "CREATE DATABASE d");
         let (lines, count) = many_lines(bytes);
         let response = client.post("/write?db=d", lines.as_bytes()).unwrap();
         assert_eq!(response.status, status, "{memory}: {}", response.text());
