@@ -223,7 +223,9 @@ fn short_transfers_and_interruptions_are_no_errors() {
         vec![short(OpKind::Read, ShortLength::Bytes(1), 200)],
         vec![interrupted(OpKind::Write), interrupted(OpKind::Read)],
     ];
-    for (seed, storm) in (900..).zip(storms.iter().cycle().take(24)) {
+    // A script may read so little that a storm by chance spares it, four scripts do not.
+    let mut struck = vec![0; storms.len()];
+    for (seed, (kind, storm)) in (900..).zip(storms.iter().enumerate().cycle().take(24)) {
         let disk = SimVfs::new(seed);
         let mut run = Run::open(&Setup::HONEST, &disk, &[]).unwrap();
         storm.iter().for_each(|fault| disk.add_fault(fault.clone()));
@@ -232,13 +234,16 @@ fn short_transfers_and_interruptions_are_no_errors() {
         }
         run.engine().sync().unwrap();
         run.check_visible().unwrap();
-        assert!(disk.struck() > 0, "nothing was short: {storm:?}");
         // Recovery reads through the same storm.
         let live = fingerprint(run.store()).unwrap();
         let crashed = run.end().disk.crash(CrashChoice::KeepNone);
         storm.iter().for_each(|fault| crashed.add_fault(fault.clone()));
         let engine = Setup::HONEST.open(&crashed).unwrap();
         assert_eq!(fingerprint(&*engine).unwrap(), live, "seed {seed}, {storm:?}");
+        struck[kind] += disk.struck() + crashed.struck();
+    }
+    for (storm, struck) in storms.iter().zip(struck) {
+        assert!(struck > 0, "nothing was short: {storm:?}");
     }
 }
 
