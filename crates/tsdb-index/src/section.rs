@@ -1,8 +1,9 @@
 //! The immutable index inside a run: which series it has, and which of them match.
 //!
 //! Series stand in key order; an ordinal is a series' place. Tags are dictionary-encoded column by
-//! column: per measurement and tag key one column of value numbers. The inverted index is counted from
-//! those columns when a section is opened, which takes about as long as reading it would.
+//! column: per measurement, shape (set of tag keys) and key one column of value numbers, so that a
+//! section grows with the tags that there are and not with series times keys. The inverted index is
+//! counted from those columns when a section is opened, which takes about as long as reading it would.
 
 mod format;
 mod reader;

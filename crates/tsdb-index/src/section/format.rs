@@ -4,9 +4,6 @@ use crate::{Error, Result};
 
 pub(super) const VERSION: u8 = 1;
 
-/// Value number of a series without the tag.
-pub(super) const MISSING: u32 = 0;
-
 pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
     let mut rest = value;
     while rest >= 0x80 {
@@ -27,6 +24,16 @@ pub(super) fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Ite
         put_varint(out, (text.len() - shared) as u64);
         out.extend_from_slice(text.as_bytes().get(shared..).unwrap_or(&[]));
         previous = text;
+    }
+}
+
+/// Places in a list, ascending, as the distance of each from the one before; the first counts from 0.
+pub(super) fn put_ascending(out: &mut Vec<u8>, places: &[u32]) {
+    put_varint(out, places.len() as u64);
+    let mut previous = 0;
+    for place in places {
+        put_varint(out, u64::from(place - previous));
+        previous = *place;
     }
 }
 
@@ -90,10 +97,32 @@ impl<'a> Reader<'a> {
     /// A number of records of at least `bytes_min` bytes each that are still to come.
     pub(super) fn count(&mut self, bytes_min: usize) -> Result<usize> {
         let count = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
-        if count.saturating_mul(bytes_min.max(1)) > self.bytes.len() - self.at {
+        self.holds(count.saturating_mul(bytes_min.max(1)))?;
+        Ok(count)
+    }
+
+    /// Refuses to go on unless `bytes` bytes are still to come: before memory is taken for them.
+    pub(super) fn holds(&self, bytes: usize) -> Result<()> {
+        if bytes > self.bytes.len() - self.at {
             return Err(self.damaged("a count that the bytes cannot hold"));
         }
-        Ok(count)
+        Ok(())
+    }
+
+    /// Reads what [`put_ascending`] wrote: places below `end`, strictly ascending.
+    pub(super) fn ascending(&mut self, end: usize) -> Result<Vec<u32>> {
+        let count = self.count(1)?;
+        let mut places: Vec<u32> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let step = u32::try_from(self.varint()?).unwrap_or(u32::MAX);
+            let place = match places.last() {
+                None => Some(step),
+                Some(last) => last.checked_add(step).filter(|place| place > last),
+            };
+            let place = place.filter(|place| (*place as usize) < end);
+            places.push(place.ok_or_else(|| self.damaged("places that are not sorted"))?);
+        }
+        Ok(places)
     }
 
     /// Reads what [`put_texts`] wrote: strictly ascending, without NUL.
@@ -132,7 +161,7 @@ impl<'a> Reader<'a> {
         let number = |raw: &[u8]| raw.iter().rev().fold(0u32, |n, byte| n << 8 | u32::from(*byte));
         let numbers: Vec<u32> = bytes.chunks_exact(width).map(number).collect();
         if numbers.iter().any(|number| *number as usize >= end) {
-            return Err(self.damaged("a number of a text that does not exist"));
+            return Err(self.damaged("a number of something that does not exist"));
         }
         Ok(numbers)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tsdb_core::SeriesKey;
 use tsdb_core::matcher::TagFilter;
 
-use super::format::{MISSING, Reader, VERSION};
+use super::format::{Reader, VERSION};
 use crate::filter::{Plan, TagSource};
 use crate::{Error, Result, postings};
 
@@ -28,6 +28,20 @@ struct Measurement {
     series: Range<u32>,
     /// In order of their keys.
     tags: Vec<TagColumn>,
+    rows: Rows,
+}
+
+/// The tags of each series of a measurement. Series with the same keys have one shape, and a series has
+/// one cell per key of its shape: the size is that of the tags that there are, however series differ.
+#[derive(Debug)]
+struct Rows {
+    /// Per shape the places of its keys in [`Measurement::tags`], ascending.
+    shapes: Vec<Vec<u32>>,
+    /// Per series its shape, and where its cells begin; both empty when there is only one shape.
+    shape_of: Vec<u32>,
+    starts: Vec<u32>,
+    /// Series by series, per key the place of its value in [`TagColumn::values`].
+    cells: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -36,8 +50,6 @@ struct TagColumn {
     key: u32,
     /// Places of the distinct values among the texts, ascending.
     values: Vec<u32>,
-    /// Per series of the measurement the place of its value in `values`, counted from 1.
-    cells: Vec<u32>,
     /// Per value where its series begin in `series`; one more at the end.
     starts: Vec<u32>,
     /// Ordinals by value.
@@ -123,14 +135,12 @@ impl Section {
         let row = (ordinal - measurement.series.start) as usize;
         let mut text = String::from(self.text(measurement.name));
         text.push('\0');
-        for column in &measurement.tags {
-            let cell = *column.cells.get(row)?;
-            if cell != MISSING {
-                text.push_str(self.text(column.key));
-                text.push('\0');
-                text.push_str(self.text(*column.values.get(cell as usize - 1)?));
-                text.push('\0');
-            }
+        for (tag, cell) in measurement.rows.cells(row)? {
+            let column = measurement.tags.get(tag)?;
+            text.push_str(self.text(column.key));
+            text.push('\0');
+            text.push_str(self.text(*column.values.get(cell)?));
+            text.push('\0');
         }
         SeriesKey::from_canonical(&text).ok()
     }
@@ -191,7 +201,8 @@ impl Section {
         let texts: usize = self.texts.iter().map(|text| text.len() + size_of::<Box<str>>()).sum();
         let columns = self.measurements.iter().flat_map(|m| &m.tags);
         let numbers: usize =
-            columns.map(|c| c.values.len() + c.cells.len() + c.starts.len() + c.series.len()).sum();
+            columns.map(|c| c.values.len() + c.starts.len() + c.series.len()).sum::<usize>()
+                + self.measurements.iter().map(|m| m.rows.numbers()).sum::<usize>();
         texts + numbers * size_of::<u32>() + self.hashes.len() * size_of::<u128>()
     }
 }
@@ -212,57 +223,139 @@ fn read_measurement(
     let end = u32::try_from(count).ok().and_then(|count| start.checked_add(count));
     let end = end.filter(|end| *end > start && *end as usize <= series_count);
     let end = end.ok_or_else(|| reader.damaged("a measurement with too many series or none"))?;
-    let rows = (end - start) as usize;
     let mut tags: Vec<TagColumn> = Vec::new();
-    for _ in 0..reader.count(4)? {
+    for _ in 0..reader.count(3)? {
         let key = place(reader)?;
         if tags.last().is_some_and(|last| last.key >= key) {
             return Err(reader.damaged("tag keys that are not sorted"));
         }
-        let mut values: Vec<u32> = Vec::new();
-        for _ in 0..reader.count(1)? {
-            let step = u32::try_from(reader.varint()?).unwrap_or(u32::MAX);
-            let first = values.is_empty();
-            let value = values.last().copied().unwrap_or(0).checked_add(step);
-            let value = value.filter(|v| (*v as usize) < text_count && (first || step > 0));
-            values.push(value.ok_or_else(|| reader.damaged("values that are not sorted"))?);
-        }
-        let cells = reader.column(rows, values.len() + 1)?;
-        tags.push(TagColumn::new(key, values, cells, start));
+        let values = reader.ascending(text_count)?;
+        tags.push(TagColumn { key, starts: vec![0; values.len() + 1], values, series: Vec::new() });
     }
-    Ok(Measurement { name, series: start..end, tags })
+    let rows = Rows::read(reader, &tags, (end - start) as usize)?;
+    invert(&mut tags, &rows, start..end);
+    Ok(Measurement { name, series: start..end, tags, rows })
 }
 
-impl TagColumn {
-    /// Counts the inverted index from the cells.
-    fn new(key: u32, values: Vec<u32>, cells: Vec<u32>, first_ordinal: u32) -> TagColumn {
-        let mut starts = vec![0u32; values.len() + 1];
-        for cell in cells.iter().filter(|cell| **cell != MISSING) {
-            if let Some(count) = starts.get_mut(*cell as usize) {
-                *count += 1;
+impl Rows {
+    fn read(reader: &mut Reader<'_>, tags: &[TagColumn], series_count: usize) -> Result<Rows> {
+        let shape_count = reader.count(1)?;
+        if shape_count == 0 || shape_count > series_count {
+            return Err(reader.damaged("a measurement with more shapes than series, or none"));
+        }
+        let shapes: Vec<Vec<u32>> =
+            (0..shape_count).map(|_| reader.ascending(tags.len())).collect::<Result<_>>()?;
+        let (mut shape_of, mut starts) = (Vec::new(), Vec::new());
+        // Without numbers of shapes every series is a row of the first one.
+        let mut rows_of = vec![Vec::new(); shape_count];
+        if shape_count > 1 {
+            shape_of = reader.column(series_count, shape_count)?;
+            for (row, shape) in shape_of.iter().enumerate() {
+                if let Some(rows) = rows_of.get_mut(*shape as usize) {
+                    rows.push(row);
+                }
+            }
+        } else if let Some(rows) = rows_of.first_mut() {
+            rows.extend(0..series_count);
+        }
+        let sizes = shapes.iter().zip(&rows_of).map(|(keys, rows)| keys.len() * rows.len());
+        let cell_count: usize = sizes.sum();
+        // Each cell takes a byte or more.
+        reader.holds(cell_count)?;
+        u32::try_from(cell_count).map_err(|_| reader.damaged("more than 2^32 tags"))?;
+        let width = |shape: u32| shapes.get(shape as usize).map_or(0, Vec::len);
+        if shape_count > 1 {
+            let mut next = 0;
+            for shape in &shape_of {
+                starts.push(next);
+                next += u32::try_from(width(*shape)).unwrap_or(0);
             }
         }
+        let mut rows = Rows { shapes, shape_of, starts, cells: vec![0; cell_count] };
+        for (shape, members) in rows_of.iter().enumerate() {
+            rows.read_shape(reader, tags, shape, members)?;
+        }
+        Ok(rows)
+    }
+
+    /// Reads the columns of one shape into the cells of its series.
+    fn read_shape(
+        &mut self,
+        reader: &mut Reader<'_>,
+        tags: &[TagColumn],
+        shape: usize,
+        members: &[usize],
+    ) -> Result<()> {
+        let keys = self.shapes.get(shape).map_or(&[] as &[u32], Vec::as_slice);
+        for (place, key) in keys.iter().enumerate() {
+            let values = tags.get(*key as usize).map_or(0, |tag| tag.values.len());
+            let column = reader.column(members.len(), values)?;
+            for (row, value) in members.iter().zip(column) {
+                let start = match self.starts.get(*row) {
+                    Some(start) => *start as usize,
+                    None => row * keys.len(),
+                };
+                if let Some(cell) = self.cells.get_mut(start + place) {
+                    *cell = value;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Per tag of a series the place of its key in [`Measurement::tags`] and of its value in
+    /// [`TagColumn::values`].
+    fn cells(&self, row: usize) -> Option<impl Iterator<Item = (usize, usize)>> {
+        let shape = self.shape_of.get(row).map_or(0, |shape| *shape as usize);
+        let keys = self.shapes.get(shape)?;
+        let start = match self.starts.get(row) {
+            Some(start) => *start as usize,
+            None => row * keys.len(),
+        };
+        let cells = self.cells.get(start..start + keys.len())?;
+        Some(keys.iter().zip(cells).map(|(key, cell)| (*key as usize, *cell as usize)))
+    }
+
+    /// How many numbers are kept.
+    fn numbers(&self) -> usize {
+        let shapes: usize = self.shapes.iter().map(Vec::len).sum();
+        shapes + self.shape_of.len() + self.starts.len() + self.cells.len()
+    }
+}
+
+/// Counts the inverted index of `ordinals` from their cells: per tag key the series by value.
+fn invert(tags: &mut [TagColumn], rows: &Rows, ordinals: Range<u32>) {
+    let all = || ordinals.clone().enumerate().filter_map(|(row, o)| Some((o, rows.cells(row)?)));
+    // First how many series each value has, one place further on ...
+    for (tag, value) in all().flat_map(|(_, cells)| cells) {
+        if let Some(count) = tags.get_mut(tag).and_then(|tag| tag.starts.get_mut(value + 1)) {
+            *count += 1;
+        }
+    }
+    // ... then where they begin, then their ordinals in order.
+    let mut next: Vec<Vec<u32>> = Vec::with_capacity(tags.len());
+    for tag in tags.iter_mut() {
         let mut total = 0;
-        for start in &mut starts {
+        for start in &mut tag.starts {
             total += *start;
             *start = total;
         }
-        let mut next = starts.clone();
-        let mut series = vec![0u32; total as usize];
-        for (ordinal, cell) in (first_ordinal..).zip(&cells) {
-            if *cell == MISSING {
-                continue;
-            }
-            if let Some(place) = next.get_mut(*cell as usize - 1) {
-                if let Some(slot) = series.get_mut(*place as usize) {
-                    *slot = ordinal;
-                }
-                *place += 1;
-            }
-        }
-        TagColumn { key, values, cells, starts, series }
+        tag.series = vec![0; total as usize];
+        next.push(tag.starts.clone());
     }
+    for (ordinal, cells) in all() {
+        for (tag, value) in cells {
+            let place = next.get_mut(tag).and_then(|next| next.get_mut(value));
+            let (Some(place), Some(tag)) = (place, tags.get_mut(tag)) else { continue };
+            if let Some(slot) = tag.series.get_mut(*place as usize) {
+                *slot = ordinal;
+            }
+            *place += 1;
+        }
+    }
+}
 
+impl TagColumn {
     fn with(&self, value: usize) -> &[u32] {
         let bounds = self.starts.get(value).zip(self.starts.get(value + 1));
         let range = bounds.map(|(start, end)| *start as usize..*end as usize);

@@ -110,3 +110,24 @@ fn order_and_version_are_checked() {
     let refused = Section::open(&later).unwrap_err();
     assert_eq!(refused, Error::NewerFormat { version: 2, supported: 1 });
 }
+
+/// One measurement whose series have no tag key in common, as annotations used as tags make them: one
+/// column per key over all series would be quadratic.
+#[test]
+fn size_follows_the_tags_however_series_differ() {
+    let section_of = |count: usize| {
+        let spec: Spec = (0..count)
+            .map(|i| ("m".to_owned(), BTreeMap::from([(format!("key{i}"), "v".to_owned())])))
+            .collect();
+        let keys = keys(&spec);
+        let bytes = bytes(&keys);
+        let section = Section::open(&bytes).unwrap();
+        let filter = TagFilter::tag("key7", MatchOp::Ne, "");
+        assert_eq!(section.matching(None, &filter).unwrap().len(), 1);
+        assert!((0u32..).zip(&keys).all(|(ordinal, key)| section.key(ordinal) == *key));
+        (bytes.len(), section.memory_bytes())
+    };
+    let (few, many) = (section_of(200), section_of(2000));
+    assert!(many.0 < few.0 * 12, "bytes: {few:?}, {many:?}");
+    assert!(many.1 < few.1 * 12, "memory: {few:?}, {many:?}");
+}

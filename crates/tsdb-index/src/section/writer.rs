@@ -1,10 +1,12 @@
 //! Collects the series of a run and encodes its section.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use tsdb_core::SeriesKey;
 
-use super::format::{MISSING, VERSION, put_column, put_texts, put_varint};
+use super::format::{VERSION, put_ascending, put_column, put_texts, put_varint};
 use crate::{Error, Result};
 
 /// Collects series in key order.
@@ -34,71 +36,184 @@ impl SectionWriter {
         Ok(())
     }
 
-    /// The bytes of the section. O(series · tags · log texts), with the texts in memory.
+    /// The bytes of the section, in time and length in proportion to the tags of all series, however
+    /// these differ from each other. O(tags + texts · log texts).
     ///
     /// # Errors
     /// More than 2^32 different texts.
     pub fn finish(self) -> Result<Vec<u8>> {
-        let texts: BTreeSet<&str> = self
-            .keys
-            .iter()
-            .flat_map(|key| key.tags().flat_map(|(k, v)| [k, v]).chain([key.measurement()]))
-            .collect();
-        let too_many = |_| {
-            let what = "2^32 different tags and values in one run".to_owned();
-            Error::Core(tsdb_core::Error::Invalid { what })
-        };
-        u32::try_from(texts.len()).map_err(too_many)?;
-        let numbers: BTreeMap<&str, u32> = texts.iter().copied().zip(0u32..).collect();
-        let number = |text: &str| numbers.get(text).copied().unwrap_or(0);
+        let texts = Texts::of(&self.keys)?;
         let mut out = vec![VERSION];
-        put_texts(&mut out, texts.iter().copied());
+        put_texts(&mut out, texts.sorted.iter().copied());
         put_varint(&mut out, self.keys.len() as u64);
         let measurements: Vec<&[SeriesKey]> =
             self.keys.chunk_by(|a, b| a.measurement() == b.measurement()).collect();
         put_varint(&mut out, measurements.len() as u64);
+        let mut scratch = Scratch::new(texts.sorted.len());
         for series in measurements {
             let Some(first) = series.first() else { continue };
-            put_varint(&mut out, u64::from(number(first.measurement())));
+            put_varint(&mut out, u64::from(texts.place(first.measurement())));
             put_varint(&mut out, series.len() as u64);
-            put_tags(&mut out, series, &number);
+            Measurement::of(series, &texts).put(&mut out, &mut scratch);
         }
         self.hashes.iter().for_each(|hash| out.extend_from_slice(&hash.to_le_bytes()));
         Ok(out)
     }
 }
 
-/// Distinct values of a tag, and which series has which.
-type TagValues<'a> = (BTreeSet<&'a str>, Vec<(usize, &'a str)>);
+/// All names and values of a section, each once.
+struct Texts<'a> {
+    sorted: Vec<&'a str>,
+    places: HashMap<&'a str, u32, RandomState>,
+}
 
-/// The tag columns of one measurement: per key the numbers of the distinct values, then per series the
-/// place of its value among them, counted from 1.
-fn put_tags(out: &mut Vec<u8>, series: &[SeriesKey], number: &impl Fn(&str) -> u32) {
-    let mut columns: BTreeMap<&str, TagValues<'_>> = BTreeMap::new();
-    for (place, key) in series.iter().enumerate() {
-        for (tag, value) in key.tags() {
-            let (values, rows) = columns.entry(tag).or_default();
-            values.insert(value);
-            rows.push((place, value));
+impl<'a> Texts<'a> {
+    fn of(keys: &'a [SeriesKey]) -> Result<Texts<'a>> {
+        let mut places: HashMap<&str, u32, RandomState> = HashMap::default();
+        for key in keys {
+            places.insert(key.measurement(), 0);
+            key.tags().for_each(|(tag, value)| {
+                places.insert(tag, 0);
+                places.insert(value, 0);
+            });
         }
+        let mut sorted: Vec<&str> = places.keys().copied().collect();
+        sorted.sort_unstable();
+        let too_many = |_| {
+            let what = "2^32 different tags and values in one run".to_owned();
+            Error::Core(tsdb_core::Error::Invalid { what })
+        };
+        u32::try_from(sorted.len()).map_err(too_many)?;
+        for (text, place) in sorted.iter().zip(0u32..) {
+            places.insert(text, place);
+        }
+        Ok(Texts { sorted, places })
     }
-    put_varint(out, columns.len() as u64);
-    for (tag, (values, rows)) in columns {
-        put_varint(out, u64::from(number(tag)));
-        put_varint(out, values.len() as u64);
-        let mut previous = 0;
-        for value in &values {
-            // Values and texts are sorted alike, so the numbers ascend.
-            put_varint(out, u64::from(number(value) - previous));
-            previous = number(value);
-        }
-        let places: BTreeMap<&str, u32> = values.into_iter().zip(1u32..).collect();
-        let mut column = vec![MISSING; series.len()];
-        for (place, value) in rows {
-            if let Some(cell) = column.get_mut(place) {
-                *cell = places.get(value).copied().unwrap_or(MISSING);
+
+    fn place(&self, text: &str) -> u32 {
+        self.places.get(text).copied().unwrap_or(0)
+    }
+}
+
+/// The series of one measurement, sorted out by shape.
+struct Measurement {
+    shapes: Vec<Shape>,
+    /// Per series the number of its shape.
+    shape_of: Vec<u32>,
+}
+
+/// Series with the same tag keys.
+struct Shape {
+    /// Places of the keys among the texts, ascending.
+    keys: Vec<u32>,
+    /// Per key the places of the values among the texts, in order of the shape's series.
+    columns: Vec<Vec<u32>>,
+}
+
+impl Measurement {
+    fn of(series: &[SeriesKey], texts: &Texts<'_>) -> Measurement {
+        let mut numbers: HashMap<Vec<u32>, u32, RandomState> = HashMap::default();
+        let mut shapes: Vec<Shape> = Vec::new();
+        let mut shape_of = Vec::with_capacity(series.len());
+        let mut keys: Vec<u32> = Vec::new();
+        for key in series {
+            keys.clear();
+            keys.extend(key.tags().map(|(tag, _)| texts.place(tag)));
+            let number = match numbers.get(&keys) {
+                Some(number) => *number,
+                None => {
+                    // There are no more shapes than series, which are numbered by u32.
+                    let number = u32::try_from(shapes.len()).unwrap_or(u32::MAX);
+                    numbers.insert(keys.clone(), number);
+                    let columns = vec![Vec::new(); keys.len()];
+                    shapes.push(Shape { keys: keys.clone(), columns });
+                    number
+                }
+            };
+            shape_of.push(number);
+            if let Some(shape) = shapes.get_mut(number as usize) {
+                let values = key.tags().map(|(_, value)| texts.place(value));
+                shape.columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
             }
         }
-        put_column(out, &column);
+        Measurement { shapes, shape_of }
+    }
+
+    fn put(mut self, out: &mut Vec<u8>, scratch: &mut Scratch) {
+        // Per tag key its columns in all shapes.
+        let mut tags: BTreeMap<u32, Vec<&mut Vec<u32>>> = BTreeMap::new();
+        for shape in &mut self.shapes {
+            for (key, column) in shape.keys.iter().zip(&mut shape.columns) {
+                tags.entry(*key).or_default().push(column);
+            }
+        }
+        put_varint(out, tags.len() as u64);
+        let keys: Vec<u32> = tags.keys().copied().collect();
+        for (key, mut columns) in tags {
+            put_varint(out, u64::from(key));
+            let values = scratch.distinct(columns.iter().flat_map(|column| column.iter().copied()));
+            put_ascending(out, &values);
+            scratch.renumber(&values, columns.iter_mut().flat_map(|column| column.iter_mut()));
+        }
+        put_varint(out, self.shapes.len() as u64);
+        for shape in &self.shapes {
+            let places = shape.keys.iter().filter_map(|key| keys.binary_search(key).ok());
+            let places = places.map(|place| u32::try_from(place).unwrap_or(u32::MAX));
+            put_ascending(out, &places.collect::<Vec<u32>>());
+        }
+        if self.shapes.len() > 1 {
+            put_column(out, &self.shape_of);
+        }
+        self.shapes
+            .iter()
+            .flat_map(|shape| &shape.columns)
+            .for_each(|cells| put_column(out, cells));
+    }
+}
+
+/// One number per text, so that distinct values are found and numbered without hashing or sorting all
+/// of them.
+struct Scratch {
+    marks: Vec<u32>,
+}
+
+impl Scratch {
+    const UNSEEN: u32 = u32::MAX;
+
+    fn new(texts: usize) -> Scratch {
+        Scratch { marks: vec![Scratch::UNSEEN; texts] }
+    }
+
+    /// The distinct ones of `values`, ascending.
+    fn distinct(&mut self, values: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut distinct = Vec::new();
+        for value in values {
+            if let Some(mark) = self.marks.get_mut(value as usize)
+                && *mark == Scratch::UNSEEN
+            {
+                *mark = 0;
+                distinct.push(value);
+            }
+        }
+        distinct.sort_unstable();
+        distinct
+    }
+
+    /// Replaces each value by its place in `distinct`, and forgets the marks of [`Scratch::distinct`].
+    fn renumber<'v>(&mut self, distinct: &[u32], values: impl Iterator<Item = &'v mut u32>) {
+        let mut set = |value: u32, to: u32| {
+            if let Some(mark) = self.marks.get_mut(value as usize) {
+                *mark = to;
+            }
+        };
+        distinct.iter().zip(0u32..).for_each(|(value, place)| set(*value, place));
+        for value in values {
+            *value = self.marks.get(*value as usize).copied().unwrap_or(0);
+        }
+        for value in distinct {
+            if let Some(mark) = self.marks.get_mut(*value as usize) {
+                *mark = Scratch::UNSEEN;
+            }
+        }
     }
 }
