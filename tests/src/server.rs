@@ -22,10 +22,18 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(15);
 /// # Panics
 /// When `TSDB_SERVER_BIN` does not name it.
 pub fn binary() -> PathBuf {
-    let path = std::env::var_os("TSDB_SERVER_BIN").map(PathBuf::from).expect(
-        "TSDB_SERVER_BIN is not set: run `cargo build --release -p tsdb-server` and set it to target/release/tsdb-server",
-    );
-    assert!(path.is_file(), "TSDB_SERVER_BIN {} does not exist", path.display());
+    release_binary("tsdb-server", "TSDB_SERVER_BIN")
+}
+
+/// Path of the release binary of a package, from the environment variable that names it.
+///
+/// # Panics
+/// When it does not.
+pub fn release_binary(package: &str, variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| {
+        panic!("{variable} is not set: run `cargo build --release -p {package}` and set it to target/release/{package}")
+    });
+    assert!(path.is_file(), "{variable} {} does not exist", path.display());
     // Tests run in the directory of their package.
     path.canonicalize().unwrap()
 }

@@ -5,7 +5,7 @@
 
 use crate::command::Cmd;
 use crate::tidy;
-use crate::workspace::{SERVER_PACKAGE, TESTS_PACKAGE, Target, Workspace};
+use crate::workspace::{BENCH_PACKAGE, SERVER_PACKAGE, TESTS_PACKAGE, Target, Workspace};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "doctest", run: doctest },
     Stage { name: "rustdoc", run: rustdoc },
     Stage { name: "examples", run: examples },
+    Stage { name: "benches", run: benches },
     Stage { name: "e2e", run: end_to_end },
     Stage { name: "sim", run: simulation },
 ];
@@ -41,8 +42,10 @@ const STAGES: &[Stage] = &[
 /// letters of the suite's file name.
 pub const SUITE_FEATURES: &[&str] = &["e2e", "sim"];
 
-/// Environment variable that tells an end-to-end suite where the server binary lies.
-const SERVER_BIN_VARIABLE: &str = "TSDB_SERVER_BIN";
+/// The release binaries that end-to-end suites start, each with the environment variable that tells
+/// where it lies.
+const E2E_PROGRAMS: &[(&str, &str)] =
+    &[(SERVER_PACKAGE, "TSDB_SERVER_BIN"), (BENCH_PACKAGE, "TSDB_BENCH_BIN")];
 
 /// Names of all stages, in the order in which they run.
 pub fn stage_names() -> Vec<&'static str> {
@@ -186,14 +189,23 @@ fn examples(workspace: &Workspace) -> Result<Passed, String> {
     Ok(Passed::Ran)
 }
 
-/// Builds the release server, then runs the suites that start it as a user would.
+/// Runs the body of every bench once, unoptimised: that it still works, not how fast it is.
+fn benches(workspace: &Workspace) -> Result<Passed, String> {
+    if targets(workspace, "bench").next().is_none() {
+        return skipped("no package has a bench".into());
+    }
+    // Plain cargo even where nextest is installed, which would start a process for each function.
+    let command = Cmd::cargo(&workspace.root, ["test", "--workspace", "--bench", "*"]);
+    ran(&command.args(features(workspace, None)))
+}
+
+/// Builds the release binaries, then runs the suites that start them as a user would.
 fn end_to_end(workspace: &Workspace) -> Result<Passed, String> {
     if !has_suite(workspace, "e2e") {
         return skipped(format!("{TESTS_PACKAGE} has no suite whose name begins with e2e_"));
     }
-    Cmd::cargo(&workspace.root, ["build", "--release", "--package", SERVER_PACKAGE]).run()?;
-    let binary = workspace.target_dir.join("release").join(SERVER_PACKAGE);
-    let binary = binary.to_string_lossy().into_owned();
+    let packages = E2E_PROGRAMS.iter().flat_map(|(package, _)| ["--package", package]);
+    Cmd::cargo(&workspace.root, ["build", "--release"]).args(packages).run()?;
     let command = if has_nextest(workspace) {
         Cmd::cargo(&workspace.root, ["nextest", "run", "--workspace", "--test", "e2e_*"])
             // What a suite skips, and why, is said by tests that pass.
@@ -201,7 +213,11 @@ fn end_to_end(workspace: &Workspace) -> Result<Passed, String> {
     } else {
         Cmd::cargo(&workspace.root, ["test", "--workspace", "--test", "e2e_*"])
     };
-    ran(&command.args(features(workspace, Some("e2e"))).env(SERVER_BIN_VARIABLE, binary))
+    let command = command.args(features(workspace, Some("e2e")));
+    ran(&E2E_PROGRAMS.iter().fold(command, |command, (package, variable)| {
+        let binary = workspace.target_dir.join("release").join(package);
+        command.env(variable, binary.to_string_lossy())
+    }))
 }
 
 /// Runs the long crash suites in the profile `sim`: optimised, with all debug assertions.

@@ -3,6 +3,7 @@
 //! What the commands do lives in the modules; nothing of the database is linked here, the runner
 //! only spawns `cargo` and reads files.
 
+mod bench;
 mod ci;
 mod command;
 mod tidy;
@@ -20,6 +21,9 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(None),
         ["ci", "--stage", stage] => ci::run(Some(stage)),
         ["tidy"] => tidy::run(),
+        ["bench", "report", rest @ ..] => bench::report(rest),
+        ["bench", "record", rest @ ..] => bench::record(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{}", help());
             return ExitCode::SUCCESS;
@@ -47,6 +51,10 @@ cargo xtask COMMAND
   ci                  the gate: every stage in order, stops at the first failure
   ci --stage NAME     one stage of it: {stages}
   tidy                checks of the source tree: layers, formats, invariants, blueprint, text
+  bench [FLAGS]       measures ours and the peers that are installed, in one run; --section NAME
+                      for a part of it, --help for all flags
+  bench report        the same, and writes docs/benchmarks.md and docs/benchmarks.json
+  bench record        records a running node_exporter for the section ingest-scrapes
   help                this text
 ",
         stages = ci::stage_names().join(", ")

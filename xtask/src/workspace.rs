@@ -12,6 +12,9 @@ pub const TESTS_PACKAGE: &str = "tsdb-tests";
 /// The package with the server binary.
 pub const SERVER_PACKAGE: &str = "tsdb-server";
 
+/// The package with the measuring stick.
+pub const BENCH_PACKAGE: &str = "tsdb-bench";
+
 /// The workspace: where it lies and what is in it.
 #[derive(Debug)]
 pub struct Workspace {
@@ -34,7 +37,7 @@ pub struct Package {
     pub dependencies: Vec<Dependency>,
     /// Features, `default` included.
     pub features: Vec<String>,
-    /// Libraries, binaries, tests and examples.
+    /// Libraries, binaries, tests, examples and benches.
     pub targets: Vec<Target>,
 }
 
@@ -74,9 +77,9 @@ impl DependencyKind {
 /// One build target of a package.
 #[derive(Debug, Default)]
 pub struct Target {
-    /// Name, as `--test NAME` or `--example NAME` takes it.
+    /// Name, as `--test NAME`, `--example NAME` or `--bench NAME` takes it.
     pub name: String,
-    /// Kinds as cargo calls them: `lib`, `bin`, `test`, `example`, `custom-build`, ...
+    /// Kinds as cargo calls them: `lib`, `bin`, `test`, `example`, `bench`, `custom-build`, ...
     pub kinds: Vec<String>,
     /// Features without which it is left out.
     pub required_features: Vec<String>,

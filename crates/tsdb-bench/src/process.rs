@@ -1,6 +1,10 @@
-//! What another process has used so far, from /proc.
+//! What another process uses: CPU, memory and files from /proc, disk by the length of its files.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// CPU and memory of a process.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,6 +48,45 @@ pub fn usage(pid: u32) -> Result<Usage, String> {
     })
 }
 
+/// CPU time of this process, in seconds, to the nanosecond also for threads that have ended.
+pub fn own_cpu_s() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Forgets the highest resident memory so far, so that [`usage`] tells that of what comes next.
+///
+/// # Errors
+/// A kernel without this facility, or a process of somebody else.
+pub fn reset_peak(pid: u32) -> Result<(), String> {
+    let path = format!("/proc/{pid}/clear_refs");
+    // 5 resets the peak alone; the other numbers clear bits of pages (proc_pid_clear_refs(5)).
+    fs::write(&path, "5").map_err(|error| format!("cannot write {path}: {error}"))
+}
+
+/// How many files, sockets among them, process `pid` has open.
+///
+/// # Errors
+/// A process that does not exist or may not be looked at.
+pub fn open_files(pid: u32) -> Result<usize, String> {
+    let path = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&path).map_err(|error| format!("cannot list {path}: {error}"))?;
+    Ok(entries.count())
+}
+
+/// Bytes of all files below `dir`, by their length; of files with holes, which some servers make ahead of
+/// their data, what is allocated. Files that vanish meanwhile do not count.
+pub fn length_of(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let length = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => length_of(&entry.path()),
+        // Blocks of stat(2) have 512 bytes on every file system.
+        Ok(metadata) => metadata.len().min(metadata.blocks() * 512),
+        Err(_) => 0,
+    };
+    entries.flatten().map(length).sum()
+}
+
 /// USER_HZ, fixed by the kernel's ABI on the architectures that we run on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -65,9 +108,25 @@ mod tests {
             x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(i);
         }
         assert_ne!(x, 0);
+        assert!(own_cpu_s() > 0.0);
         let after = usage(std::process::id()).unwrap();
         assert!(after.cpu_s > before.cpu_s);
         assert!(after.rss_peak_bytes > 0);
+    }
+
+    #[test]
+    fn files_count_by_length_and_descriptors_by_number() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        fs::write(dir.path().join("sub/a"), [0; 700]).unwrap();
+        fs::write(dir.path().join("b"), [0; 11]).unwrap();
+        let sparse = fs::File::create(dir.path().join("c")).unwrap();
+        sparse.set_len(1 << 30).unwrap();
+        assert_eq!(length_of(dir.path()), 711, "holes are not stored");
+        let before = open_files(std::process::id()).unwrap();
+        let files: Vec<_> =
+            (0..20).map(|_| fs::File::open(dir.path().join("b")).unwrap()).collect();
+        assert!(open_files(std::process::id()).unwrap() + 10 > before + files.len());
     }
 
     #[test]

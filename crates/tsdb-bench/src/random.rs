@@ -34,4 +34,60 @@ impl Random {
     pub fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
+
+    /// True with the given probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        self.unit() < probability
+    }
+
+    /// Uniform below `n`, which is at least 1, as an index.
+    pub fn index(&mut self, n: usize) -> usize {
+        // Cannot fail: the remainder is below a usize.
+        usize::try_from(self.next() % n as u64).unwrap_or(0)
+    }
+
+    /// One of `choices`, each as likely as the others.
+    ///
+    /// # Panics
+    /// Without choices.
+    pub fn choose<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        let index = self.index(choices.len().max(1));
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "below the length, documented panic without choices"
+        )]
+        &choices[index]
+    }
+
+    /// `count` different numbers below `n` in random order; all of them when there are fewer.
+    pub fn distinct(&mut self, count: usize, n: u32) -> Vec<u32> {
+        // Floyd's sampling would be faster for large n and small counts; n is a number of hosts.
+        let mut all: Vec<u32> = (0..n).collect();
+        for place in 0..count.min(all.len()) {
+            let other = place + self.index(all.len() - place);
+            all.swap(place, other);
+        }
+        all.truncate(count);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Random;
+
+    #[test]
+    fn distinct_numbers_are_distinct_and_all_occur() {
+        let mut random = Random::new(9);
+        let mut seen = [false; 10];
+        for _ in 0..100 {
+            let mut drawn = random.distinct(4, 10);
+            drawn.iter().for_each(|n| seen[*n as usize] = true);
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn.len(), 4);
+        }
+        assert_eq!(seen, [true; 10]);
+        assert_eq!(random.distinct(5, 2).len(), 2);
+    }
 }

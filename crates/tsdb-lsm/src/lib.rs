@@ -12,7 +12,11 @@
 //!
 //! Reading order: `engine`, `record`, `commit`, `memtable`, `view`, `flush`, `manifest`, `sst`, `codec`,
 //! `scan`, `delete`, `compaction`, `recover`, `maintenance`.
+//!
+//! Feature `test-util` adds `bench_support`, the inner pieces that the benches of this crate time alone.
 
+#[cfg(feature = "test-util")]
+pub mod bench_support;
 mod bytes;
 mod codec;
 mod commit;

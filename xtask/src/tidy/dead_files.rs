@@ -78,6 +78,10 @@ mod tests {
     fn declared_files_are_alive() {
         dead(
             &[
+                ("crates/a/benches/speed.rs", "mod support;"),
+                ("crates/a/benches/support/mod.rs", ""),
+                ("crates/a/benches/wide/main.rs", "mod part;"),
+                ("crates/a/benches/wide/part.rs", ""),
                 ("crates/a/build.rs", ""),
                 ("crates/a/src/bin/tool.rs", ""),
                 ("crates/a/src/lib.rs", "mod b; mod c;\n#[cfg(test)] mod tests { mod deep; }"),
@@ -99,6 +103,7 @@ mod tests {
     fn undeclared_files_are_dead_with_all_below_them() {
         dead(
             &[
+                ("crates/a/benches/support/mod.rs", ""),
                 ("crates/a/src/lib.rs", "// mod b;\nmod tests;"),
                 ("crates/a/src/b.rs", "mod d;"),
                 ("crates/a/src/b/d.rs", ""),
@@ -107,6 +112,7 @@ mod tests {
                 ("tests/tests/common/mod.rs", ""),
             ],
             &[
+                "crates/a/benches/support/mod.rs",
                 "crates/a/src/b.rs",
                 "crates/a/src/b/d.rs",
                 "crates/a/src/tests/lost.rs",
