@@ -15,6 +15,8 @@ pub struct Answer {
     request: String,
     /// HTTP status.
     pub status: u16,
+    /// Seconds of the header `Retry-After`, where it is a number.
+    pub retry_after_s: Option<u64>,
     /// The body, chunks put together.
     pub body: Vec<u8>,
 }
@@ -90,12 +92,12 @@ impl Connection {
         body: &[u8],
     ) -> Result<Answer, String> {
         let exchanged = self.exchange(method, path, headers, body);
-        let (status, body) = exchanged.map_err(|error| {
+        let answer = exchanged.map_err(|error| {
             let path: String = path.chars().take(120).collect();
             format!("{method} {path}: {error}")
         })?;
         let path = path.split('?').next().unwrap_or(path);
-        Ok(Answer { request: format!("{method} {path}"), status, body })
+        Ok(Answer { request: format!("{method} {path}"), ..answer })
     }
 
     fn exchange(
@@ -104,7 +106,7 @@ impl Connection {
         path: &str,
         headers: &str,
         body: &[u8],
-    ) -> io::Result<(u16, Vec<u8>)> {
+    ) -> io::Result<Answer> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Length: {}\r\n\r\n",
             self.host,
@@ -117,6 +119,7 @@ impl Connection {
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| io::Error::other("the answer is no HTTP"))?;
         let mut length = Some(0);
+        let mut retry_after_s = None;
         loop {
             let header = self.read_line()?;
             if header.is_empty() {
@@ -127,6 +130,8 @@ impl Connection {
                     length = value.trim().parse().ok();
                 } else if name.eq_ignore_ascii_case("transfer-encoding") {
                     length = None;
+                } else if name.eq_ignore_ascii_case("retry-after") {
+                    retry_after_s = value.trim().parse().ok();
                 }
             }
         }
@@ -135,7 +140,7 @@ impl Connection {
             Some(length) => self.read_bytes(length, &mut body)?,
             None => self.read_chunks(&mut body)?,
         }
-        Ok((status, body))
+        Ok(Answer { request: String::new(), status, retry_after_s, body })
     }
 
     /// A line without its end; the end of the stream is an error.
@@ -224,6 +229,8 @@ mod tests {
 
     #[test]
     fn refusals_and_broken_answers_are_told() {
+        let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n\r\n";
+        assert_eq!(exchange(busy).1.unwrap().retry_after_s, Some(7));
         let refused = "HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nwhy?\n";
         let message = exchange(refused).1.unwrap().expect_success().unwrap_err();
         assert_eq!(message, "POST /write: status 400: why?");

@@ -4,7 +4,7 @@
 //! Bodies are built before the clock starts, so that the generator does not compete for the cores.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::encode::{Body, Format, rows_of, samples_of};
@@ -26,6 +26,9 @@ pub struct Destination {
     /// Samples per second over all connections; as fast as possible without.
     pub pace: Option<f64>,
 }
+
+/// Repetitions of one request before the server counts as broken.
+const RETRIES_MAX: u64 = 60;
 
 /// Header lines that say what a body is.
 pub fn headers(format: Format) -> &'static str {
@@ -50,8 +53,10 @@ pub struct Sent {
     pub elapsed: Duration,
     /// CPU time of this process in the meantime, in seconds.
     pub client_cpu_s: f64,
-    /// Of the requests.
+    /// Of the requests, repetitions included.
     pub latency: Latency,
+    /// Requests that were repeated because the server was busy.
+    pub retries: u64,
 }
 
 impl Sent {
@@ -71,7 +76,11 @@ impl fmt::Display for Sent {
         let (rows, millions, bytes) = (self.rows, self.millions(), self.bytes);
         writeln!(f, "{rows} rows, {millions:.2} M samples, {bytes} bytes")?;
         let (seconds, rate) = (self.elapsed.as_secs_f64(), self.rate() / 1e6);
-        writeln!(f, "wall {seconds:.2} s, {rate:.2} M samples/s; request {}", self.latency)?;
+        let (latency, retries) = (&self.latency, self.retries);
+        writeln!(
+            f,
+            "wall {seconds:.2} s, {rate:.2} M samples/s; request {latency}; {retries} repeated"
+        )?;
         write!(f, "client CPU per M samples {:.4} s", self.client_cpu_s / millions)
     }
 }
@@ -79,10 +88,12 @@ impl fmt::Display for Sent {
 /// Sends all bodies; each goes to the connection that is free first.
 ///
 /// # Errors
-/// A connection that fails, an answer other than 2xx: the first of them, and nothing more is sent.
+/// A connection that fails, an answer other than 2xx (but for 503 with `Retry-After`, which is waited for):
+/// the first of them, and nothing more is sent.
 pub fn send(bodies: &[Body], destination: &Destination) -> Result<Sent, String> {
     let client_before_s = own_cpu_s();
     let next = AtomicUsize::new(0);
+    let retries = AtomicU64::new(0);
     let started = Instant::now();
     // When each body is due: once all before it have taken the time that the pace gives them.
     let mut samples_before = 0;
@@ -102,12 +113,13 @@ pub fn send(bodies: &[Body], destination: &Destination) -> Result<Sent, String> 
             let Some((body, due)) = bodies.get(place).zip(due.get(place)) else { return Ok(times) };
             std::thread::sleep(due.saturating_sub(started.elapsed()));
             let begin = Instant::now();
-            let answer =
-                connection.request("POST", &destination.path, destination.headers, &body.bytes)?;
-            if let Err(refusal) = answer.expect_success() {
-                next.store(bodies.len(), Ordering::Relaxed);
-                return Err(refusal);
-            }
+            match post(&mut connection, destination, body) {
+                Ok(count) => retries.fetch_add(count, Ordering::Relaxed),
+                Err(refusal) => {
+                    next.store(bodies.len(), Ordering::Relaxed);
+                    return Err(refusal);
+                }
+            };
             times.push(begin.elapsed());
         }
     };
@@ -129,5 +141,27 @@ pub fn send(bodies: &[Body], destination: &Destination) -> Result<Sent, String> 
         elapsed,
         client_cpu_s,
         latency: Latency::new(times),
+        retries: retries.into_inner(),
     })
+}
+
+/// Sends one body until it is taken, as agents do: a 503 means to come again later, and `Retry-After` says
+/// when. Gives back how often it was repeated.
+fn post(
+    connection: &mut Connection,
+    destination: &Destination,
+    body: &Body,
+) -> Result<u64, String> {
+    let mut retries = 0;
+    loop {
+        let answer =
+            connection.request("POST", &destination.path, destination.headers, &body.bytes)?;
+        match answer.retry_after_s {
+            Some(seconds) if answer.status == 503 && retries < RETRIES_MAX => {
+                retries += 1;
+                std::thread::sleep(Duration::from_secs(seconds.clamp(1, 10)));
+            }
+            _ => return answer.expect_success().map(|_| retries),
+        }
+    }
 }

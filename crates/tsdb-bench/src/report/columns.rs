@@ -22,6 +22,7 @@ pub const COLUMNS: &[Column] = &[
     column("rss_peak_mib", "peak memory MiB", 0),
     column("bytes_per_sample", "bytes/sample", 3),
     column("write_amplification", "bytes to runs / bytes of runs", 2),
+    column("retries", "requests repeated after 503", 0),
     column("client_cpu_s_per_m", "client CPU-s per M samples", 3),
     column("capacity_m_per_s", "capacity, M samples/s", 2),
     column("paced_m_per_s", "paced, M samples/s", 2),

@@ -125,6 +125,13 @@ const GOALS: &[Goal] = &[
         700.0,
         0,
     ),
+    less(
+        "peak memory, a million series by line protocol, MiB",
+        "ingest-million-lines",
+        "rss_peak_mib",
+        700.0,
+        0,
+    ),
     less("rows lost by kill -9", "restart", "lost_rows", 0.0, 0),
     Goal {
         what: "restart after kill -9, s per 10 M samples in the log",

@@ -9,7 +9,7 @@ use super::{Setup, row_or_error};
 use crate::dataset::options::{Case, DataOptions};
 use crate::dataset::write_all;
 use crate::encode::{Body, Format, build, rows_of, samples_of};
-use crate::load::send;
+use crate::load::{Sent, send};
 use crate::peer::Kind;
 use crate::process::Usage;
 use crate::results::Row;
@@ -66,14 +66,8 @@ impl Batches {
         let acknowledged = server.usage()?;
         server.settle()?;
         let settled = server.usage()?;
-        let client = sent.client_cpu_s / sent.millions();
-        Ok(Loaded {
-            before,
-            acknowledged,
-            settled,
-            seconds: sent.elapsed.as_secs_f64(),
-            client: Some(client),
-        })
+        let seconds = sent.elapsed.as_secs_f64();
+        Ok(Loaded { before, acknowledged, settled, seconds, sent: Some(sent) })
     }
 
     /// In-process databases read a file, which is made while nothing is measured.
@@ -92,7 +86,7 @@ impl Batches {
         let settled = server.usage()?;
         // The file is large and the table is made.
         let _ = std::fs::remove_file(file);
-        Ok(Loaded { before, acknowledged, settled, seconds, client: None })
+        Ok(Loaded { before, acknowledged, settled, seconds, sent: None })
     }
 }
 
@@ -102,7 +96,7 @@ pub struct Loaded {
     acknowledged: Usage,
     settled: Usage,
     seconds: f64,
-    client: Option<f64>,
+    sent: Option<Sent>,
 }
 
 impl Loaded {
@@ -120,8 +114,9 @@ impl Loaded {
             .with("m_samples_per_s", millions / self.seconds)
             .with("rss_peak_mib", self.settled.rss_peak_bytes as f64 / f64::from(1 << 20))
             .with("bytes_per_sample", bytes / (millions * 1e6));
-        if let Some(client) = self.client {
-            row = row.with("client_cpu_s_per_m", client);
+        if let Some(sent) = &self.sent {
+            row = row.with("client_cpu_s_per_m", sent.client_cpu_s / millions);
+            row = row.with("retries", sent.retries as f64);
         }
         if let Some(amplification) = write_amplification(server)? {
             row = row.with("write_amplification", amplification);
