@@ -1,5 +1,6 @@
 //! What the suites in this package share: a server process ([`server`]), a client that can also
-//! misbehave ([`http`]), chance from a seed ([`seed`]), and crash simulation of the engine ([`sim`]).
+//! misbehave ([`http`]), a browser ([`browser`]), chance from a seed ([`seed`]), and crash simulation of
+//! the engine ([`sim`]).
 //!
 //! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
 //! is test code throughout: a panic is its way to report.
@@ -10,6 +11,7 @@
     reason = "helpers of tests report by panicking; the caller's line stands in the message"
 )]
 
+pub mod browser;
 pub mod http;
 pub mod seed;
 pub mod server;

@@ -304,7 +304,7 @@ const BAD_REQUESTS: &[BadRow] = &[
     ("GET", "/query?q=SHOW+DATABASES&params=%7B", "", 400, "error parsing query parameters"),
     ("GET", "/query?q=SHOW+DATABASES&chunked=true&chunk_size=0", "", 400, "invalid chunk_size"),
     ("GET", "/nowhere", "", 404, "path \"/nowhere\" not found"),
-    ("POST", "/", "", 404, "path \"/\" not found"),
+    ("POST", "/", "", 405, "use GET, HEAD"),
     ("GET", "/write/", "", 404, "not found"),
     ("GET", "/WRITE", "", 404, "not found"),
     ("GET", "/write", "", 405, "use POST"),

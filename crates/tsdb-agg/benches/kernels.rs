@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tsdb_agg::kernel::{self, Mask};
 use tsdb_agg::{Function, States, WindowGrid};
 use tsdb_core::TimeRange;
@@ -46,6 +46,9 @@ fn slices(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("sum", name), |b| {
             b.iter(|| kernel::sum(black_box(values), black_box(present)));
         });
+        group.bench_function(BenchmarkId::new("moments", name), |b| {
+            b.iter(|| kernel::moments(black_box(values), black_box(present)));
+        });
         group.bench_function(BenchmarkId::new("smallest", name), |b| {
             b.iter(|| kernel::smallest(black_box(values), black_box(present)));
         });
@@ -66,9 +69,18 @@ fn states(c: &mut Criterion) {
             let whole = windowed(i64::MAX);
             let mut segments = Vec::new();
             whole.split(&times, &mut segments);
+            let take_in = |states: &mut States| {
+                states.accumulate(0, &segments, black_box(&times), black_box(&column));
+                states.end_series();
+            };
             let mut states = States::new(function, whole.count());
             group.bench_function(BenchmarkId::new(function.name(), name), |b| {
-                b.iter(|| states.accumulate(0, &segments, black_box(&times), black_box(&column)));
+                if function.keeps_values() {
+                    let new = || States::new(function, whole.count());
+                    b.iter_batched_ref(new, take_in, BatchSize::SmallInput);
+                } else {
+                    b.iter(|| take_in(&mut states));
+                }
             });
         }
     }
@@ -92,7 +104,7 @@ fn windows(c: &mut Criterion) {
                 });
             });
         }
-        for function in [Function::Mean, Function::Max, Function::Last] {
+        for function in [Function::Mean, Function::Max, Function::Last, Function::Stddev] {
             let mut states = States::untimed(function, grid.count());
             group.bench_function(BenchmarkId::new(function.name(), width), |b| {
                 b.iter(|| states.accumulate(0, &segments, black_box(&stamps), black_box(&column)));

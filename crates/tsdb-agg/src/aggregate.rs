@@ -92,9 +92,9 @@ impl<'a> Run<'a> {
 /// An aggregation over many slots at once. A slot is one (group, window) of the caller.
 ///
 /// The life of a state: [`resize`](Self::resize), any number of [`accumulate`](Self::accumulate),
-/// [`accumulate_summary`](Self::accumulate_summary) and [`merge`](Self::merge), then
-/// [`finalize`](Self::finalize), which changes nothing and may be asked again. Slots at or above
-/// [`slots`](Self::slots) take nothing in and finalize to nothing.
+/// [`end_series`](Self::end_series), [`accumulate_summary`](Self::accumulate_summary) and
+/// [`merge`](Self::merge), then [`finalize`](Self::finalize), which may be asked again, also after more has
+/// come in. Slots at or above [`slots`](Self::slots) take nothing in and finalize to nothing.
 pub trait Aggregation {
     /// Number of slots.
     fn slots(&self) -> usize;
@@ -102,20 +102,49 @@ pub trait Aggregation {
     /// Makes it `slots` slots. New ones are empty, those that stay keep what they have. O(new slots).
     fn resize(&mut self, slots: usize);
 
-    /// Takes in a run. Runs of one slot may come in any order. O(rows).
+    /// Takes in a run. Runs of one series come in order of time, with
+    /// [`end_series`](Self::end_series) between two series. O(rows).
     fn accumulate(&mut self, slot: usize, run: &Run<'_>);
 
-    /// Takes in what an engine knows about a stretch, as if its values had been accumulated. O(1).
-    fn accumulate_summary(&mut self, slot: usize, summary: &Summary);
+    /// The runs that follow are of another series. Only aggregations that compare neighbours care. O(1).
+    fn end_series(&mut self) {}
 
-    /// Takes in slot `from_slot` of another state, which holds later series than this one does. O(1).
+    /// Takes in what an engine knows about a stretch, as if its values had been accumulated. Only for
+    /// aggregations that a summary is enough for, see [`Function::takes_summaries`](crate::Function). O(1).
+    fn accumulate_summary(&mut self, slot: usize, summary: &Summary) {
+        let _ = (slot, summary);
+        debug_assert!(false, "a summary does not hold what this aggregation needs");
+    }
+
+    /// Takes in slot `from_slot` of another state, which holds later series than this one does. O(1), but for
+    /// aggregations that grow.
     fn merge(&mut self, slot: usize, from: &Self, from_slot: usize);
 
-    /// The answer of a slot, nothing where no value came in. O(1).
-    fn finalize(&self, slot: usize) -> Option<f64>;
+    /// Bytes beyond those of an empty slot that taking `rows` values into `slot` will allocate, at most. The
+    /// caller charges them before; nothing for aggregations whose states do not grow. O(1).
+    fn growth(&self, slot: usize, rows: usize) -> usize {
+        let _ = (slot, rows);
+        0
+    }
+
+    /// As [`growth`](Self::growth), for [`merge`](Self::merge).
+    fn merge_growth(&self, slot: usize, from: &Self, from_slot: usize) -> usize {
+        let _ = (slot, from, from_slot);
+        0
+    }
+
+    /// The answer of a slot, nothing where there is none. At most the order of what the state keeps changes.
+    /// O(1), but for aggregations that grow.
+    fn finalize(&mut self, slot: usize) -> Option<f64>;
+
+    /// Whether values came in and are too few for an answer: one value has no deviation.
+    fn is_null(&self, slot: usize) -> bool {
+        let _ = slot;
+        false
+    }
 
     /// Timestamp in ns of the point that a selector chose; nothing for other aggregations.
-    fn time(&self, slot: usize) -> Option<i64> {
+    fn time(&mut self, slot: usize) -> Option<i64> {
         let _ = slot;
         None
     }

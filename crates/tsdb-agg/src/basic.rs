@@ -77,7 +77,7 @@ impl Aggregation for Count {
         }
     }
 
-    fn finalize(&self, slot: usize) -> Option<f64> {
+    fn finalize(&mut self, slot: usize) -> Option<f64> {
         // Exact to 2^53 values, which no disk holds.
         self.counts.get(slot).filter(|count| **count > 0).map(|count| *count as f64)
     }
@@ -161,7 +161,7 @@ macro_rules! aggregation_over_totals {
                 self.totals.merge(slot, &from.totals, from_slot);
             }
 
-            fn finalize(&self, slot: usize) -> Option<f64> {
+            fn finalize(&mut self, slot: usize) -> Option<f64> {
                 self.totals.get(slot).map($finish)
             }
         }

@@ -1,4 +1,5 @@
-//! Loops over slices: count, compensated sum, smallest, largest. Pure, without states or slots.
+//! Loops over slices: count, compensated sum, smallest, largest, moments, resets of counters. Pure, without
+//! states or slots.
 //!
 //! Dense loops keep several independent accumulators, which the compiler turns into vector
 //! instructions: the order of additions then depends on the length of the slice alone and not on the
@@ -8,6 +9,12 @@
 //! NaN: [`sum`] becomes NaN, [`smallest`] and [`largest`] pass over it and answer NaN only where every
 //! value is NaN. Zeros compare equal whatever their sign; an extreme of zero is given as +0.0, so that
 //! it does not depend on where slices begin.
+
+mod counter;
+mod moments;
+
+pub use counter::{has_nan, resets};
+pub use moments::moments;
 
 use crate::Compensated;
 
@@ -90,6 +97,18 @@ impl<'a> Mask<'a> {
         let bit = self.start + index;
         index < self.count
             && self.words.get(bit / WORD).is_some_and(|word| word >> (bit % WORD) & 1 == 1)
+    }
+
+    /// The values that are present, in order.
+    pub fn iter<'v>(&self, values: &'v [f64]) -> impl Iterator<Item = f64> + use<'v, 'a> {
+        self.rows(values).map(|(_, value)| value)
+    }
+
+    /// The rows that are present with their values, in order.
+    pub fn rows<'v>(&self, values: &'v [f64]) -> impl Iterator<Item = (usize, f64)> + use<'v, 'a> {
+        let mask = *self;
+        let rows = values.iter().copied().enumerate();
+        rows.filter(move |(row, _)| mask.is_present(*row))
     }
 
     /// Calls `dense` for stretches of full words and `single` for each value of the others.

@@ -1,37 +1,58 @@
-//! Aggregations with mergeable partial states, windows over time, and fill.
+//! Aggregations with mergeable partial states, windows over time, changes from point to point, and fill.
 //!
-//! What is here: the [`Aggregation`] trait and its implementations ([`Count`], [`Sum`], [`Mean`],
-//! [`Min`], [`Max`], [`First`], [`Last`]), the loops over slices behind them ([`kernel`]), the
-//! arithmetic of windows ([`WindowGrid`]) and what stands in windows without values ([`Fill`]).
-//! [`States`] picks one aggregation by its [`Function`] and dispatches once per block and column.
+//! What is here: the [`Aggregation`] trait and its implementations ([`Count`], [`Sum`], [`Mean`], [`Min`],
+//! [`Max`], [`First`], [`Last`], [`Spread`], [`Variance`], [`Growth`] of counters, the exact percentiles
+//! [`Ranked`], the approximate [`Sketches`]), the loops over slices behind them ([`kernel`]), the arithmetic of
+//! windows ([`WindowGrid`]), derivatives and differences ([`Changes`]) and what stands in windows without values
+//! ([`Fill`]). [`States`] picks one aggregation by its [`Function`] and dispatches once per block and column.
 //!
 //! What is not here: series, groups, plans, query text. A *slot* is a number; that slot 7 is the
 //! third window of the group `host=a` only the caller knows.
 //!
 //! Rules that all aggregations follow:
 //!
-//! - States are plain arrays, one entry per slot; nothing is allocated per sample or per window.
-//! - Accumulating a run at once, in pieces, or in pieces into two states that are merged afterwards
-//!   gives the same answer: exactly for count, min, max, first and last, and within the error of a
-//!   compensated sum for sum and mean. Pieces come in the order of series, so the same pieces give
-//!   the same bits on any number of threads.
-//! - A slot without a value finalizes to nothing, never to zero or NaN.
-//! - NaN is a value: count counts it, sum and mean become NaN by it, first and last return it. Min and
-//!   max pass over it and are NaN only where every value is. Infinities take part as numbers do.
+//! - States are plain arrays, one entry per slot; nothing is allocated per sample or per window. Percentiles
+//!   are the exception, and say before how much they will take.
+//! - Accumulating a run at once, in pieces, or in pieces into two states that are merged afterwards gives the
+//!   same answer: exactly for count, min, max, first, last, spread and exact percentiles, within the error of
+//!   compensated arithmetic for the others, and within the error of the approximation for approximate
+//!   percentiles. Pieces come in the order of series, so the same pieces give the same bits on any number of
+//!   threads.
+//! - A slot without a value finalizes to nothing, never to zero or NaN. So does one with too few values for
+//!   an answer (a deviation of one value, a rate of one reading), which says so.
+//! - NaN is a value: count counts it, sum, mean and deviations become NaN by it, first and last return it. Min,
+//!   max, spread and percentiles pass over it and are NaN only where every value is; to a counter it is no
+//!   reading. Infinities take part as numbers do.
 
 mod aggregate;
 mod basic;
+mod change;
+mod counter;
 mod error;
 mod fill;
+mod function;
 pub mod kernel;
+mod percent;
+mod rank;
 mod select;
+mod sketch;
+mod spread;
 mod states;
+mod variance;
 mod window;
 
 pub use aggregate::{Aggregation, Run, Times};
 pub use basic::{Compensated, Count, Mean, Sum};
+pub use change::{Change, Changes};
+pub use counter::{Growth, Stretch};
 pub use error::{Error, Result};
 pub use fill::Fill;
+pub use function::Function;
+pub use percent::Percent;
+pub use rank::{Ranked, Rule, ascending, capacity_for, nearest_rank};
 pub use select::{First, Last, Max, Min};
-pub use states::{Function, States};
-pub use window::{Segment, WindowGrid};
+pub use sketch::{DIGEST_SIZE, EXACT_MAX, Sketches};
+pub use spread::Spread;
+pub use states::States;
+pub use variance::{Measure, Moments, Variance};
+pub use window::{Segment, WindowGrid, clip};

@@ -131,11 +131,11 @@ impl<const MAX: bool> Aggregation for Extreme<MAX> {
         }
     }
 
-    fn finalize(&self, slot: usize) -> Option<f64> {
+    fn finalize(&mut self, slot: usize) -> Option<f64> {
         self.chosen.get(slot).map(|(value, _)| value)
     }
 
-    fn time(&self, slot: usize) -> Option<i64> {
+    fn time(&mut self, slot: usize) -> Option<i64> {
         self.chosen.get(slot).map(|(_, time)| time).filter(|_| !self.untimed)
     }
 }
@@ -201,11 +201,11 @@ impl<const LAST: bool> Aggregation for End<LAST> {
         }
     }
 
-    fn finalize(&self, slot: usize) -> Option<f64> {
+    fn finalize(&mut self, slot: usize) -> Option<f64> {
         self.chosen.get(slot).map(|(value, _)| value)
     }
 
-    fn time(&self, slot: usize) -> Option<i64> {
+    fn time(&mut self, slot: usize) -> Option<i64> {
         self.chosen.get(slot).map(|(_, time)| time)
     }
 }

@@ -135,6 +135,18 @@ impl WindowGrid {
     }
 }
 
+/// Appends to `out` what of `segments`, which cut increasing `times`, lies at or behind `from` (in ns).
+pub fn clip(segments: &[Segment], times: &TimeColumn, from: i64, out: &mut Vec<Segment>) {
+    let first = match times {
+        TimeColumn::Stamps(stamps) => stamps_below(stamps, 0, from),
+        TimeColumn::Regular { first, step, count } => regular_below(*first, *step, *count, 0, from),
+        // Such a block has no rows to cut.
+        TimeColumn::Span { .. } => 0,
+    };
+    let behind = segments.iter().filter(|segment| segment.end > first);
+    out.extend(behind.map(|segment| Segment { start: segment.start.max(first), ..*segment }));
+}
+
 fn clamped(t: i128) -> i64 {
     i64::try_from(t.clamp(i128::from(time::MIN_TIME), i128::from(time::MAX_TIME)))
         .unwrap_or(time::MAX_TIME)
@@ -213,7 +225,13 @@ mod tests {
                     _ => expected.push(Segment { window, start: row, end: row + 1 }),
                 }
             }
-            prop_assert_eq!(segments, expected);
+            prop_assert_eq!(&segments, &expected);
+            let mut clipped = Vec::new();
+            clip(&segments, &times, start + length / 2, &mut clipped);
+            let early = times.iter().take_while(|t| *t < start + length / 2).count();
+            expected.retain(|segment| segment.end > early);
+            expected.iter_mut().for_each(|segment| segment.start = segment.start.max(early));
+            prop_assert_eq!(clipped, expected);
         }
 
         #[test]

@@ -14,8 +14,8 @@ use crate::limits::BLOCK_ROWS_MAX;
 use crate::matcher::CompiledFilter;
 use crate::storage::{
     Append, Block, Cursor, DeleteRequest, Estimate, FieldSelection, Maintain, Order, Resolution,
-    ScanRequest, Select, Selection, SeriesRequest, Snapshot, Statistics, TimeColumn, append_points,
-    group_series,
+    ScanCounters, ScanRequest, Select, Selection, SeriesRequest, Snapshot, Statistics, TimeColumn,
+    append_points, group_series,
 };
 use crate::time::{MAX_TIME, MIN_TIME, check_time};
 use crate::{
@@ -322,6 +322,8 @@ impl Snapshot for MemorySnapshot {
         };
         let keys: Vec<SeriesKey> = matching.iter().map(|(key, _)| (*key).clone()).collect();
         let (series, groups) = group_series(keys, &request.group_by);
+        let counters = Arc::new(ScanCounters::default());
+        counters.series_matched.add(series.len() as u64);
         let mut waiting = Vec::new();
         for (number, (_, rows)) in matching.into_iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -336,9 +338,10 @@ impl Snapshot for MemorySnapshot {
                 series: std::mem::replace(&mut waiting, rest).into(),
                 columns: columns.len(),
                 cancel: request.cancel.clone(),
+                counters: Arc::clone(&counters),
             }));
         }
-        Ok(Selection { columns, series, groups, cursors })
+        Ok(Selection { columns, series, groups, cursors, counters })
     }
 
     fn estimate(&self, request: &ScanRequest) -> Result<Estimate> {
@@ -411,6 +414,7 @@ struct MemoryCursor {
     series: std::collections::VecDeque<(u32, OwnedRows)>,
     columns: usize,
     cancel: crate::CancelToken,
+    counters: Arc<ScanCounters>,
 }
 
 impl Cursor for MemoryCursor {
@@ -428,6 +432,7 @@ impl Cursor for MemoryCursor {
             column.fill(taken.iter().map(|(_, values)| values.get(place).copied().flatten()));
         }
         block.times = TimeColumn::Stamps(taken.into_iter().map(|(time, _)| time).collect());
+        self.counters.rows_scanned.add(block.len() as u64);
         Ok(true)
     }
 }

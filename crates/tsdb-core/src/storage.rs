@@ -31,8 +31,8 @@ pub use block::{Block, Column, Presence, Summary, TimeColumn};
 pub use group::{Groups, group_series};
 pub use points::append_points;
 pub use scan::{
-    Cursor, Estimate, FieldPredicate, FieldSelection, GroupBy, Order, PredicateOp, ScanRequest,
-    SelectedSeries, Selection, SeriesRequest, Statistics, Want, Windows,
+    Cursor, Estimate, FieldPredicate, FieldSelection, GroupBy, Order, PredicateOp, ScanCounters,
+    ScanCounts, ScanRequest, SelectedSeries, Selection, SeriesRequest, Statistics, Want, Windows,
 };
 
 /// What [`Append::resolve`] gives for the keys it was asked for.

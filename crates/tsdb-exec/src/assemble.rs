@@ -2,22 +2,24 @@
 //! order and the page are applied, expressions over aggregates are evaluated.
 //!
 //! InfluxQL fills twice: first each aggregate over its windows, before expressions are evaluated, then
-//! whatever is still missing in a row of the answer (`fill_gaps`).
+//! whatever is still missing in a row of the answer (`fill_gaps`). Both are about windows without values: where
+//! values came in that are too few for an answer, null stays null.
 
 use std::sync::Arc;
 
-use tsdb_agg::{Fill, WindowGrid};
+use tsdb_agg::{Changes, Fill, WindowGrid};
 use tsdb_core::storage::{Order, Selection};
 use tsdb_core::{Column, time};
 
 use crate::Result;
 use crate::context::{Charge, Memory};
+use crate::op::changes::GroupChanges;
 use crate::op::choose::{Choose, Chosen};
 use crate::op::expr::{Operand, ValueExpr};
 use crate::op::fold::{CallPlan, Fold};
 use crate::op::rows::{GroupRows, Output, Rows};
 use crate::op::scan::Progress;
-use crate::plan::{Frame, SelectPlan};
+use crate::plan::{ChangePlan, Frame, SelectPlan};
 use crate::result::{ResultColumn, Series, Validity, Values};
 use crate::scope::Place;
 
@@ -48,8 +50,41 @@ impl Assembler<'_> {
             let _scratch = self.scratch(rows.times.len(), rows.columns.len())?;
             let GroupRows { times, columns } = rows.arrange(self.frame.order, offset, limit);
             if !times.is_empty() {
-                tables.push(self.table(group, times, columns));
+                tables.push(self.table(group, times, columns, |_, _| false));
             }
+        }
+        Ok(tables)
+    }
+
+    /// Tables of changes from point to point, one per group that has one.
+    pub(crate) fn changes(
+        &mut self,
+        rows: Rows<'_>,
+        changes: &[ChangePlan],
+        outputs: &[ValueExpr],
+    ) -> Result<Vec<Series>> {
+        let (groups, charge) = rows.into_groups();
+        self.charge = charge;
+        let mut tables = Vec::new();
+        for (group, rows) in groups {
+            self.progress.check()?;
+            let width = rows.columns.len().saturating_add(changes.len().saturating_mul(2));
+            let _scratch = self.scratch(rows.times.len(), width)?;
+            // Oldest first whatever the order of the answer, which is the same rows read backwards.
+            let rows = rows.arrange(Order::Ascending, 0, usize::MAX);
+            let found = GroupChanges::of(&rows, changes);
+            let page = self.paged(found.rows());
+            if page.is_empty() {
+                continue;
+            }
+            self.charge_rows(page.len(), outputs.len())?;
+            let times = page.iter().filter_map(|row| found.times.get(*row).copied()).collect();
+            let inputs: Vec<Column> = found.columns.iter().map(|c| pick(c, &page)).collect();
+            let values = outputs
+                .iter()
+                .map(|output| floats(&output.evaluate(&inputs, page.len()), page.len()))
+                .collect();
+            tables.push(self.table(group, times, values, |_, _| false));
         }
         Ok(tables)
     }
@@ -57,7 +92,7 @@ impl Assembler<'_> {
     /// Tables of aggregates, one per group that has a value in one of them.
     pub(crate) fn aggregates(
         &mut self,
-        fold: &Fold,
+        fold: &mut Fold,
         calls: &[CallPlan],
         outputs: &[ValueExpr],
     ) -> Result<Vec<Series>> {
@@ -65,43 +100,99 @@ impl Assembler<'_> {
         let windows = self.grid.map_or(1, |grid| grid.count());
         let _scratch = self.scratch(windows, calls.len().saturating_mul(2))?;
         let mut columns: Vec<Vec<Option<f64>>> = vec![Vec::new(); calls.len()];
-        for (group, base) in fold.groups() {
+        let groups = fold.groups();
+        let _listed = self.scratch(groups.len(), 1)?;
+        for (group, base) in groups {
             self.progress.check()?;
-            for (call, column) in columns.iter_mut().enumerate() {
-                fold.finalize(call, base, column);
+            for (number, (call, column)) in calls.iter().zip(&mut columns).enumerate() {
+                fold.finalize(number, base, column);
+                self.change(column, call);
             }
-            let has_value =
-                |w: usize| columns.iter().any(|c| c.get(w).is_some_and(Option::is_some));
-            let Some(first) = (0..windows).find(|window| has_value(*window)) else { continue };
-            // Without a lower bound the answer begins where the group does.
-            let begin = if self.frame.has_start { 0 } else { first };
-            let kept: Vec<usize> = match self.frame.fill {
-                Fill::None => (begin..windows).filter(|window| has_value(*window)).collect(),
-                _ => (begin..windows).collect(),
-            };
-            let page = self.paged(kept);
+            let is_null = |call: usize, window: usize| fold.is_null(call, base + window);
+            let (begin, shown) = self.shown(calls, &columns, is_null);
+            let page = self.paged(shown);
             if page.is_empty() {
                 continue;
             }
-            for (column, call) in columns.iter_mut().zip(calls) {
-                self.fill_windows(column, call, begin);
+            for (number, (column, call)) in columns.iter_mut().zip(calls).enumerate() {
+                if call.lead() == 0 {
+                    self.fill_windows(column, call, begin, self.frame.order);
+                    empty_nulls(column, |window| fold.is_null(number, base + window));
+                }
             }
-            let times: Vec<i64> =
-                page.iter().map(|w| self.time_of(*w, || single_time(fold, calls, base))).collect();
+            let is_windowed = self.grid.is_some();
+            let point_time = if is_windowed { None } else { single_time(fold, calls, base) };
+            let times: Vec<i64> = page.iter().map(|w| self.time_of(*w, || point_time)).collect();
             let inputs: Vec<Column> = columns.iter().map(|column| pick(column, &page)).collect();
             self.charge_rows(times.len(), outputs.len())?;
             let values = outputs.iter().map(|output| match output {
-                ValueExpr::Input(call)
-                    if calls.get(*call).is_some_and(|c| c.function.is_whole()) =>
-                {
+                ValueExpr::Input(call) if calls.get(*call).is_some_and(CallPlan::is_whole) => {
                     inputs.get(*call).map_or_else(|| absent(times.len()), |c| whole(c, times.len()))
                 }
                 output => floats(&output.evaluate(&inputs, times.len()), times.len()),
             });
             let values = values.collect();
-            tables.push(self.table(group, times, values));
+            let is_null = |column: usize, row: usize| {
+                let slot = page.get(row).map_or(usize::MAX, |window| base + window);
+                let of_call = |call: usize| fold.is_null(call, slot);
+                outputs.get(column).is_some_and(|output| output.has_input(&of_call))
+            };
+            tables.push(self.table(group, times, values, is_null));
         }
         Ok(tables)
+    }
+
+    /// The window in which the answer for a group begins, and the windows of its rows: each that has a value,
+    /// and those that fill() is about. A window without an answer has a row all the same if `is_null` says for
+    /// a call that values came in.
+    fn shown(
+        &self,
+        calls: &[CallPlan],
+        columns: &[Vec<Option<f64>>],
+        is_null: impl Fn(usize, usize) -> bool,
+    ) -> (usize, Vec<usize>) {
+        let windows = self.grid.map_or(1, |grid| grid.count());
+        let earliest = self.first_window(0);
+        let has_row = |number: usize, window: usize| {
+            let value = columns.get(number).and_then(|column| column.get(window));
+            value.is_some_and(Option::is_some) || is_null(number, window)
+        };
+        let any_row = |window: &usize| (0..calls.len()).any(|number| has_row(number, *window));
+        let Some(first) = (earliest..windows).find(any_row) else { return (earliest, Vec::new()) };
+        // Without a lower bound the answer begins where the group does.
+        let begin = if self.frame.has_start { earliest } else { first };
+        // Changes stand where they are; fill() is about what they are made of.
+        let is_filled = self.frame.fill != Fill::None
+            && calls.iter().enumerate().any(|(number, call)| {
+                call.lead() == 0 && (begin..windows).any(|window| has_row(number, window))
+            });
+        let shown = (begin..windows).filter(|window| is_filled || any_row(window));
+        (begin, shown.collect())
+    }
+
+    /// The first window of which rows count for a call that needs `lead` more than are shown.
+    fn first_window(&self, lead: usize) -> usize {
+        let start = self.frame.has_start.then(|| self.frame.start_of(lead));
+        self.grid.zip(start).and_then(|(grid, start)| grid.index_of(start)).unwrap_or(0)
+    }
+
+    /// Puts the changes of a call's results in their place, if that is what the call asks for.
+    fn change(&self, column: &mut [Option<f64>], call: &CallPlan) {
+        let (Some(grid), Some(first)) = (&self.grid, column.iter().position(Option::is_some))
+        else {
+            return;
+        };
+        if call.lead() == 0 {
+            return;
+        }
+        let begin = if self.frame.has_start { self.first_window(call.lead()) } else { first };
+        self.fill_windows(column, call, begin, Order::Ascending);
+        for change in &call.changes {
+            let mut changes = Changes::new(*change);
+            for (window, value) in column.iter_mut().enumerate() {
+                *value = value.and_then(|value| changes.step(grid.start(window), value));
+            }
+        }
     }
 
     /// Tables of chosen rows, one per group that has one.
@@ -132,7 +223,7 @@ impl Assembler<'_> {
                 }
             });
             let values = values.collect();
-            tables.push(self.table(group, times, values));
+            tables.push(self.table(group, times, values, |_, _| false));
         }
         Ok(tables)
     }
@@ -164,8 +255,14 @@ impl Assembler<'_> {
         series.key.tag(key).map(Arc::from)
     }
 
-    /// Fills one aggregate of a group over its windows, of which the answer shows those from `begin` on.
-    fn fill_windows(&self, column: &mut [Option<f64>], call: &CallPlan, begin: usize) {
+    /// Fills one aggregate of a group over its windows, of which those from `begin` on are used, in `order`.
+    fn fill_windows(
+        &self,
+        column: &mut [Option<f64>],
+        call: &CallPlan,
+        begin: usize,
+        order: Order,
+    ) {
         let Some(first) = column.iter().position(Option::is_some) else { return };
         let (Some(grid), whole) = (&self.grid, call.function.is_whole()) else { return };
         // Nothing was counted: that is a number, unlike the mean of nothing. Where the query does not say when
@@ -178,7 +275,7 @@ impl Assembler<'_> {
         let Some(column) = column.get_mut(begin..) else { return };
         match self.frame.fill {
             // Before means earlier in the answer.
-            Fill::Previous if self.frame.order == Order::Descending => {
+            Fill::Previous if order == Order::Descending => {
                 column.reverse();
                 Fill::Previous.apply(column, grid, whole);
                 column.reverse();
@@ -230,11 +327,19 @@ impl Assembler<'_> {
         self.charge.grow(rows.saturating_mul(size_of::<i64>() + columns * (size_of::<f64>() + 1)))
     }
 
-    fn table(&self, group: u32, times: Vec<i64>, values: Vec<Values>) -> Series {
+    /// `is_null` says of columns and rows where fill() has nothing to fill.
+    fn table(
+        &self,
+        group: u32,
+        times: Vec<i64>,
+        values: Vec<Values>,
+        is_null: impl Fn(usize, usize) -> bool,
+    ) -> Series {
         let group = self.selection.groups.get(group as usize);
         let tag_values = group.into_iter().flatten().cloned();
-        let columns = self.plan.columns.iter().cloned().zip(values).map(|(name, mut values)| {
-            fill_gaps(&mut values, self.frame.fill);
+        let named = self.plan.columns.iter().cloned().zip(values).enumerate();
+        let columns = named.map(|(column, (name, mut values))| {
+            fill_gaps(&mut values, self.frame.fill, &|row| is_null(column, row));
             ResultColumn { name, values }
         });
         Series {
@@ -246,11 +351,20 @@ impl Assembler<'_> {
     }
 }
 
-/// Timestamp of the chosen point where a selector stands alone.
-fn single_time(fold: &Fold, calls: &[CallPlan], base: usize) -> Option<i64> {
+/// Timestamp of the chosen point where a selector stands alone, without windows.
+fn single_time(fold: &mut Fold, calls: &[CallPlan], base: usize) -> Option<i64> {
     match calls {
-        [call] if call.function.is_selector() => fold.time(0, base),
+        [call] if call.function.is_selector() && call.lead() == 0 => fold.time(0, base),
         _ => None,
+    }
+}
+
+/// Takes what was filled in from windows that `is_null` holds for.
+fn empty_nulls(column: &mut [Option<f64>], is_null: impl Fn(usize) -> bool) {
+    for (window, value) in column.iter_mut().enumerate() {
+        if value.is_some() && is_null(window) {
+            *value = None;
+        }
     }
 }
 
@@ -294,17 +408,23 @@ fn floats(operand: &Operand<'_>, rows: usize) -> Values {
 
 /// Puts a number, or the value of the row before, where a row of the answer has none.
 #[expect(clippy::cast_possible_truncation, reason = "fill() of a count is cut to a whole number")]
-fn fill_gaps(values: &mut Values, fill: Fill) {
-    fn fill_each<T: Copy>(values: &mut [T], validity: &mut Validity, number: Option<T>) {
+fn fill_gaps(values: &mut Values, fill: Fill, is_null: &dyn Fn(usize) -> bool) {
+    fn fill_each<T: Copy>(
+        values: &mut [T],
+        validity: &mut Validity,
+        number: Option<T>,
+        is_null: &dyn Fn(usize) -> bool,
+    ) {
         let mut filled = Validity::default();
         let mut previous = None;
         for (row, value) in values.iter_mut().enumerate() {
+            let filler = number.or(previous).filter(|_| !validity.get(row) && !is_null(row));
             if validity.get(row) {
                 previous = Some(*value);
-            } else if let Some(filler) = number.or(previous) {
+            } else if let Some(filler) = filler {
                 *value = filler;
             }
-            filled.push(validity.get(row) || number.or(previous).is_some());
+            filled.push(validity.get(row) || filler.is_some());
         }
         *validity = filled;
     }
@@ -314,9 +434,9 @@ fn fill_gaps(values: &mut Values, fill: Fill) {
         Fill::Null | Fill::None | Fill::Linear => return,
     };
     match values {
-        Values::Floats(values, validity) => fill_each(values, validity, number),
+        Values::Floats(values, validity) => fill_each(values, validity, number, is_null),
         Values::Integers(values, validity) => {
-            fill_each(values, validity, number.map(|number| number as i64));
+            fill_each(values, validity, number.map(|number| number as i64), is_null);
         }
         // A number is no tag.
         Values::Strings(values) if number.is_none() => {

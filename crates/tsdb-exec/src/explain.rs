@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use tsdb_core::storage::{Order, PredicateOp, Want};
+use tsdb_agg::Function;
+use tsdb_core::storage::{Order, PredicateOp};
+use tsdb_core::time::format_duration;
 
 use crate::Result;
+use crate::op::fold::CallPlan;
 use crate::plan::{ScanPlan, SelectPlan, Work};
 use crate::result::{ResultColumn, Series, StatementResult};
 use crate::run::{Runner, parts};
@@ -25,6 +28,17 @@ pub(crate) fn explain(
     if analyze {
         let answer = runner.run(plan)?;
         let (samples, rows, blocks) = runner.progress.read();
+        let engine = runner.progress.scans();
+        lines.push(format!(
+            "engine: series_matched {}, rows_scanned {}, chunks_read {}, chunks_skipped {}, \
+             chunks_summarised {}, bytes_read {}",
+            engine.series_matched,
+            engine.rows_scanned,
+            engine.chunks_read,
+            engine.chunks_skipped,
+            engine.chunks_summarised,
+            engine.bytes_read
+        ));
         lines.push(format!("read: {rows} rows, {samples} values, {blocks} blocks"));
         lines.push(format!("answer: {} series, {} rows", answer.series.len(), answer.rows()));
     }
@@ -39,20 +53,9 @@ fn describe(
     lines: &mut Vec<String>,
 ) -> Result<()> {
     let estimate = runner.view.snapshot.estimate(&runner.request(plan, scan, &plan.frame))?;
-    let work = match &scan.work {
-        Work::Rows(_) => "rows".to_owned(),
-        Work::Fold { calls, .. } => {
-            let name = |column: usize| scan.fields.get(column).map_or("", |name| &**name);
-            let calls: Vec<String> = calls
-                .iter()
-                .map(|call| format!("{}({})", call.function.name(), name(call.column)))
-                .collect();
-            calls.join(", ")
-        }
-        Work::Choose { call, .. } => format!("row chosen by {}", call.function.name()),
-    };
+    let work = describe_work(scan);
     lines.push(format!("SCAN {}: {work}", scan.place.measurement));
-    lines.push(format!("  time {}, fields {}", plan.frame.time, scan.fields.join(", ")));
+    lines.push(format!("  time {}, fields {}", plan.frame.scanned(), scan.fields.join(", ")));
     lines.push(format!("  tags {}", scan.tags));
     for predicate in &scan.predicates {
         let (op, value) = (symbol(predicate.op), predicate.value);
@@ -68,9 +71,7 @@ fn describe(
     if let Some(windows) = plan.frame.windows {
         lines.push(format!("  windows of {} ns, offset {} ns", windows.every, windows.offset));
     }
-    if scan.want == Want::Summaries {
-        lines.push("  summaries in place of values where the engine has them".to_owned());
-    }
+    lines.extend(scan.rules.iter().map(|rule| format!("  rule: {rule}")));
     lines.push(format!(
         "  estimate: {} runs, {} series, {} chunks, {} rows; parts: {}",
         estimate.runs,
@@ -80,6 +81,50 @@ fn describe(
         parts(scan, &estimate, runner.limits)
     ));
     Ok(())
+}
+
+/// What becomes of the rows, in the words of the query.
+fn describe_work(scan: &ScanPlan) -> String {
+    let name = |column: usize| scan.fields.get(column).map_or("", |name| &**name);
+    match &scan.work {
+        Work::Rows(_) => "rows".to_owned(),
+        Work::Fold { calls, .. } => {
+            let calls: Vec<String> =
+                calls.iter().map(|c| describe_call(c, name(c.column))).collect();
+            calls.join(", ")
+        }
+        Work::Changes { changes, .. } => {
+            let changes = changes.iter().map(|plan| {
+                let unit_ns = plan.change.unit_ns();
+                with_unit(plan.change.name(), name(plan.column), unit_ns)
+            });
+            changes.collect::<Vec<_>>().join(", ")
+        }
+        Work::Choose { call, .. } => {
+            format!("row chosen by {}", describe_call(call, name(call.column)))
+        }
+    }
+}
+
+fn describe_call(call: &CallPlan, field: &str) -> String {
+    let name = call.function.name();
+    let inner = match call.function {
+        Function::Rate { unit_ns } => with_unit(name, field, Some(unit_ns)),
+        Function::Percentile(percent) | Function::ApproxPercentile(percent) => {
+            format!("{name}({field}, {percent})")
+        }
+        _ => with_unit(name, field, None),
+    };
+    call.changes
+        .iter()
+        .fold(inner, |inner, change| with_unit(change.name(), &inner, change.unit_ns()))
+}
+
+fn with_unit(name: &str, argument: &str, unit_ns: Option<i64>) -> String {
+    match unit_ns {
+        Some(unit_ns) => format!("{name}({argument}, {})", format_duration(unit_ns)),
+        None => format!("{name}({argument})"),
+    }
 }
 
 fn symbol(op: PredicateOp) -> &'static str {

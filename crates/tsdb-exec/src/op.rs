@@ -1,7 +1,9 @@
 //! The operators of the pipeline: data collection ([`scan`]), filtering ([`filter`]), then either rows
-//! ([`rows`]), aggregates ([`fold`]) or chosen rows ([`choose`]). All work on whole blocks.
+//! ([`rows`], which may then be compared with each other, [`changes`]), aggregates ([`fold`]) or chosen rows
+//! ([`choose`]). All work on whole blocks.
 
 pub(crate) mod bits;
+pub(crate) mod changes;
 pub(crate) mod choose;
 pub(crate) mod expr;
 pub(crate) mod filter;

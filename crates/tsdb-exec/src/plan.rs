@@ -7,10 +7,11 @@ mod optimise;
 
 use std::sync::Arc;
 
-use tsdb_agg::Fill;
+use tsdb_agg::{Change, Fill};
 use tsdb_core::TimeRange;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{FieldPredicate, GroupBy, Order, Want, Windows};
+use tsdb_core::time::MIN_TIME;
 use tsdb_ql::Page;
 
 pub(crate) use build::plan;
@@ -45,12 +46,34 @@ pub(crate) struct Frame {
     pub(crate) has_start: bool,
     /// `GROUP BY time()`
     pub(crate) windows: Option<Windows>,
+    /// Windows before the first one that is shown which some call takes in, for a change to begin with.
+    pub(crate) lead: usize,
     /// `fill()`
     pub(crate) fill: Fill,
     /// `ORDER BY time`
     pub(crate) order: Order,
     /// `LIMIT` and its kin
     pub(crate) page: Page,
+}
+
+impl Frame {
+    /// Where the rows begin (in ns) that a call takes in which needs `lead` windows before the first one that
+    /// is shown. As in InfluxQL so many widths before the start of time, which need not be that of a window.
+    pub(crate) fn start_of(&self, lead: usize) -> i64 {
+        let (true, Some(windows)) = (self.has_start, self.windows) else { return self.time.start };
+        let before = i64::try_from(lead).ok().and_then(|lead| lead.checked_mul(windows.every));
+        let start = before.and_then(|before| self.time.start.checked_sub(before));
+        start.unwrap_or(MIN_TIME).max(MIN_TIME)
+    }
+
+    /// The rows that are read: those that count, and those of the windows before them.
+    pub(crate) fn scanned(&self) -> TimeRange {
+        // Nothing has nothing before it.
+        if self.time.is_empty() {
+            return self.time;
+        }
+        TimeRange::new(self.start_of(self.lead), self.time.end)
+    }
 }
 
 /// The part of a plan that concerns one measurement.
@@ -74,6 +97,8 @@ pub(crate) struct ScanPlan {
     pub(crate) limit_per_series: Option<u64>,
     /// Whether summaries will do.
     pub(crate) want: Want,
+    /// The rules of the optimiser that apply, in words.
+    pub(crate) rules: Vec<&'static str>,
 }
 
 /// What becomes of the rows of a scan.
@@ -88,6 +113,15 @@ pub(crate) enum Work {
         /// The columns.
         outputs: Vec<ValueExpr>,
     },
+    /// Each is compared with the one before; outputs have the changes as inputs.
+    Changes {
+        /// The columns of the scan.
+        rows: RowsPlan,
+        /// The distinct changes.
+        changes: Vec<ChangePlan>,
+        /// The columns.
+        outputs: Vec<ValueExpr>,
+    },
     /// One of each group and window is shown. Outputs have the selector's value as input 0 and the columns
     /// of the scan behind it.
     Choose {
@@ -96,6 +130,25 @@ pub(crate) enum Work {
         /// The columns.
         outputs: Vec<Output>,
     },
+}
+
+/// The change of one column from point to point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChangePlan {
+    pub(crate) change: Change,
+    /// Number of the column in the scan.
+    pub(crate) column: usize,
+}
+
+impl ScanPlan {
+    /// Whether memory grows with the values that are read, beyond what the answer needs.
+    pub(crate) fn keeps_values(&self) -> bool {
+        match &self.work {
+            Work::Fold { calls, .. } => calls.iter().any(|call| call.function.keeps_values()),
+            Work::Choose { call, .. } => call.function.keeps_values(),
+            Work::Rows(_) | Work::Changes { .. } => false,
+        }
+    }
 }
 
 impl SelectPlan {

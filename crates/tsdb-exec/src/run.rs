@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tsdb_agg::{Fill, WindowGrid};
 use tsdb_core::storage::{Estimate, FieldSelection, Order, ScanRequest, Selection, Want};
 use tsdb_core::time::window_start;
-use tsdb_core::{Block, TimeRange};
+use tsdb_core::{Block, Error as CoreError, Pool, TimeRange};
 use tsdb_ql::Page;
 
 use crate::assemble::Assembler;
@@ -84,6 +84,10 @@ impl<'r> Runner<'r> {
         let (Some(windows), Some(limit)) = (frame.windows, frame.page.limit) else {
             return Ok(None);
         };
+        // The oldest of the windows would need those before it.
+        if frame.lead > 0 {
+            return Ok(None);
+        }
         let (Some(last), true) = (frame.time.last(), plan.group_keys.is_empty()) else {
             return Ok(None);
         };
@@ -133,6 +137,17 @@ impl<'r> Runner<'r> {
         scan: &ScanPlan,
         frame: &Frame,
     ) -> Result<(Vec<Series>, Vec<Charge>)> {
+        let tables = self.tables(plan, scan, frame);
+        if scan.keeps_values() { tables.map_err(advised) } else { tables }
+    }
+
+    /// As [`Runner::scan`], with errors that know nothing of functions.
+    fn tables(
+        &self,
+        plan: &SelectPlan,
+        scan: &ScanPlan,
+        frame: &Frame,
+    ) -> Result<(Vec<Series>, Vec<Charge>)> {
         let mut request = self.request(plan, scan, frame);
         let estimate = self.view.snapshot.estimate(&request)?;
         if estimate.rows == 0 {
@@ -143,7 +158,8 @@ impl<'r> Runner<'r> {
         request.parts = usize::try_from(parts(scan, &estimate, self.limits)).unwrap_or(1);
         let mut selection = self.view.snapshot.select(&request)?;
         self.check_series(selection.series.len() as u64)?;
-        let kept = self.keep(scan, &mut selection, grid)?;
+        let kept = self.keep(scan, frame, &mut selection, grid)?;
+        self.progress.count_scan(&selection.counters.read());
         let mut assembler = Assembler {
             plan,
             frame,
@@ -155,9 +171,12 @@ impl<'r> Runner<'r> {
             charge: self.memory.charge()?,
         };
         let tables = match (kept, &scan.work) {
+            (Some(Kept::Rows(rows)), Work::Changes { changes, outputs, .. }) => {
+                assembler.changes(rows, changes, outputs)?
+            }
             (Some(Kept::Rows(rows)), _) => assembler.rows(rows)?,
-            (Some(Kept::Fold(fold)), Work::Fold { calls, outputs }) => {
-                assembler.aggregates(&fold, calls, outputs)?
+            (Some(Kept::Fold(mut fold)), Work::Fold { calls, outputs }) => {
+                assembler.aggregates(&mut fold, calls, outputs)?
             }
             (Some(Kept::Choose(choose)), Work::Choose { outputs, .. }) => {
                 assembler.chosen(&choose, outputs)?
@@ -171,21 +190,27 @@ impl<'r> Runner<'r> {
     fn keep<'p>(
         &self,
         scan: &'p ScanPlan,
+        frame: &Frame,
         selection: &mut Selection,
         grid: Option<WindowGrid>,
     ) -> Result<Option<Kept<'p>>> {
         Ok(match &scan.work {
-            Work::Rows(plan) => {
+            Work::Rows(plan) | Work::Changes { rows: plan, .. } => {
                 let new = || Ok(Rows::new(plan, self.memory.charge()?));
                 self.collect(scan, selection, new, |a, b| Ok(a.merge(b)))?.map(Kept::Rows)
             }
             Work::Fold { calls, .. } => {
-                let new = || Ok(Fold::new(calls, grid, self.memory.charge()?));
+                let starts: Vec<i64> = calls.iter().map(|c| frame.start_of(c.lead())).collect();
+                let new = || Ok(Fold::new(calls, &starts, grid, self.memory.charge()?));
                 self.collect(scan, selection, new, |a, b| a.merge(&b))?.map(Kept::Fold)
             }
             Work::Choose { call, .. } => {
-                let new = || Ok(Choose::new(*call, grid, self.memory.charge()?));
-                self.collect(scan, selection, new, |a, b| a.merge(&b))?.map(Kept::Choose)
+                let new = || Ok(Choose::new(call.clone(), grid, self.memory.charge()?));
+                let chosen = self.collect(scan, selection, new, |a, b| a.merge(&b))?;
+                chosen.map(|mut choose| {
+                    choose.settle();
+                    Kept::Choose(choose)
+                })
             }
         })
     }
@@ -214,7 +239,7 @@ impl<'r> Runner<'r> {
     pub(crate) fn request(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> ScanRequest {
         let all = ScanRequest::all(scan.place.namespace, Arc::clone(&scan.place.measurement));
         ScanRequest {
-            time: frame.time,
+            time: frame.scanned(),
             filter: scan.tags.clone(),
             fields: FieldSelection::Named(scan.fields.clone()),
             predicates: scan.predicates.clone(),
@@ -249,12 +274,13 @@ impl<'r> Runner<'r> {
         estimate: &Estimate,
     ) -> Result<Option<WindowGrid>> {
         let Some(windows) = frame.windows else { return Ok(None) };
+        let scanned = frame.scanned();
         let cover = |start: i64| {
-            let range = TimeRange::new(start.max(frame.time.start), frame.time.end);
+            let range = TimeRange::new(start.max(scanned.start), scanned.end);
             WindowGrid::covering(windows, range, self.limits.buckets_max)
         };
         let covered = if frame.has_start {
-            cover(frame.time.start)
+            cover(scanned.start)
         } else {
             // The estimate may count rows that are deleted since: before refusing, look for the first one.
             cover(estimate.t_min).or_else(|refused| match self.first_time(request) {
@@ -296,6 +322,24 @@ impl<'r> Runner<'r> {
             }
         }
         Ok(first)
+    }
+}
+
+/// The error of a scan that keeps all values, with what to do if it is about memory.
+fn advised(error: Error) -> Error {
+    let remedy = "percentile() and median() keep every value: use approx_percentile(), narrow the time \
+                  range, or raise --memory-limit";
+    match error {
+        Error::Storage(CoreError::OverBudget { pool: Pool::Queries, wanted, used, limit }) => {
+            Error::limit("query-memory", used.saturating_add(wanted) as u64, limit as u64, remedy)
+        }
+        Error::Storage(CoreError::LimitExceeded {
+            limit: limit @ "query-memory",
+            wanted,
+            allowed,
+            ..
+        }) => Error::limit(limit, wanted, allowed, remedy),
+        other => other,
     }
 }
 

@@ -132,7 +132,7 @@ fn write(pipeline: &Pipeline, body: &str) -> WriteReport {
         database: "bench",
         policy: None,
         body: body.as_bytes(),
-        options: ParseOptions { precision: Precision::Nanoseconds, now_ns: 0 },
+        options: ParseOptions::new(Precision::Nanoseconds, 0),
     };
     pipeline.write(&LineProtocol::default(), &request).unwrap()
 }

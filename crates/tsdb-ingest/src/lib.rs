@@ -3,7 +3,8 @@
 //! A [`Format`] turns bytes into [`Rows`], columns in the form of a [`tsdb_core::WriteBatch`]; the
 //! checks of [`Validation`] lie between the two, the same for all formats; the [`Pipeline`] takes a
 //! request through all of it into any `dyn Append` and reports what was stored and what was refused,
-//! line by line.
+//! line by line. Which format a request is in says a [`FormatRegistry`], where formats of your own stand
+//! beside [`LineProtocol`], [`Json`] and [`Csv`].
 //!
 //! What is not here: sockets, HTTP, compression of bodies, and everything behind the storage seam. This
 //! crate sees `tsdb-core` and no engine.
@@ -18,6 +19,7 @@ mod format;
 pub mod limits;
 mod pipeline;
 mod precision;
+mod registry;
 mod report;
 mod rows;
 #[cfg(test)]
@@ -25,10 +27,14 @@ mod testing;
 mod validate;
 
 pub use error::{Error, Result};
+pub use format::csv::Csv;
+pub use format::json::Json;
 pub use format::line::LineProtocol;
-pub use format::{Format, Ingestion, ParseOptions};
+pub use format::{Format, Ingestion, Likelihood, ParseOptions};
 pub use pipeline::{Pipeline, PipelineOptions, WriteRequest};
 pub use precision::Precision;
-pub use report::{LineError, Origin, Reason, WriteReport};
+pub use registry::{Choice, FormatRegistry};
+pub use report::{HeaderFault, LineError, Origin, Reason, WriteReport};
 pub use rows::Rows;
+pub use rows::draft::RowBuilder;
 pub use validate::Validation;

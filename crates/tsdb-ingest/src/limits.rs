@@ -11,6 +11,28 @@ pub const ERRORS_MAX: usize = 100;
 /// Most bytes of a refused line that are repeated in its description.
 pub const ERROR_TEXT_BYTES_MAX: usize = 256;
 
+/// Most characters of a name or a cell that a message repeats.
+pub const SHOWN_CHARS_MAX: usize = 64;
+
+/// Bytes of a request that formats may look at to say whether it is theirs. A header of CSV and the first
+/// lines of everything else fit.
+pub const HEAD_BYTES_MAX: usize = 4096;
+
+/// Deepest nesting of JSON. A record needs three levels; who sends more sends something else.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Longest JSON record. Records of one row each stay far below; a columnar object of this size has some
+/// 400 000 values. While it is read, its tape takes six or eight times as much memory, which by default
+/// finds room in the pool of bodies.
+pub const JSON_RECORD_BYTES_MAX: usize = 4 << 20;
+
+/// Longest JSON record whose buffers are kept for the next one of the request; those of longer records
+/// are given back at once.
+pub const JSON_KEPT_BYTES_MAX: usize = 4096;
+
+/// Most columns of CSV: those of the widest row, its tags among them, and as many again that are ignored.
+pub const CSV_COLUMNS_MAX: usize = 4096;
+
 /// Most names of fields that were not stored in one report; the values are counted in any case.
 pub const IGNORED_NAMES_MAX: usize = 64;
 
@@ -51,3 +73,7 @@ pub const EPOCH_ATTEMPTS: usize = 8;
 
 const _: () = assert!(SHAPES_KEPT_MAX <= SHAPES_MAX, "what is kept was accepted before");
 const _: () = assert!(LINE_BYTES_MAX <= u32::MAX as usize, "lengths of lines are kept in 32 bits");
+const _: () = assert!(
+    CSV_COLUMNS_MAX >= 2 * (tsdb_core::limits::FIELDS_MAX + tsdb_core::limits::TAGS_MAX),
+    "the widest row fits"
+);

@@ -2,8 +2,8 @@
 //!
 //! A call parses a request to one batch and appends it whole or not at all; refused lines stand in the
 //! report. What the store does not know is resolved in portions while the request is parsed; should an epoch
-//! of the store end in between, the request is parsed again. It blocks: for parsing, and for the catalogue when a database has to be created. It does not
-//! wait for the disk; the ticket in the report does.
+//! of the store end in between, the request is parsed again. It blocks: for parsing, and for the catalogue
+//! when a database has to be created. It does not wait for the disk; the ticket in the report does.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,7 +52,7 @@ pub struct WriteRequest<'a> {
     /// What the client sent, decompressed.
     pub body: &'a [u8],
     /// How to read it.
-    pub options: ParseOptions,
+    pub options: ParseOptions<'a>,
 }
 
 /// Takes requests into a store. Calls may come from any number of threads.
@@ -92,6 +92,32 @@ impl Pipeline {
         rows.end();
         self.keep_parser(rows);
         outcome
+    }
+
+    /// Writes a request in the first of `formats` that can make something of it: the next one is tried only
+    /// while everything was refused and nothing stored. When none can, the answer is that of the first,
+    /// which is the likeliest.
+    ///
+    /// # Errors
+    /// As [`Pipeline::write`]; [`Error::UnrecognizedInput`] without any format.
+    pub fn write_first(
+        &self,
+        formats: &[Arc<dyn Format>],
+        request: &WriteRequest<'_>,
+    ) -> Result<WriteReport> {
+        let mut first = None;
+        for format in formats {
+            let outcome = self.write(&**format, request);
+            let is_misread = match &outcome {
+                Ok(report) => report.is_misread(),
+                Err(error) => error.is_of_format(),
+            };
+            if !is_misread {
+                return outcome;
+            }
+            first.get_or_insert(outcome);
+        }
+        first.unwrap_or_else(|| Err(Error::UnrecognizedInput { known: "none".to_owned() }))
     }
 
     fn write_with(

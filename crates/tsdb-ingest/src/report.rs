@@ -10,7 +10,8 @@ use crate::limits;
 /// Where in a request something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Origin {
-    /// Number of the line, from 1. Formats without lines count their records.
+    /// Number of the line, from 1. Formats without lines count their records. It never falls within one
+    /// request.
     pub line: u64,
     /// First byte of the line in the input, behind leading blanks.
     pub start: usize,
@@ -18,7 +19,7 @@ pub struct Origin {
     pub end: usize,
 }
 
-/// Why a line was refused. The texts are InfluxDB's where it has one.
+/// Why a line or another record was refused. The texts are InfluxDB's where it has one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -103,12 +104,159 @@ pub enum Reason {
     /// A row that retention would remove at once.
     #[error("points beyond retention policy")]
     BeyondRetention,
+    /// Text that is no JSON.
+    #[error("invalid JSON at byte {at}: {what}")]
+    InvalidJson {
+        /// Offset of the trouble in the request, from 0.
+        at: usize,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// JSON that is nested deeper than any record.
+    #[error("nested more than {max} levels deep: a record has three", max = limits::JSON_DEPTH_MAX)]
+    NestedTooDeep,
+    /// A JSON record of more than [`limits::JSON_RECORD_BYTES_MAX`] bytes.
+    #[error(
+        "record is longer than {max} bytes: split it into several",
+        max = limits::JSON_RECORD_BYTES_MAX
+    )]
+    RecordTooLong,
+    /// A part of a JSON record that is of another type than it must be.
+    #[error("{key} is {found}: give {expected}")]
+    WrongType {
+        /// Where in the record: names with dots between them.
+        key: String,
+        /// What stands there.
+        found: &'static str,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// A key that no JSON record has.
+    #[error("unknown key {key:?}: use measurement, tags, fields, value and time")]
+    UnknownKey {
+        /// The key.
+        key: String,
+    },
+    /// A key of a JSON record that stands there twice.
+    #[error("duplicate key {key:?}: keep one of them")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// A column of a JSON record whose length is not that of its times.
+    #[error(
+        "{key} has {count} values for {times} times: give one for each, null where there is none"
+    )]
+    ColumnLength {
+        /// Where in the record: names with dots between them.
+        key: String,
+        /// Its values.
+        count: usize,
+        /// Its times.
+        times: usize,
+    },
+    /// A time that is neither an integer nor a date.
+    #[error("time {text:?} is neither an integer nor RFC 3339 (2006-01-02T15:04:05Z)")]
+    InvalidTime {
+        /// What stands there, cut.
+        text: String,
+    },
+    /// A header of CSV that cannot be used; all rows are refused with it.
+    #[error("header: {0}")]
+    Header(HeaderFault),
+    /// A row of CSV that has not as many cells as the header.
+    #[error("{count} cells where the header has {columns}")]
+    CellCount {
+        /// Cells of the row.
+        count: usize,
+        /// Columns of the header.
+        columns: usize,
+    },
+    /// A cell in a column of fields that is no number and no boolean.
+    #[error(
+        "column {column:?} holds {text:?}, which is no number: make it a tag (with the header \
+         {column}:tag, or the parameter tags={column}), or leave it out ({column}:ignore)"
+    )]
+    InvalidCell {
+        /// Name of the column.
+        column: String,
+        /// The cell, cut.
+        text: String,
+    },
+    /// What a format says that is not of this crate.
+    #[error("{text}")]
+    Other {
+        /// Lower case, with the place and what to do.
+        text: String,
+    },
     /// A limit of the data model.
     #[error("{0}")]
     Limit(tsdb_core::Error),
     /// The store takes no such series or field.
     #[error("{0}")]
     Store(tsdb_core::Error),
+}
+
+/// What is wrong with a header of CSV, or with the parameters that speak of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderFault {
+    /// An empty cell.
+    #[error("column {column} has no name: give it one, or cut the column off")]
+    Unnamed {
+        /// Number of the column, from 1.
+        column: usize,
+    },
+    /// A name of more than [`tsdb_core::limits::NAME_BYTES_MAX`] bytes.
+    #[error("{name:?}... has {bytes} bytes, the limit for names is 256: shorten it")]
+    LongName {
+        /// Its beginning.
+        name: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A name that stands there twice.
+    #[error("column {name:?} stands there twice: rename one of them")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// Something behind a colon that is no role.
+    #[error(
+        "column {name:?} has the unknown role {role:?}: use tag, field, time, measurement, ignore, ns, \
+         us, ms, s, m, h or rfc3339"
+    )]
+    UnknownRole {
+        /// The name before the colon.
+        name: String,
+        /// What stands behind it.
+        role: String,
+    },
+    /// A parameter that names a column which does not exist.
+    #[error("parameter {parameter}={name}: there is no such column")]
+    NoSuchColumn {
+        /// The parameter.
+        parameter: &'static str,
+        /// The name that it gives.
+        name: String,
+    },
+    /// A second column of a role that one column has.
+    #[error("column {name:?} is a second one of role {role}: only one can be")]
+    Second {
+        /// Its name.
+        name: String,
+        /// Its role.
+        role: &'static str,
+    },
+    /// No column for a value.
+    #[error("no column holds a field: name one NAME:field, or in the parameter fields=NAME")]
+    NoField,
+    /// Nothing that names the measurement.
+    #[error("no measurement: add a column called measurement, or the parameter measurement=NAME")]
+    NoMeasurement,
+    /// More columns than [`limits::CSV_COLUMNS_MAX`].
+    #[error("more than {max} columns: split the table", max = limits::CSV_COLUMNS_MAX)]
+    TooManyColumns,
 }
 
 impl Reason {
@@ -125,14 +273,14 @@ impl Reason {
     }
 }
 
-/// One refused line.
+/// One refused line, or another record of a format that has no lines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineError {
-    /// Number of the line in the request, from 1.
+    /// Number of the line in the request, from 1; of the record where there are no lines.
     pub line: u64,
-    /// Where in the line the trouble begins, in bytes, from 1.
+    /// Where in the line or record the trouble begins, in bytes, from 1.
     pub column: usize,
-    /// The line, at most [`limits::ERROR_TEXT_BYTES_MAX`] bytes of it; control characters and bytes
+    /// The line or record, at most [`limits::ERROR_TEXT_BYTES_MAX`] bytes of it; control characters and bytes
     /// that are not UTF-8 are escaped.
     pub text: String,
     /// Why it was refused.
@@ -147,6 +295,11 @@ impl std::fmt::Display for LineError {
             write!(f, "unable to parse '{}': {}", self.text, self.reason)
         }
     }
+}
+
+/// The beginning of a name or a cell, for messages.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(limits::SHOWN_CHARS_MAX).collect()
 }
 
 /// The beginning of `line` in a form that fits a message.
@@ -191,6 +344,15 @@ pub(crate) struct Rejects {
 }
 
 impl Rejects {
+    /// Takes note of a refused line that somebody else has described.
+    pub(crate) fn add_described(&mut self, error: LineError) {
+        self.total += 1;
+        self.dropped += u64::from(error.reason.drops_row());
+        if self.described.len() < limits::ERRORS_MAX {
+            self.described.push(error);
+        }
+    }
+
     /// Takes note of a refused line. `at` is where in `input` the trouble begins.
     pub(crate) fn add(&mut self, input: &[u8], origin: Origin, at: usize, reason: Reason) {
         self.total += 1;
@@ -231,6 +393,15 @@ pub struct WriteReport {
 }
 
 impl WriteReport {
+    /// Whether nothing of the request made sense: everything was refused, and nothing of it only for
+    /// what the store or its retention say.
+    pub fn is_misread(&self) -> bool {
+        self.rows == 0
+            && self.errors_total > 0
+            && self.dropped_total == 0
+            && self.ignored_total == 0
+    }
+
     /// The refusals in one text, as InfluxDB's `error` has it; `None` when nothing was refused.
     pub fn error_text(&self) -> Option<String> {
         if self.errors_total == 0 {

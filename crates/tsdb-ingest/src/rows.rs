@@ -1,7 +1,8 @@
 //! Rows on their way into a store: what every format writes to, whatever it reads.
 //!
 //! A format names series and shapes by their raw bytes first; only those that are not known cost more
-//! than a look-up. What the store does not know yet is collected and resolved in portions: from the first
+//! than a look-up. Line protocol does so with the bytes of the request itself, all other formats by way of
+//! [`RowBuilder`]. What the store does not know yet is collected and resolved in portions: from the first
 //! row that waits, rows go to an open portion, and [`Rows::resolve`] moves them to the batch with their
 //! references. So what waits never takes more than a small part of the memory for bodies, however many
 //! series of a request are new. Every row passes [`Validation`].
@@ -10,6 +11,7 @@
 //! steady state. What a request takes is charged to the memory budget before it is used.
 
 mod columns;
+pub(crate) mod draft;
 mod memory;
 mod points;
 mod resolve;
@@ -21,12 +23,13 @@ use std::sync::Arc;
 
 use tsdb_core::{Append, Epoch, MemoryBudget, NamespaceId, Pool, SeriesKey, SeriesRef, WriteBatch};
 
-use crate::report::{Origin, Rejects};
+use crate::report::{LineError, Origin, Rejects};
 use crate::{Reason, Validation, WriteReport, limits};
 use columns::Columns;
+use draft::{Draft, DraftSeries, RowBuilder};
 pub(crate) use memory::Overdraft;
 use memory::{RequestMemory, push_charged};
-use series_cache::{EntryId, SeriesCache, SeriesHandle};
+use series_cache::{EntryId, Scope, SeriesCache, SeriesHandle};
 use shapes::{Field, ShapeId, ShapeTable, Target};
 
 /// Stands in a row until the store has given the right one.
@@ -54,15 +57,19 @@ impl From<Reason> for Refusal {
 /// A row of the open portion that waits for the store to resolve its series, its shape, or both.
 #[derive(Debug, Clone, Copy)]
 struct Patch {
-    row: usize,
+    /// Place in the open portion; a batch has at most 2^20 rows.
+    row: u32,
+    /// Which part of a row that was split it is; 0 for all others. Rows of one record have one origin, so
+    /// that does not tell.
+    part: u32,
     /// Place among the pending series.
     series: Option<u32>,
     shape: Option<ShapeId>,
     origin: Origin,
 }
 
-/// The rows of one request, and what is kept between requests. The formats of this crate write to it;
-/// from outside it is opaque.
+/// The rows of one request, and what is kept between requests. A format writes to it: rows by
+/// [`Rows::row`], refusals by [`Rows::refuse`]; a pipeline makes it and takes the rows out.
 pub struct Rows {
     /// Who resolves; without one, everything waits.
     store: Option<Arc<dyn Append>>,
@@ -78,6 +85,10 @@ pub struct Rows {
     validation: Validation,
     pub(crate) series: SeriesCache,
     pub(crate) shapes: ShapeTable,
+    /// The row that a [`RowBuilder`] is at, and its series, once that is known and until the next portion
+    /// is resolved.
+    draft: Draft,
+    draft_series: Option<DraftSeries>,
     /// Series that the store does not know yet, and their places in the cache.
     pending_keys: Vec<SeriesKey>,
     pending_entries: Vec<Option<EntryId>>,
@@ -132,6 +143,8 @@ impl Rows {
             validation: Validation::default(),
             series: SeriesCache::new(cache_bytes, seed),
             shapes: ShapeTable::new(seed),
+            draft: Draft::default(),
+            draft_series: None,
             pending_keys: Vec::new(),
             pending_entries: Vec::new(),
             pending_bytes: 0,
@@ -150,13 +163,9 @@ impl Rows {
     /// Begins a request; whatever is left of the last one is dropped.
     pub(crate) fn begin(&mut self, namespace: NamespaceId, validation: Validation) {
         self.end();
-        if validation.charset != self.validation.charset {
-            // Names that were accepted before may not be acceptable now.
-            self.forget();
-        }
         self.validation = validation;
-        self.series.begin(namespace);
-        self.shapes.begin();
+        self.series.begin(Scope { namespace, charset: validation.charset });
+        self.shapes.begin(validation.charset);
         let epoch = self.epoch.unwrap_or(Epoch(0));
         self.settled.reset(namespace, epoch);
         self.open.reset(namespace, epoch);
@@ -186,6 +195,7 @@ impl Rows {
         self.pending_entries = Vec::new();
         self.pending_bytes = 0;
         self.shape_bytes = 0;
+        self.draft_series = None;
         self.patches = Vec::new();
         self.open_bytes = 0;
         self.rejects = Rejects::default();
@@ -203,8 +213,36 @@ impl Rows {
         self.epoch = None;
     }
 
+    /// Begins a row of `measurement`.
+    pub fn row(&mut self, measurement: &str) -> RowBuilder<'_> {
+        self.draft.begin(measurement);
+        self.draft_series = None;
+        RowBuilder::new(self)
+    }
+
+    /// Begins a further row of the series of the last one, pushed or not. It costs its fields and nothing
+    /// else, however long the names of the series are.
+    pub fn next_row(&mut self) -> RowBuilder<'_> {
+        self.draft.begin_fields();
+        RowBuilder::new(self)
+    }
+
+    /// Charges `bytes` of memory that a format is about to take for the request, beside rows and input.
+    /// They are given back with the request.
+    ///
+    /// # Errors
+    /// No memory for the request, which ends it.
+    pub fn charge(&mut self, bytes: usize) -> tsdb_core::Result<()> {
+        self.memory.take(bytes)
+    }
+
+    /// Takes note of charged memory that was freed before the end of the request.
+    pub fn uncharge(&mut self, bytes: usize) {
+        self.memory.give(bytes);
+    }
+
     /// The checks of this request.
-    pub(crate) fn validation(&self) -> &Validation {
+    pub fn validation(&self) -> &Validation {
         &self.validation
     }
 
@@ -334,8 +372,10 @@ impl Rows {
         self.open_bytes += (behind - before) * columns::ROW_BYTES + size_of_val(row);
         if pending.is_some() || is_unknown {
             let shape = is_unknown.then_some(shape_id);
-            for row in before..behind {
-                let patch = Patch { row, series: pending, shape, origin };
+            let first = u32::try_from(before).unwrap_or(UNRESOLVED);
+            for (part, _) in (0..).zip(before..behind) {
+                let row = first.saturating_add(part);
+                let patch = Patch { row, part, series: pending, shape, origin };
                 push_charged(&mut self.patches, patch, memory).map_err(Refusal::Request)?;
             }
             self.open_bytes += (behind - before) * size_of::<Patch>();
@@ -343,9 +383,14 @@ impl Rows {
         Ok(())
     }
 
-    /// Takes note of a refused line. `at` is where in `input` the trouble begins.
-    pub(crate) fn refuse(&mut self, input: &[u8], origin: Origin, at: usize, reason: Reason) {
+    /// Takes note of a refused line or record. `at` is where in `input` the trouble begins.
+    pub fn refuse(&mut self, input: &[u8], origin: Origin, at: usize, reason: Reason) {
         self.rejects.add(input, origin, at, reason);
+    }
+
+    /// Takes note of a refused line that is described already.
+    pub(crate) fn refuse_described(&mut self, error: LineError) {
+        self.rejects.add_described(error);
     }
 
     /// What became of the request so far, without a ticket.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::matcher::TagFilter;
-use tsdb_core::storage::{Estimate, FieldSelection, SeriesRequest, Statistics, Want, group_series};
+use tsdb_core::storage::{
+    Estimate, FieldSelection, ScanCounters, SeriesRequest, Statistics, Want, group_series,
+};
 use tsdb_core::time::{MAX_TIME, MIN_TIME};
 use tsdb_core::{
     Block, CancelToken, Cursor, Error, NamespaceId, Pool, Reservation, ScanRequest, Selection,
@@ -20,6 +22,7 @@ use tsdb_index::{FieldSets, Registry};
 use crate::delete::{LiveDelete, SeriesDeletes};
 use crate::memtable::{ColumnMap, Generation, RowIndex, Wanted};
 use crate::view::{SliceRef, View};
+use merge::MergeCounts;
 pub(crate) use merge::{MergeOptions, SeriesMerge};
 pub(crate) use source::{MemorySource, RunSource, Source};
 
@@ -336,6 +339,8 @@ impl Snapshot for EngineSnapshot {
         let places = ColumnPlaces::new(&columns, &sources, &self.field_sets);
         let keys = matched.iter().map(|m| m.key.clone()).collect();
         let (series, groups) = group_series(keys, &request.group_by);
+        let scan_counters = Arc::new(ScanCounters::default());
+        scan_counters.series_matched.add(series.len() as u64);
         let shared = Arc::new(Scan {
             sources,
             options: options(request, &columns),
@@ -343,6 +348,7 @@ impl Snapshot for EngineSnapshot {
             limit: request.limit_per_series.unwrap_or(u64::MAX),
             cancel: request.cancel.clone(),
             counters: Arc::clone(&self.counters),
+            scan_counters: Arc::clone(&scan_counters),
             _reservation: reservation,
         });
         let parts = request.parts.clamp(1, matched.len().max(1));
@@ -365,7 +371,7 @@ impl Snapshot for EngineSnapshot {
                 scratch: Vec::new(),
             }));
         }
-        Ok(Selection { columns, series, groups, cursors })
+        Ok(Selection { columns, series, groups, cursors, counters: scan_counters })
     }
 
     fn estimate(&self, request: &ScanRequest) -> tsdb_core::Result<Estimate> {
@@ -489,8 +495,25 @@ struct Scan {
     columns: usize,
     limit: u64,
     cancel: CancelToken,
+    /// Those of the engine, and those of this scan.
     counters: Arc<StorageCounters>,
+    scan_counters: Arc<ScanCounters>,
     _reservation: Arc<Reservation>,
+}
+
+impl Scan {
+    /// Adds what reading one series took.
+    fn count(&self, counts: MergeCounts) {
+        self.counters.chunks_from_summary.add(counts.summarised);
+        self.counters.chunks_decoded.add(counts.decoded);
+        self.counters.chunks_pruned.add(counts.pruned);
+        self.counters.pages_read.add(counts.pages);
+        self.scan_counters.chunks_summarised.add(counts.summarised);
+        self.scan_counters.chunks_read.add(counts.decoded);
+        self.scan_counters.chunks_skipped.add(counts.pruned);
+        self.scan_counters.rows_scanned.add(counts.rows);
+        self.scan_counters.bytes_read.add(counts.bytes);
+    }
 }
 
 struct EngineCursor {
@@ -529,10 +552,7 @@ impl Cursor for EngineCursor {
                     .next(number, columns, block, &mut self.scratch)
                     .map_err(Error::from)?;
             if !more {
-                let counts = current.merge.counts;
-                self.scan.counters.chunks_from_summary.add(counts.summarised);
-                self.scan.counters.chunks_decoded.add(counts.decoded);
-                self.scan.counters.chunks_pruned.add(counts.pruned);
+                self.scan.count(current.merge.counts);
                 self.current = None;
                 continue;
             }

@@ -7,13 +7,13 @@ use tsdb_core::matcher::Pattern;
 
 use crate::{
     ast::{
-        Call, Dimension, Expr, Fill, KeyFilter, Measurement, MeasurementName, Select, ShowScope,
-        Source, Span, Statement,
+        Call, Dimension, Expr, Fill, KeyFilter, Literal, Measurement, MeasurementName, Select,
+        ShowScope, Source, Span, Statement,
     },
     condition::{Condition, ConditionContext, split_condition},
     diagnostic::{CheckErrors, Diagnostic},
     error::Error,
-    function::{Function, FunctionKind},
+    function::{Function, FunctionKind, SecondArgument},
     time_text::time_zone,
 };
 
@@ -169,7 +169,7 @@ impl Checker {
                 self.regex(pattern, *span);
             }
         }
-        let mut columns = Columns::default();
+        let mut columns = Columns { windowed: select.window().is_some(), ..Columns::default() };
         for field in &select.fields {
             let before = columns.names;
             self.column(&field.expr, &mut columns);
@@ -190,10 +190,18 @@ impl Checker {
             (Some(first), Some(last)) => first.expr.span().to(last.expr.span()),
             _ => Span::default(),
         };
-        if columns.aggregates + columns.selectors > 0 {
-            match columns.plain {
-                Some(plain) if columns.aggregates > 0 => self.report(Error::MixedAggregates, plain),
-                Some(plain) if columns.selectors > 1 => self.report(Error::MixedSelectors, plain),
+        let changes = columns.changes.is_some();
+        if columns.aggregates + columns.selectors > 0 || changes {
+            match (columns.plain, columns.changes) {
+                (Some(plain), _) if columns.aggregates > 0 || changes => {
+                    self.report(Error::MixedAggregates, plain);
+                }
+                (Some(plain), _) if columns.selectors > 1 => {
+                    self.report(Error::MixedSelectors, plain);
+                }
+                (None, Some(change)) if columns.aggregates + columns.selectors > 0 => {
+                    self.report(Error::MixedChanges, change);
+                }
                 _ => {}
             }
         } else {
@@ -260,10 +268,7 @@ impl Checker {
     fn operand(&mut self, whole: &Expr, operand: &Expr, columns: &mut Columns) {
         let wildcard = match operand {
             Expr::Wildcard { span, .. } | Expr::Regex { span, .. } => Some(*span),
-            Expr::Call(call) => call.args.iter().find_map(|arg| match arg {
-                Expr::Wildcard { span, .. } | Expr::Regex { span, .. } => Some(*span),
-                _ => None,
-            }),
+            Expr::Call(call) => wildcard_argument(call),
             _ => None,
         };
         match wildcard {
@@ -282,35 +287,119 @@ impl Checker {
             let name = call.name.clone();
             return self.report(Error::UnknownFunction { name, suggestion }, call.span);
         };
+        if !self.argument_count(function, call) {
+            return;
+        }
+        if let Some(second) = call.args.get(1) {
+            self.second_argument(function, &call.name, second);
+        }
+        let Some(argument) = call.args.first() else { return };
         match function.kind() {
             FunctionKind::Aggregate => columns.aggregates += 1,
             FunctionKind::Selector => columns.selectors += 1,
+            FunctionKind::Transformation => return self.change(call, argument, columns),
         }
-        if call.args.len() != function.arguments() {
-            let (name, expected) = (call.name.clone(), function.arguments());
-            let error = Error::ArgumentCount { name, expected, got: call.args.len() };
-            return self.report(error, call.span);
+        self.field_argument(&call.name, argument);
+    }
+
+    /// A function of points and those before them.
+    fn change(&mut self, call: &Call, argument: &Expr, columns: &mut Columns) {
+        let name = call.name.clone();
+        match argument {
+            Expr::Call(_) if !columns.windowed => {
+                columns.aggregates += 1;
+                self.report(Error::ChangeWithoutWindow { name }, call.span);
+            }
+            Expr::Call(inner) => {
+                // Whatever it is of, it stands in the windows as an aggregate does.
+                columns.aggregates += 1;
+                let mut inside = Columns { windowed: true, ..Columns::default() };
+                self.call(inner, &mut inside);
+            }
+            _ => {
+                columns.changes.get_or_insert(call.span);
+                if columns.windowed {
+                    self.report(Error::ChangeOfPoints { name }, argument.span());
+                } else {
+                    self.field_argument(&name, argument);
+                }
+            }
         }
-        for arg in &call.args {
-            match arg {
-                Expr::Identifier(name) if !name.is_time() => {}
-                Expr::Wildcard { .. } => {}
-                Expr::Regex { pattern, span } => self.regex(pattern, *span),
-                other => {
-                    self.report(Error::FieldArgument { name: call.name.clone() }, other.span());
+    }
+
+    fn argument_count(&mut self, function: Function, call: &Call) -> bool {
+        let ((least, most), got) = (function.arguments(), call.args.len());
+        if (least..=most).contains(&got) {
+            return true;
+        }
+        let name = call.name.clone();
+        let error = if least == most {
+            Error::ArgumentCount { name, expected: least, got }
+        } else {
+            Error::ArgumentRange { name, least, most, got }
+        };
+        self.report(error, call.span);
+        false
+    }
+
+    fn field_argument(&mut self, name: &str, argument: &Expr) {
+        match argument {
+            Expr::Identifier(name) if !name.is_time() => {}
+            Expr::Wildcard { .. } => {}
+            Expr::Regex { pattern, span } => self.regex(pattern, *span),
+            other => self.report(Error::FieldArgument { name: name.to_owned() }, other.span()),
+        }
+    }
+
+    /// The second argument of a function that takes one.
+    fn second_argument(&mut self, function: Function, name: &str, argument: &Expr) {
+        let (name, got, span) = (name.to_owned(), argument.to_string(), argument.span());
+        let literal = match argument {
+            Expr::Literal { value, .. } => Some(value),
+            _ => None,
+        };
+        match function.second_argument() {
+            SecondArgument::None => {}
+            SecondArgument::Unit => match literal {
+                Some(Literal::Duration(ns)) if *ns > 0 => {}
+                Some(Literal::Duration(_)) => self.report(Error::UnitNotPositive { got }, span),
+                _ => self.report(Error::UnitArgument { name, got }, span),
+            },
+            SecondArgument::Percent => {
+                let number = literal.filter(|value| {
+                    let whole = matches!(value, Literal::Integer(_) | Literal::Unsigned(_));
+                    whole || matches!(value, Literal::Number(_))
+                });
+                match number.and_then(Literal::as_f64) {
+                    Some(percent) if (0.0..=100.0).contains(&percent) => {}
+                    Some(_) => self.report(Error::PercentOutOfRange { name, got }, span),
+                    None => self.report(Error::PercentArgument { name }, span),
                 }
             }
         }
     }
 }
 
+/// Where the argument of a call, or of the call inside it, is a wildcard.
+fn wildcard_argument(call: &Call) -> Option<Span> {
+    match call.args.first()? {
+        Expr::Wildcard { span, .. } | Expr::Regex { span, .. } => Some(*span),
+        Expr::Call(inner) => wildcard_argument(inner),
+        _ => None,
+    }
+}
+
 /// What kinds of columns a SELECT has.
 #[derive(Default)]
 struct Columns {
+    /// Whether there is a `GROUP BY time()`.
+    windowed: bool,
     /// How many aggregates.
     aggregates: usize,
     /// How many selectors.
     selectors: usize,
+    /// The first function of a field's points and those before them.
+    changes: Option<Span>,
     /// The first column outside of functions, other than `time`.
     plain: Option<Span>,
     /// How many names and calls, to tell constants.

@@ -156,12 +156,70 @@ pub enum Error {
         /// How many there are.
         got: usize,
     },
+    /// A wrong number of arguments for a function that can have one more or less.
+    #[error(
+        "invalid number of arguments for {name}, expected at least {least} but no more than {most}, \
+         got {got}"
+    )]
+    ArgumentRange {
+        /// The function.
+        name: String,
+        /// How many it takes at least.
+        least: usize,
+        /// How many it takes at most.
+        most: usize,
+        /// How many there are.
+        got: usize,
+    },
     /// An argument that is no field.
     #[error("expected field argument in {name}()")]
     FieldArgument {
         /// The function.
         name: String,
     },
+    /// A percentage that is no number.
+    #[error("expected float argument in {name}()")]
+    PercentArgument {
+        /// The function.
+        name: String,
+    },
+    /// A percentage that is none.
+    #[error("expected a percentage from 0 to 100 in {name}(), got {got}")]
+    PercentOutOfRange {
+        /// The function.
+        name: String,
+        /// As it would be printed.
+        got: String,
+    },
+    /// A unit of time that is no duration.
+    #[error("second argument to {name} must be a duration, got {got}")]
+    UnitArgument {
+        /// The function.
+        name: String,
+        /// As it would be printed.
+        got: String,
+    },
+    /// A unit of time that is not above zero.
+    #[error("duration argument must be positive, got {got}")]
+    UnitNotPositive {
+        /// As it would be printed.
+        got: String,
+    },
+    /// The change of a function's results without windows for it to have several.
+    #[error("{name} aggregate requires a GROUP BY interval")]
+    ChangeWithoutWindow {
+        /// The function.
+        name: String,
+    },
+    /// The change of a field's points in windows.
+    #[error("aggregate function required inside the call to {name}")]
+    ChangeOfPoints {
+        /// The function.
+        name: String,
+    },
+    /// Changes of points, which have the times of the points, beside functions that have one result.
+    #[error("mixing changes from point to point with other functions is not supported")]
+    MixedChanges,
     /// Aggregates beside plain columns.
     #[error("mixing aggregate and non-aggregate queries is not supported")]
     MixedAggregates,
@@ -326,8 +384,21 @@ impl Error {
 
     fn fixed_remedy_of_meaning(&self) -> &'static str {
         match self {
-            Error::ArgumentCount { .. } => "give it that many",
+            Error::ArgumentCount { .. } | Error::ArgumentRange { .. } => "give it that many",
             Error::FieldArgument { .. } => "give it the name of a field, * or a regular expression",
+            Error::PercentArgument { .. } | Error::PercentOutOfRange { .. } => {
+                "give it a number as in percentile(usage, 99.9)"
+            }
+            Error::UnitArgument { .. } | Error::UnitNotPositive { .. } => {
+                "give it a duration as in derivative(usage, 1s), or leave it out"
+            }
+            Error::ChangeWithoutWindow { .. } => {
+                "add for instance GROUP BY time(1m), or give it a field"
+            }
+            Error::ChangeOfPoints { .. } => {
+                "write for instance derivative(mean(usage), 1s), or leave out GROUP BY time()"
+            }
+            Error::MixedChanges => "ask with one query for each",
             Error::MixedAggregates => {
                 "put the plain columns into GROUP BY, or take an aggregate of them too"
             }

@@ -11,6 +11,22 @@ pub enum Function {
     Sum,
     /// `mean(f)`, also `avg(f)`: their arithmetic mean.
     Mean,
+    /// `median(f)`: the value in the middle.
+    Median,
+    /// `spread(f)`: the greatest less the smallest.
+    Spread,
+    /// `stddev(f)`: the standard deviation of a sample.
+    Stddev,
+    /// `variance(f)`: the variance of a sample.
+    Variance,
+    /// `var_pop(f)`: the variance of a whole population.
+    PopulationVariance,
+    /// `rate(f [, unit])`: how fast counters grow.
+    Rate,
+    /// `increase(f)`: by how much counters grow.
+    Increase,
+    /// `approx_percentile(f, p)`: about the value that p percent of the values are at most.
+    ApproxPercentile,
     /// `min(f)`: the smallest, the earliest of equals.
     Min,
     /// `max(f)`: the greatest, the earliest of equals.
@@ -19,6 +35,16 @@ pub enum Function {
     First,
     /// `last(f)`: the one with the latest time.
     Last,
+    /// `percentile(f, p)`: the value that p percent of the values are at most.
+    Percentile,
+    /// `derivative(f [, unit])`: the change from point to point in relation to time.
+    Derivative,
+    /// `non_negative_derivative(f [, unit])`: the same where it is not negative.
+    NonNegativeDerivative,
+    /// `difference(f)`: the change from point to point.
+    Difference,
+    /// `non_negative_difference(f)`: the same where it is not negative.
+    NonNegativeDifference,
 }
 
 /// What a function does with the rows of a group.
@@ -29,6 +55,20 @@ pub enum FunctionKind {
     /// Picks a row. Alone and without windows it has that row's time, and other columns of the
     /// row may stand beside it.
     Selector,
+    /// Makes a value of each point and the one before. The points are those of a field, or with
+    /// windows the results of another function, which is the first argument then.
+    Transformation,
+}
+
+/// What a function takes beside its first argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SecondArgument {
+    /// Nothing.
+    None,
+    /// A duration above 0, or nothing.
+    Unit,
+    /// A number from 0 to 100.
+    Percent,
 }
 
 /// One line of the table.
@@ -36,27 +76,58 @@ struct Entry {
     name: &'static str,
     function: Function,
     kind: FunctionKind,
-    arguments: usize,
+    second: SecondArgument,
 }
 
 const fn entry(name: &'static str, function: Function, kind: FunctionKind) -> Entry {
-    Entry { name, function, kind, arguments: 1 }
+    Entry { name, function, kind, second: SecondArgument::None }
+}
+
+const fn entry_with(
+    name: &'static str,
+    function: Function,
+    kind: FunctionKind,
+    second: SecondArgument,
+) -> Entry {
+    Entry { name, function, kind, second }
 }
 
 /// Every name, the canonical one of a function first.
-static FUNCTIONS: [Entry; 8] = [
-    entry("count", Function::Count, FunctionKind::Aggregate),
-    entry("sum", Function::Sum, FunctionKind::Aggregate),
-    entry("mean", Function::Mean, FunctionKind::Aggregate),
-    entry("avg", Function::Mean, FunctionKind::Aggregate),
-    entry("min", Function::Min, FunctionKind::Selector),
-    entry("max", Function::Max, FunctionKind::Selector),
-    entry("first", Function::First, FunctionKind::Selector),
-    entry("last", Function::Last, FunctionKind::Selector),
-];
+static FUNCTIONS: [Entry; 21] = {
+    use FunctionKind::{Aggregate, Selector, Transformation};
+    use SecondArgument::{Percent, Unit};
+    [
+        entry("count", Function::Count, Aggregate),
+        entry("sum", Function::Sum, Aggregate),
+        entry("mean", Function::Mean, Aggregate),
+        entry("avg", Function::Mean, Aggregate),
+        entry("min", Function::Min, Selector),
+        entry("max", Function::Max, Selector),
+        entry("first", Function::First, Selector),
+        entry("last", Function::Last, Selector),
+        entry("median", Function::Median, Aggregate),
+        entry_with("percentile", Function::Percentile, Selector, Percent),
+        entry_with("approx_percentile", Function::ApproxPercentile, Aggregate, Percent),
+        entry("stddev", Function::Stddev, Aggregate),
+        entry("variance", Function::Variance, Aggregate),
+        entry("var_pop", Function::PopulationVariance, Aggregate),
+        entry("spread", Function::Spread, Aggregate),
+        entry_with("rate", Function::Rate, Aggregate, Unit),
+        entry("increase", Function::Increase, Aggregate),
+        entry_with("derivative", Function::Derivative, Transformation, Unit),
+        entry_with(
+            "non_negative_derivative",
+            Function::NonNegativeDerivative,
+            Transformation,
+            Unit,
+        ),
+        entry("difference", Function::Difference, Transformation),
+        entry("non_negative_difference", Function::NonNegativeDifference, Transformation),
+    ]
+};
 
 /// How alike two names must be, from 0 to 1, for one to be offered for the other. At 0.8
-/// Jaro-Winkler offers `mean` for `maen` and `mena`, and nothing for `stddev`.
+/// Jaro-Winkler offers `mean` for `maen` and `mena`, and nothing for `histogram`.
 const SIMILARITY_MIN: f64 = 0.8;
 
 impl Function {
@@ -78,10 +149,20 @@ impl Function {
         self.entry().kind
     }
 
-    /// How many arguments it takes.
+    /// What it takes beside its first argument.
     #[must_use]
-    pub fn arguments(self) -> usize {
-        self.entry().arguments
+    pub fn second_argument(self) -> SecondArgument {
+        self.entry().second
+    }
+
+    /// How many arguments it takes: at least, at most.
+    #[must_use]
+    pub fn arguments(self) -> (usize, usize) {
+        match self.second_argument() {
+            SecondArgument::None => (1, 1),
+            SecondArgument::Unit => (1, 2),
+            SecondArgument::Percent => (2, 2),
+        }
     }
 
     /// All names, as messages list them.
@@ -119,13 +200,11 @@ mod tests {
 
     #[test]
     fn names_lead_to_functions_and_back() {
-        use Function::{Count, First, Last, Max, Mean, Min, Sum};
-        for function in [Count, Sum, Mean, Min, Max, First, Last] {
-            assert_eq!(Function::from_name(function.name()), Some(function));
-            assert_eq!(function.arguments(), 1);
-        }
         for name in Function::names() {
-            assert!(Function::from_name(name).is_some());
+            let function = Function::from_name(name).unwrap();
+            assert_eq!(Function::from_name(function.name()), Some(function));
+            let (least, most) = function.arguments();
+            assert!(1 <= least && least <= most && most <= 2, "{name}");
         }
         assert_eq!(Function::from_name("avg"), Some(Function::Mean));
         assert_eq!(Function::Mean.name(), "mean");
@@ -141,6 +220,10 @@ mod tests {
         check("frist", Some("first"));
         check("counts", Some("count"));
         check("zzz", None);
-        check("stddev", None);
+        check("stdev", Some("stddev"));
+        check("derivate", Some("derivative"));
+        check("percentil", Some("percentile"));
+        check("rates", Some("rate"));
+        check("histogram", None);
     }
 }

@@ -54,7 +54,7 @@ pub use column::distinct_column_names;
 pub use condition::{Condition, ConditionContext, split_condition};
 pub use diagnostic::{CheckErrors, Diagnostic, ParseErrors, Position};
 pub use error::Error;
-pub use function::{Function, FunctionKind};
+pub use function::{Function, FunctionKind, SecondArgument};
 pub use limits::{DEPTH_MAX, QUERY_BYTES_MAX};
 pub use parameter::{Parameter, Parameters};
 pub use parser::{parse, parse_with};

@@ -13,13 +13,13 @@ use tsdb_core::env::Env;
 use tsdb_core::storage::Storage;
 use tsdb_core::{Error, ErrorKind, MemoryBudget};
 use tsdb_exec::Executor;
-use tsdb_ingest::Pipeline;
+use tsdb_ingest::{FormatRegistry, Pipeline};
 
 use crate::config::Config;
 use crate::exposition::Exposition;
 use crate::http::body::Room;
-use crate::http::query::Running;
 use crate::http::reply::ApiError;
+use crate::query::Running;
 use crate::wiring::Store;
 
 /// Longest wait for one of the turns of queries.
@@ -34,6 +34,7 @@ pub struct App {
     env: Env,
     store: Store,
     budget: MemoryBudget,
+    formats: FormatRegistry,
     pipeline: Pipeline,
     executor: Executor,
     exposition: Exposition,
@@ -58,6 +59,7 @@ impl App {
         // More parsers than cores would only take each other's caches.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(App {
+            formats: crate::wiring::formats(),
             pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
             executor: crate::wiring::executor(&store),
             bodies: Room::new(&budget),
@@ -103,6 +105,11 @@ impl App {
     /// The queries that run.
     pub fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// The formats that writes can be in.
+    pub fn formats(&self) -> &FormatRegistry {
+        &self.formats
     }
 
     /// The way of bytes into the store.

@@ -84,7 +84,7 @@ pub struct Settings {
     /// Connections at the same time [default: 512].
     #[arg(long, env = "TSDB_CONNECTIONS", value_name = "COUNT")]
     pub connections: Option<usize>,
-    /// Characters that line protocol may use in names and tags [default: utf8].
+    /// Characters that names and tags may have [default: utf8 in line protocol, ascii in JSON and CSV].
     #[arg(long, env = "TSDB_TAG_CHARSET", value_name = "CHARSET")]
     pub tag_charset: Option<CharsetChoice>,
     /// Sample this machine every second into the database `demo`.
@@ -117,8 +117,8 @@ pub struct Config {
     pub query_concurrency: usize,
     /// Connections at once, at least 1.
     pub connections_max: usize,
-    /// What names and tags may be made of.
-    pub tag_charset: TagCharset,
+    /// What names and tags may be made of in all formats; `None` is what each format says.
+    pub tag_charset: Option<TagCharset>,
     /// Whether to sample this machine.
     pub demo: bool,
     /// Directives for the log.
@@ -169,10 +169,10 @@ impl Config {
                 QUERY_CONCURRENCY_DEFAULT,
             )?,
             connections_max: at_least_one("connections", typed.connections, CONNECTIONS_DEFAULT)?,
-            tag_charset: match typed.tag_charset {
-                Some(CharsetChoice::Ascii) => TagCharset::Ascii,
-                Some(CharsetChoice::Utf8) | None => TagCharset::Utf8,
-            },
+            tag_charset: typed.tag_charset.map(|choice| match choice {
+                CharsetChoice::Ascii => TagCharset::Ascii,
+                CharsetChoice::Utf8 => TagCharset::Utf8,
+            }),
             demo: typed.demo.unwrap_or(false),
             log: typed.log.unwrap_or_else(|| "info".to_owned()),
         })
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(config.durability, Durability::Sync);
         assert_eq!(config.body_bytes_max, 25_000_000);
         assert_eq!(config.query_timeout, Duration::from_secs(30));
-        assert_eq!(config.tag_charset, TagCharset::Utf8);
+        assert_eq!(config.tag_charset, None);
         assert!(!config.demo);
     }
 

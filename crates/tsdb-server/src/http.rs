@@ -4,7 +4,11 @@
 
 pub mod admin;
 pub mod body;
+pub mod console;
+pub mod document;
+pub mod formats;
 pub mod guard;
+pub mod native;
 pub mod observe;
 pub mod ops;
 pub mod params;
@@ -24,6 +28,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::app::App;
+use crate::grpc;
 use reply::ApiError;
 
 /// One path of the server.
@@ -37,7 +42,8 @@ pub struct Route {
 }
 
 /// All paths. Tests go through this table, so that none is forgotten.
-pub const ROUTES: [Route; 7] = [
+pub const ROUTES: [Route; 10] = [
+    Route { path: "/", methods: "GET, HEAD", handlers: || get(console::page) },
     Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
     Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
     Route { path: "/metrics", methods: "GET, HEAD", handlers: || get(ops::metrics) },
@@ -47,6 +53,8 @@ pub const ROUTES: [Route; 7] = [
         methods: "GET, HEAD, POST",
         handlers: || get(query::by_get).post(query::by_post),
     },
+    Route { path: "/api/v1/query", methods: "POST", handlers: || post(native::query) },
+    Route { path: "/api/v1/write", methods: "POST", handlers: || post(formats::write) },
     Route { path: "/api/v1/admin/flush", methods: "POST", handlers: || post(admin::flush) },
     Route { path: "/api/v1/admin/compact", methods: "POST", handlers: || post(admin::compact) },
 ];
@@ -56,12 +64,21 @@ pub fn find(path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.path == path)
 }
 
-/// The service that answers requests.
+/// What metrics call a path: the route, the call of gRPC, or one word for all others, so that a client
+/// cannot invent new names.
+pub fn label(path: &str) -> &'static str {
+    let call = || grpc::CALLS.iter().copied().find(|call| *call == path);
+    find(path).map(|route| route.path).or_else(call).unwrap_or("other")
+}
+
+/// The service that answers requests, those of gRPC included.
 pub fn router(app: Arc<App>) -> Router {
     let routes = ROUTES
         .iter()
         .fold(Router::new(), |router, route| router.route(route.path, (route.handlers)()));
+    // The calls need no state beside their own.
     routes
+        .merge(grpc::router(&app).with_state(()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         // Handlers take bodies in their own way and under their own limits, see `body.rs`.

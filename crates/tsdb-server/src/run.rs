@@ -153,7 +153,7 @@ fn announcement(config: &Config, address: SocketAddr) -> String {
         "tsdb-server {version} listens on {url}\n\
          Data lies in {} (durability {durability})\n\n\
          {demo}\
-         Write a point, read it back, see what is there:\n\n  \
+         Open {url}/ in a browser, or write a point, read it back, see what is there:\n\n  \
          curl -i '{url}/write?db=mydb' --data-binary 'cpu,host=a usage=0.64'\n  \
          curl -G '{url}/query?db=mydb&pretty=true' --data-urlencode 'q=SELECT * FROM cpu'\n  \
          curl -G '{url}/query?db=mydb' --data-urlencode 'q=SHOW MEASUREMENTS'\n",

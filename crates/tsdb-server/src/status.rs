@@ -1,38 +1,83 @@
-//! Which HTTP status an error gets, in one place.
+//! What each kind of error is called by HTTP and by gRPC: one table, so that the two cannot drift apart.
 //!
-//! Two tables, because InfluxDB's clients expect two things: a refused write speaks through its status;
-//! a failed statement comes inside of a 200, unless trying again elsewhere or later would help.
+//! HTTP has three columns, because three kinds of clients expect three things: a refused write speaks
+//! through its status; a failed statement of InfluxDB's `/query` comes inside of a 200, unless trying again
+//! elsewhere or later would help; a failed statement of our own `/api/v1/query` speaks through its status.
 
 use axum::http::StatusCode;
+use tonic::Code;
 use tsdb_core::{Error, ErrorKind};
 
 /// Seconds that a client should wait before it repeats what was refused for now.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// The status of a failed write or administrative request.
-pub fn of_write(error: &Error) -> StatusCode {
-    match error.kind() {
-        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+/// How a kind of error is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Status of a failed write or administrative request.
+    pub write: StatusCode,
+    /// Status of a failed statement of `/api/v1/query`.
+    pub query: StatusCode,
+    /// Status of a failed call of gRPC.
+    pub grpc: Code,
+}
+
+/// The table.
+pub fn of(kind: ErrorKind) -> Told {
+    use StatusCode as S;
+    let told = |write, query, grpc| Told { write, query, grpc };
+    match kind {
+        ErrorKind::Invalid => told(S::BAD_REQUEST, S::BAD_REQUEST, Code::InvalidArgument),
+        ErrorKind::NotFound => told(S::NOT_FOUND, S::NOT_FOUND, Code::NotFound),
         // Never 429: Prometheus and Telegraf drop the batch on 429 and repeat it on 503.
-        ErrorKind::Stale | ErrorKind::Overloaded | ErrorKind::LimitExceeded => {
-            StatusCode::SERVICE_UNAVAILABLE
+        ErrorKind::Stale | ErrorKind::Overloaded => {
+            told(S::SERVICE_UNAVAILABLE, S::SERVICE_UNAVAILABLE, Code::Unavailable)
         }
+        // A write finds room again; a query has to ask for less.
+        ErrorKind::LimitExceeded => {
+            told(S::SERVICE_UNAVAILABLE, S::UNPROCESSABLE_ENTITY, Code::ResourceExhausted)
+        }
+        ErrorKind::Cancelled => {
+            told(S::SERVICE_UNAVAILABLE, S::SERVICE_UNAVAILABLE, Code::Cancelled)
+        }
+        ErrorKind::Deadline => told(S::GATEWAY_TIMEOUT, S::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
         // The writer must keep its data until the operator has acted.
-        ErrorKind::StorageFailed | ErrorKind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Deadline => StatusCode::GATEWAY_TIMEOUT,
-        // Damage, and kinds that do not exist yet.
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::StorageFailed => {
+            told(S::SERVICE_UNAVAILABLE, S::SERVICE_UNAVAILABLE, Code::Unavailable)
+        }
+        ErrorKind::Corrupt => {
+            told(S::INTERNAL_SERVER_ERROR, S::INTERNAL_SERVER_ERROR, Code::DataLoss)
+        }
+        // Kinds that do not exist yet.
+        _ => told(S::INTERNAL_SERVER_ERROR, S::INTERNAL_SERVER_ERROR, Code::Internal),
     }
 }
 
-/// The status of a response with a failed statement: what the user can mend by another query is a 200
-/// with an error inside, as InfluxDB does it; the rest must not look like success to a load balancer.
+/// The status of a failed write or administrative request.
+pub fn of_write(error: &Error) -> StatusCode {
+    of(error.kind()).write
+}
+
+/// The status of a response of InfluxDB's `/query` with a failed statement: what the user can mend by
+/// another query is a 200 with an error inside, as InfluxDB does it; the rest must not look like success to
+/// a load balancer.
 pub fn of_statement(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::Overloaded | ErrorKind::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Overloaded | ErrorKind::StorageFailed | ErrorKind::Corrupt => of(kind).query,
         _ => StatusCode::OK,
+    }
+}
+
+/// The gRPC code of a refusal that was made for HTTP.
+pub fn code_of(status: StatusCode) -> Code {
+    match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,
+        status if status.is_client_error() => Code::InvalidArgument,
+        _ => Code::Internal,
     }
 }
 
@@ -68,17 +113,33 @@ mod tests {
 
     #[test]
     fn statuses_of_statements() {
-        for (kind, status) in [
-            (ErrorKind::Invalid, 200),
-            (ErrorKind::NotFound, 200),
-            (ErrorKind::LimitExceeded, 200),
-            (ErrorKind::Deadline, 200),
-            (ErrorKind::Overloaded, 503),
-            (ErrorKind::StorageFailed, 503),
-            (ErrorKind::Corrupt, 500),
+        for (kind, influx, own, grpc) in [
+            (ErrorKind::Invalid, 200, 400, Code::InvalidArgument),
+            (ErrorKind::NotFound, 200, 404, Code::NotFound),
+            (ErrorKind::LimitExceeded, 200, 422, Code::ResourceExhausted),
+            (ErrorKind::Deadline, 200, 504, Code::DeadlineExceeded),
+            (ErrorKind::Cancelled, 200, 503, Code::Cancelled),
+            (ErrorKind::Overloaded, 503, 503, Code::Unavailable),
+            (ErrorKind::StorageFailed, 503, 503, Code::Unavailable),
+            (ErrorKind::Corrupt, 500, 500, Code::DataLoss),
         ] {
-            assert_eq!(of_statement(kind).as_u16(), status, "{kind:?}");
-            assert_eq!(is_worth_repeating(of_statement(kind)), status == 503);
+            assert_eq!(of_statement(kind).as_u16(), influx, "{kind:?}");
+            assert_eq!(of(kind).query.as_u16(), own, "{kind:?}");
+            assert_eq!(of(kind).grpc, grpc, "{kind:?}");
+            assert_eq!(is_worth_repeating(of_statement(kind)), influx == 503);
+        }
+    }
+
+    #[test]
+    fn refusals_of_http_have_a_code() {
+        for (status, code) in [
+            (400, Code::InvalidArgument),
+            (404, Code::NotFound),
+            (413, Code::ResourceExhausted),
+            (503, Code::Unavailable),
+            (500, Code::Internal),
+        ] {
+            assert_eq!(code_of(StatusCode::from_u16(status).unwrap()), code);
         }
     }
 }

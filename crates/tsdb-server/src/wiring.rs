@@ -11,7 +11,7 @@ use tsdb_core::counters::StorageCounters;
 use tsdb_core::env::Env;
 use tsdb_core::storage::Storage;
 use tsdb_exec::{Executor, QueryLimits};
-use tsdb_ingest::{Pipeline, PipelineOptions};
+use tsdb_ingest::{FormatRegistry, Pipeline, PipelineOptions};
 use tsdb_lsm::{Engine, EngineOptions};
 
 use crate::config::{Config, Durability};
@@ -121,10 +121,15 @@ fn exit_of_io(source: &io::Error) -> Exit {
     }
 }
 
+/// The formats that `/api/v1/write` takes. Whoever brings a format of their own registers it here.
+pub fn formats() -> FormatRegistry {
+    FormatRegistry::default()
+}
+
 /// The way of bytes into `store`.
 pub fn pipeline(config: &Config, store: &Store, env: &Env, budget: &MemoryBudget) -> Pipeline {
     let options = PipelineOptions {
-        charset: Some(config.tag_charset),
+        charset: config.tag_charset,
         // As many as the turns of writes.
         parsers_kept: std::thread::available_parallelism().map_or(1, usize::from),
         hash_seed: env.rng.next_u64(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::block::Block;
+use crate::counters::Counter;
 use crate::matcher::TagFilter;
 use crate::{CancelToken, MemoryBudget, NamespaceId, Result, SeriesKey, TimeRange};
 
@@ -160,6 +161,64 @@ pub struct Selection {
     pub groups: Arc<[Vec<Arc<str>>]>,
     /// Readers of contiguous parts of the series, to be used by one thread each.
     pub cursors: Vec<Box<dyn Cursor>>,
+    /// What the cursors have done.
+    pub counters: Arc<ScanCounters>,
+}
+
+/// What the cursors of one selection have done so far, whatever threads they are on. Complete when all cursors
+/// are at their end. How a store works shows in these numbers, so only what is said of each is promised.
+#[derive(Debug, Default)]
+pub struct ScanCounters {
+    /// Series that matched; counted when the scan starts.
+    pub series_matched: Counter,
+    /// Chunks of runs of which at least one page was read.
+    pub chunks_read: Counter,
+    /// Chunks inside the time range that were passed by unread, since no row of them can fulfil a predicate.
+    pub chunks_skipped: Counter,
+    /// Chunks that were answered for by their summaries, unread.
+    pub chunks_summarised: Counter,
+    /// Rows that were taken from chunks or from memory. At least those that the blocks hold (spans aside),
+    /// and all of a chunk that is read, whether a row lies inside the time range, is overwritten or deleted.
+    pub rows_scanned: Counter,
+    /// Bytes that were read from run files, checksums included, whether the kernel had them in memory or not.
+    pub bytes_read: Counter,
+}
+
+/// The values of [`ScanCounters`] at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "each field is the counter of its name")]
+pub struct ScanCounts {
+    pub series_matched: u64,
+    pub chunks_read: u64,
+    pub chunks_skipped: u64,
+    pub chunks_summarised: u64,
+    pub rows_scanned: u64,
+    pub bytes_read: u64,
+}
+
+impl ScanCounters {
+    /// The values as of now.
+    pub fn read(&self) -> ScanCounts {
+        ScanCounts {
+            series_matched: self.series_matched.get(),
+            chunks_read: self.chunks_read.get(),
+            chunks_skipped: self.chunks_skipped.get(),
+            chunks_summarised: self.chunks_summarised.get(),
+            rows_scanned: self.rows_scanned.get(),
+            bytes_read: self.bytes_read.get(),
+        }
+    }
+}
+
+impl std::ops::AddAssign for ScanCounts {
+    fn add_assign(&mut self, more: ScanCounts) {
+        self.series_matched += more.series_matched;
+        self.chunks_read += more.chunks_read;
+        self.chunks_skipped += more.chunks_skipped;
+        self.chunks_summarised += more.chunks_summarised;
+        self.rows_scanned += more.rows_scanned;
+        self.bytes_read += more.bytes_read;
+    }
 }
 
 /// A series of a [`Selection`].

@@ -90,6 +90,7 @@ impl Snapshot for Synthetic {
             series: Arc::clone(&series),
             groups,
             cursors,
+            counters: Arc::default(),
         })
     }
 

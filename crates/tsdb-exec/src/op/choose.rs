@@ -1,7 +1,7 @@
 //! A selector with other columns beside it, as in `SELECT max(usage), host FROM cpu`: keeps the whole chosen
 //! row of each group and window.
 
-use tsdb_agg::{Function, Run, Segment, WindowGrid};
+use tsdb_agg::{Function, Run, Segment, WindowGrid, ascending, capacity_for, nearest_rank};
 use tsdb_core::Block;
 use tsdb_core::storage::SelectedSeries;
 
@@ -31,6 +31,8 @@ pub(crate) struct Choose {
     windows: usize,
     places: Places,
     rows: Vec<Option<Chosen>>,
+    /// All rows of each slot, for a percentile, which must see them all before it can choose.
+    candidates: Vec<Vec<Chosen>>,
     base: usize,
     series: u32,
     segments: Vec<Segment>,
@@ -46,6 +48,7 @@ impl Choose {
             windows: grid.map_or(1, |grid| grid.count()),
             places: Places::default(),
             rows: Vec::new(),
+            candidates: Vec::new(),
             base: 0,
             series: 0,
             segments: Vec::new(),
@@ -57,10 +60,49 @@ impl Choose {
         let (place, is_new) = self.places.enter(group);
         let base = place * self.windows;
         if is_new {
-            self.charge.grow(self.windows.saturating_mul(size_of::<Option<Chosen>>()))?;
+            let bytes = size_of::<Option<Chosen>>() + size_of::<Vec<Chosen>>();
+            self.charge.grow(self.windows.saturating_mul(bytes))?;
             self.rows.resize(base + self.windows, None);
+            self.candidates.resize(base + self.windows, Vec::new());
         }
         Ok(base)
+    }
+
+    /// Takes all rows of a run as candidates of a slot.
+    fn keep(&mut self, slot: usize, block: &Block, segment: &Segment) -> Result<()> {
+        let Some(column) = block.columns.get(self.call.column) else { return Ok(()) };
+        let Some(candidates) = self.candidates.get_mut(slot) else { return Ok(()) };
+        let rows = segment.start..segment.end;
+        let count = rows.clone().filter(|row| column.is_present(*row)).count();
+        let capacity = capacity_for(candidates.capacity(), candidates.len() + count);
+        let room = (capacity - candidates.capacity()).saturating_mul(size_of::<Chosen>());
+        let values = count * block.columns.len() * size_of::<Option<f64>>();
+        self.charge.grow(room.saturating_add(values))?;
+        candidates.reserve_exact(capacity - candidates.len());
+        for row in rows {
+            let (Some(value), Some(time)) = (column.get(row), block.times.get(row)) else {
+                continue;
+            };
+            let row = block.columns.iter().map(|column| column.get(row)).collect();
+            candidates.push(Chosen { value, time, series: self.series, row });
+        }
+        Ok(())
+    }
+
+    /// Chooses for a percentile, once all rows have come in. Numbers only, unless there are none.
+    pub(crate) fn settle(&mut self) {
+        let Function::Percentile(percent) = self.call.function else { return };
+        for (candidates, chosen) in self.candidates.iter_mut().zip(&mut self.rows) {
+            let numbers = candidates.iter().filter(|row| !row.value.is_nan()).count();
+            let count = if numbers == 0 { candidates.len() } else { numbers };
+            let Some(place) = nearest_rank(count, percent) else { continue };
+            candidates.select_nth_unstable_by(place, |a, b| {
+                let by_time = || a.time.cmp(&b.time).then(a.series.cmp(&b.series));
+                ascending(a.value, b.value).then_with(by_time)
+            });
+            *chosen = Some(candidates.swap_remove(place));
+            candidates.clear();
+        }
     }
 
     /// Takes in the rows of a part with later series.
@@ -75,6 +117,15 @@ impl Choose {
                 if beats(self.call.function, (new.value, new.time), old.as_ref()) {
                     *old = Some(new.clone());
                 }
+            }
+            for window in 0..self.windows {
+                let new = later.candidates.get(place * self.windows + window);
+                let (Some(new), Some(old)) = (new, self.candidates.get_mut(base + window)) else {
+                    continue;
+                };
+                let row = new.first().map_or(0, |row| size_of_val(&*row.row));
+                self.charge.grow(new.len().saturating_mul(size_of::<Chosen>() + row))?;
+                old.extend_from_slice(new);
             }
         }
         Ok(self)
@@ -103,6 +154,13 @@ impl Sink for Choose {
     fn block(&mut self, block: &Block) -> Result<()> {
         let Some(column) = block.columns.get(self.call.column) else { return Ok(()) };
         split(self.grid.as_ref(), block, &mut self.segments);
+        if let Function::Percentile(_) = self.call.function {
+            let segments = std::mem::take(&mut self.segments);
+            let mut each = segments.iter();
+            each.try_for_each(|segment| self.keep(self.base + segment.window, block, segment))?;
+            self.segments = segments;
+            return Ok(());
+        }
         for segment in &self.segments {
             let Some(run) = Run::of_column(&block.times, column, segment.start..segment.end) else {
                 continue;

@@ -38,6 +38,18 @@ pub(crate) enum Operand<'i> {
 }
 
 impl ValueExpr {
+    /// Whether one of the inputs of the expression is one that `holds` for.
+    pub(crate) fn has_input(&self, holds: &dyn Fn(usize) -> bool) -> bool {
+        match self {
+            ValueExpr::Input(index) => holds(*index),
+            ValueExpr::Constant(_) | ValueExpr::Null => false,
+            ValueExpr::Negate(inner) => inner.has_input(holds),
+            ValueExpr::Binary { left, right, .. } => {
+                left.has_input(holds) || right.has_input(holds)
+            }
+        }
+    }
+
     /// Evaluates over `rows` rows of `inputs`. An input that is not there has no values.
     pub(crate) fn evaluate<'i>(&self, inputs: &'i [Column], rows: usize) -> Operand<'i> {
         match self {

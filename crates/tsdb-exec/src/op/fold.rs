@@ -1,6 +1,6 @@
 //! Aggregation: folds blocks into states, one slot per call, group and window.
 
-use tsdb_agg::{Function, Segment, States, WindowGrid};
+use tsdb_agg::{Change, Function, Segment, States, WindowGrid, clip};
 use tsdb_core::Block;
 use tsdb_core::storage::SelectedSeries;
 
@@ -9,11 +9,31 @@ use crate::Result;
 use crate::context::Charge;
 
 /// One aggregation of one column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallPlan {
     pub(crate) function: Function,
     /// Number of the column in the scan.
     pub(crate) column: usize,
+    /// What is made of its results, the first of them first: `difference(derivative(mean(f)))` is the mean
+    /// with a derivative and a difference.
+    pub(crate) changes: Vec<Change>,
+}
+
+impl CallPlan {
+    /// A function of a column, as it is.
+    pub(crate) fn new(function: Function, column: usize) -> CallPlan {
+        CallPlan { function, column, changes: Vec::new() }
+    }
+
+    /// Whether the results are whole numbers.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.function.is_whole() && self.changes.iter().all(|change| change.unit_ns().is_none())
+    }
+
+    /// Windows that it takes in before the first that is shown: each change needs one more.
+    pub(crate) fn lead(&self) -> usize {
+        self.changes.len()
+    }
 }
 
 /// The partial states of one part of a scan. Groups have slots in the order in which they turn up.
@@ -21,12 +41,23 @@ pub(crate) struct CallPlan {
 pub(crate) struct Fold {
     grid: Option<WindowGrid>,
     windows: usize,
-    columns: Vec<usize>,
-    states: Vec<States>,
+    calls: Vec<Call>,
     places: Places,
     base: usize,
     segments: Vec<Segment>,
+    clipped: Vec<Segment>,
     charge: Charge,
+}
+
+/// The states of one call.
+#[derive(Debug)]
+struct Call {
+    column: usize,
+    /// Whether slots can have values that are too few for an answer.
+    may_be_null: bool,
+    /// Rows before this time are of windows that other calls take in.
+    from: i64,
+    states: States,
 }
 
 /// Which place each group has in a part: groups that the part has no series of take none.
@@ -64,19 +95,31 @@ impl Places {
 }
 
 impl Fold {
-    /// Empty states for `calls`, in the windows of `grid` if there is one.
-    pub(crate) fn new(calls: &[CallPlan], grid: Option<WindowGrid>, charge: Charge) -> Fold {
+    /// Empty states for `calls`, in the windows of `grid` if there is one. `starts` says for each call from
+    /// which time on (in ns) rows are its own.
+    pub(crate) fn new(
+        calls: &[CallPlan],
+        starts: &[i64],
+        grid: Option<WindowGrid>,
+        charge: Charge,
+    ) -> Fold {
         // Only a selector that stands alone shows the time of its point.
         let shows_times = grid.is_none() && calls.len() == 1;
         let new = if shows_times { States::new } else { States::untimed };
+        let call = |(call, from): (&CallPlan, &i64)| Call {
+            column: call.column,
+            may_be_null: call.function.may_be_null() && call.changes.is_empty(),
+            from: *from,
+            states: new(call.function, 0),
+        };
         Fold {
             grid,
             windows: grid.map_or(1, |grid| grid.count()),
-            columns: calls.iter().map(|call| call.column).collect(),
-            states: calls.iter().map(|call| new(call.function, 0)).collect(),
+            calls: calls.iter().zip(starts).map(call).collect(),
             places: Places::default(),
             base: 0,
             segments: Vec::new(),
+            clipped: Vec::new(),
             charge,
         }
     }
@@ -86,10 +129,11 @@ impl Fold {
         let (place, is_new) = self.places.enter(group);
         let base = place * self.windows;
         if is_new {
-            let bytes: usize = self.states.iter().map(|s| s.function().slot_bytes()).sum();
+            let functions = self.calls.iter().map(|call| call.states.function());
+            let bytes: usize = functions.map(Function::slot_bytes).sum();
             self.charge.grow(self.windows.saturating_mul(bytes))?;
-            for states in &mut self.states {
-                states.resize(base + self.windows);
+            for call in &mut self.calls {
+                call.states.resize(base + self.windows);
             }
         }
         Ok(base)
@@ -98,30 +142,40 @@ impl Fold {
     /// Takes in the states of a part with later series.
     pub(crate) fn merge(mut self, later: &Fold) -> Result<Fold> {
         for (group, place) in later.places.iter() {
-            let base = self.enter(group)?;
-            for (states, from) in self.states.iter_mut().zip(&later.states) {
-                states.merge(base, from, place * self.windows, self.windows);
+            let (base, windows) = (self.enter(group)?, self.windows);
+            for (call, from) in self.calls.iter_mut().zip(&later.calls) {
+                let (states, from) = (&mut call.states, &from.states);
+                let bytes = states.merge_growth(base, from, place * windows, windows);
+                self.charge.grow(bytes)?;
+                states.merge(base, from, place * windows, windows);
             }
         }
         Ok(self)
     }
 
     /// Groups that turned up, in order, with their first slots.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, usize)> {
-        self.places.iter().map(|(group, place)| (group, place * self.windows))
+    pub(crate) fn groups(&self) -> Vec<(u32, usize)> {
+        self.places.iter().map(|(group, place)| (group, place * self.windows)).collect()
     }
 
     /// The answers of one call for the windows of the group whose slots begin at `base`.
-    pub(crate) fn finalize(&self, call: usize, base: usize, out: &mut Vec<Option<f64>>) {
+    pub(crate) fn finalize(&mut self, call: usize, base: usize, out: &mut Vec<Option<f64>>) {
         out.clear();
-        if let Some(states) = self.states.get(call) {
-            states.finalize(base, self.windows, out);
+        if let Some(call) = self.calls.get_mut(call) {
+            call.states.finalize(base, self.windows, out);
         }
     }
 
+    /// Whether values came into a slot that are too few for an answer. (Of a change, too few values are as
+    /// good as none.)
+    pub(crate) fn is_null(&self, call: usize, slot: usize) -> bool {
+        let call = self.calls.get(call).filter(|call| call.may_be_null);
+        call.is_some_and(|call| call.states.is_null(slot))
+    }
+
     /// Timestamp of the point that a selector chose.
-    pub(crate) fn time(&self, call: usize, slot: usize) -> Option<i64> {
-        self.states.get(call).and_then(|states| states.time(slot))
+    pub(crate) fn time(&mut self, call: usize, slot: usize) -> Option<i64> {
+        self.calls.get_mut(call).and_then(|call| call.states.time(slot))
     }
 }
 
@@ -136,29 +190,40 @@ pub(crate) fn split(grid: Option<&WindowGrid>, block: &Block, segments: &mut Vec
 
 impl Sink for Fold {
     fn series(&mut self, _: u32, series: &SelectedSeries) -> Result<()> {
+        self.calls.iter_mut().for_each(|call| call.states.end_series());
         self.base = self.enter(series.group)?;
         Ok(())
     }
 
     fn block(&mut self, block: &Block) -> Result<()> {
-        let is_summary = |column: &usize| {
-            block.columns.get(*column).is_none_or(|column| column.summary.is_some())
+        let is_summary = |call: &Call| {
+            block.columns.get(call.column).is_none_or(|column| column.summary.is_some())
         };
-        if !self.columns.iter().all(is_summary) {
+        if !self.calls.iter().all(is_summary) {
             split(self.grid.as_ref(), block, &mut self.segments);
         }
-        for (states, column) in self.states.iter_mut().zip(&self.columns) {
-            let Some(column) = block.columns.get(*column) else { continue };
+        let first_time = block.times.get(0).unwrap_or(i64::MAX);
+        for call in &mut self.calls {
+            let Some(column) = block.columns.get(call.column) else { continue };
             let Some(summary) = &column.summary else {
-                states.accumulate(self.base, &self.segments, &block.times, column);
+                let mut segments = &self.segments;
+                if first_time < call.from {
+                    self.clipped.clear();
+                    clip(segments, &block.times, call.from, &mut self.clipped);
+                    segments = &self.clipped;
+                }
+                let bytes = call.states.growth(self.base, segments, &block.times, column);
+                self.charge.grow(bytes)?;
+                call.states.accumulate(self.base, segments, &block.times, column);
                 continue;
             };
             let window = match &self.grid {
                 Some(grid) => grid.index_of(summary.t_first),
                 None => Some(0),
             };
-            if let Some(window) = window {
-                states.accumulate_summary(self.base + window, summary);
+            // A summary is of one window, and is asked for only where no call begins inside of one.
+            if let Some(window) = window.filter(|_| summary.t_first >= call.from) {
+                call.states.accumulate_summary(self.base + window, summary);
             }
         }
         Ok(())

@@ -1,10 +1,11 @@
 //! Data collection: drives the cursors of a selection, one thread each for big scans, filters their blocks
 //! and hands them to a sink.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::*;
-use tsdb_core::storage::{SelectedSeries, Selection};
+use tsdb_core::storage::{ScanCounts, SelectedSeries, Selection};
 use tsdb_core::{Block, CancelToken, Column, Cursor};
 
 use super::bits;
@@ -26,6 +27,8 @@ pub(crate) struct Progress {
     samples: AtomicU64,
     rows: AtomicU64,
     blocks: AtomicU64,
+    /// What the engine counted, over all scans.
+    scans: Mutex<ScanCounts>,
     samples_max: u64,
     cancel: CancelToken,
     /// Another part has failed.
@@ -38,6 +41,7 @@ impl Progress {
             samples: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             blocks: AtomicU64::new(0),
+            scans: Mutex::default(),
             samples_max,
             cancel,
             stopped: AtomicBool::new(false),
@@ -53,6 +57,18 @@ impl Progress {
     pub(crate) fn read(&self) -> (u64, u64, u64) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (get(&self.samples), get(&self.rows), get(&self.blocks))
+    }
+
+    /// Adds what the engine counted in a scan that is over.
+    pub(crate) fn count_scan(&self, counts: &ScanCounts) {
+        // Nothing panics while it holds the lock; if something did, the numbers would still be numbers.
+        let mut scans = self.scans.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *scans += *counts;
+    }
+
+    /// What the engine counted so far.
+    pub(crate) fn scans(&self) -> ScanCounts {
+        *self.scans.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn count(&self, block: &Block) -> Result<()> {

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use tsdb_agg::{Fill, Function};
+use tsdb_agg::{Change, Fill, Function, Percent};
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{Order, Want, Windows};
 use tsdb_core::{TimeRange, time};
 use tsdb_ql::{
-    Call, Cast, Condition, ConditionContext, Expr, Identifier, Select, split_condition, time_zone,
+    Call, Cast, Condition, ConditionContext, Expr, Identifier, Literal, Select, split_condition,
+    time_zone,
 };
 
 use super::columns::{Schema, expand, group_keys, needs_tags};
-use super::{Frame, ScanPlan, SelectPlan, Work, optimise};
+use super::{ChangePlan, Frame, ScanPlan, SelectPlan, Work, optimise};
 use crate::op::expr::ValueExpr;
 use crate::op::filter::{RowFilter, predicates};
 use crate::op::fold::CallPlan;
@@ -50,6 +51,7 @@ pub(crate) fn plan(select: &Select, view: &View<'_>) -> Result<SelectPlan> {
             time: TimeRange::all(),
             has_start: false,
             windows: windows(select, view.context.now_ns)?,
+            lead: exprs.iter().map(lead).max().unwrap_or(0),
             fill: fill(select.fill),
             order: match select.order {
                 tsdb_ql::Order::Ascending => Order::Ascending,
@@ -62,7 +64,8 @@ pub(crate) fn plan(select: &Select, view: &View<'_>) -> Result<SelectPlan> {
         let condition = condition(select, &fields, view.context.now_ns)?;
         plan.frame.has_start = condition.time.start > TimeRange::all().start;
         plan.frame.time = bounded(condition.time, plan.frame.windows, view.context.now_ns);
-        if let Some(mut scan) = scan(place, &fields, &exprs, condition)? {
+        let every = plan.frame.windows.map(|windows| windows.every);
+        if let Some(mut scan) = scan(place, &fields, &exprs, condition, every)? {
             optimise::push_down(&mut scan, &plan.frame);
             plan.scans.push(scan);
         }
@@ -113,35 +116,24 @@ fn has(sorted: &[Arc<str>], name: &str) -> bool {
     sorted.binary_search_by(|field| (**field).cmp(name)).is_ok()
 }
 
-/// The scan of one measurement; none when it has no field that is asked for.
+/// The scan of one measurement, in windows of `every` ns if there are any; none when it has no field that is
+/// asked for.
 fn scan(
     place: Place,
     fields: &[Arc<str>],
     exprs: &[Expr],
     condition: Condition,
+    every: Option<i64>,
 ) -> Result<Option<ScanPlan>> {
     let tags = condition.tags.unwrap_or(TagFilter::True);
-    let mut compiler = Compiler { known: fields, columns: Vec::new(), calls: Vec::new() };
-    let has_calls = exprs.iter().any(contains_call);
-    let has_names = exprs.iter().any(contains_name);
-    let mut work = if !has_calls {
-        let outputs = exprs.iter().map(|expr| compiler.output(expr, 0)).collect();
-        Work::Rows(RowsPlan { outputs, selected: compiler.columns.len(), per_series: None })
-    } else if has_names {
-        // The calls come first, so that the selector's column has its number.
-        exprs.iter().for_each(|expr| compiler.enter_calls(expr));
-        let outputs = exprs.iter().map(|expr| compiler.output(expr, 1)).collect();
-        match compiler.calls.as_slice() {
-            [call] => Work::Choose { call: *call, outputs },
-            _ => return Err(several_selectors()),
-        }
-    } else {
-        let outputs = exprs.iter().map(|expr| compiler.number(expr, 0)).collect();
-        Work::Fold { calls: compiler.calls.clone(), outputs }
+    let mut compiler = Compiler {
+        known: fields,
+        every,
+        columns: Vec::new(),
+        calls: Vec::new(),
+        changes: Vec::new(),
     };
-    if let Work::Rows(rows) = &mut work {
-        rows.selected = compiler.columns.len();
-    }
+    let work = compiler.work(exprs)?;
     if !compiler.columns.iter().any(|name| has(fields, name)) {
         return Ok(None);
     }
@@ -159,7 +151,21 @@ fn scan(
         order: Order::Ascending,
         limit_per_series: None,
         want: Want::Rows,
+        rules: Vec::new(),
     }))
+}
+
+/// Windows that the calls in `expr` need before the first one that is shown.
+fn lead(expr: &Expr) -> usize {
+    match expr {
+        Expr::Call(call) => match (change(call, None), call.args.first()) {
+            (Some(_), Some(inner @ Expr::Call(_))) => 1 + lead(inner),
+            _ => 0,
+        },
+        Expr::Negate { expr, .. } => lead(expr),
+        Expr::Binary { left, right, .. } => lead(left).max(lead(right)),
+        _ => 0,
+    }
 }
 
 fn several_selectors() -> Error {
@@ -171,6 +177,16 @@ fn several_selectors() -> Error {
 
 fn contains_call(expr: &Expr) -> bool {
     any(expr, &|expr| matches!(expr, Expr::Call(_)))
+}
+
+/// Whether a call of points and those before them stands in `expr`.
+fn contains_change_of_points(expr: &Expr) -> bool {
+    any(expr, &|expr| match expr {
+        Expr::Call(call) => {
+            change(call, None).is_some() && !matches!(call.args.first(), Some(Expr::Call(_)))
+        }
+        _ => false,
+    })
 }
 
 /// Whether a name stands in `expr` outside of calls.
@@ -196,14 +212,47 @@ enum Meaning<'n> {
     Nothing,
 }
 
-/// Turns names into numbers of columns and calls, which it collects.
+/// Turns names into numbers of columns, calls and changes, which it collects.
 struct Compiler<'c> {
     known: &'c [Arc<str>],
+    /// Width of the windows in ns.
+    every: Option<i64>,
     columns: Vec<Arc<str>>,
     calls: Vec<CallPlan>,
+    changes: Vec<ChangePlan>,
 }
 
 impl Compiler<'_> {
+    /// What becomes of the rows, if `exprs` are the columns.
+    fn work(&mut self, exprs: &[Expr]) -> Result<Work> {
+        if exprs.iter().any(contains_change_of_points) {
+            let outputs = exprs.iter().map(|expr| self.number(expr, 0)).collect();
+            let rows = (0..self.columns.len()).map(|n| Output::Value(ValueExpr::Input(n)));
+            let rows = RowsPlan {
+                outputs: rows.collect(),
+                selected: self.columns.len(),
+                per_series: None,
+            };
+            return Ok(Work::Changes { rows, changes: self.changes.clone(), outputs });
+        }
+        if !exprs.iter().any(contains_call) {
+            let outputs = exprs.iter().map(|expr| self.output(expr, 0)).collect();
+            let selected = self.columns.len();
+            return Ok(Work::Rows(RowsPlan { outputs, selected, per_series: None }));
+        }
+        if exprs.iter().any(contains_name) {
+            // The calls come first, so that the selector's column has its number.
+            exprs.iter().for_each(|expr| self.enter_calls(expr));
+            let outputs = exprs.iter().map(|expr| self.output(expr, 1)).collect();
+            return match self.calls.as_slice() {
+                [call] => Ok(Work::Choose { call: call.clone(), outputs }),
+                _ => Err(several_selectors()),
+            };
+        }
+        let outputs = exprs.iter().map(|expr| self.number(expr, 0)).collect();
+        Ok(Work::Fold { calls: self.calls.clone(), outputs })
+    }
+
     fn meaning<'n>(&self, identifier: &'n Identifier) -> Meaning<'n> {
         let name = identifier.name.as_str();
         let is_field = has(self.known, name);
@@ -225,21 +274,36 @@ impl Compiler<'_> {
         })
     }
 
-    /// Number of a call among the distinct ones.
-    fn call(&mut self, call: &Call) -> Option<usize> {
-        let function = function(tsdb_ql::Function::from_name(&call.name)?)?;
+    /// Number of the column of a call's argument.
+    fn argument(&mut self, call: &Call) -> Option<usize> {
         let Some(Expr::Identifier(name)) = call.args.first() else { return None };
-        let column = match self.meaning(name) {
+        Some(match self.meaning(name) {
             // A tag or an unknown name: a column that no row has.
             Meaning::Field(name) | Meaning::Tag(name) => self.column(name),
             Meaning::Nothing => self.column(&name.name),
-        };
-        let plan = CallPlan { function, column };
-        let found = self.calls.iter().position(|known| *known == plan);
-        Some(found.unwrap_or_else(|| {
-            self.calls.push(plan);
-            self.calls.len() - 1
-        }))
+        })
+    }
+
+    /// Number of a call among the distinct ones, or of a change of points among those.
+    fn call(&mut self, call: &Call) -> Option<usize> {
+        let is_of_points = !matches!(call.args.first(), Some(Expr::Call(_)));
+        if let Some(change) = change(call, None).filter(|_| is_of_points) {
+            let plan = ChangePlan { change, column: self.argument(call)? };
+            return Some(number_of(&mut self.changes, plan));
+        }
+        let plan = self.call_plan(call)?;
+        Some(number_of(&mut self.calls, plan))
+    }
+
+    fn call_plan(&mut self, call: &Call) -> Option<CallPlan> {
+        if let (Some(change), Some(Expr::Call(inner))) =
+            (change(call, self.every), call.args.first())
+        {
+            let mut plan = self.call_plan(inner)?;
+            plan.changes.push(change);
+            return Some(plan);
+        }
+        Some(CallPlan::new(function(call)?, self.argument(call)?))
     }
 
     fn enter_calls(&mut self, expr: &Expr) {
@@ -288,9 +352,43 @@ impl Compiler<'_> {
     }
 }
 
-/// The aggregation behind a function of the language; none for one that this version has no kernel for.
-fn function(function: tsdb_ql::Function) -> Option<Function> {
-    Some(match function {
+/// Number of `plan` in `plans`, at whose end it is put if it is not there.
+fn number_of<T: PartialEq>(plans: &mut Vec<T>, plan: T) -> usize {
+    let found = plans.iter().position(|known| *known == plan);
+    found.unwrap_or_else(|| {
+        plans.push(plan);
+        plans.len() - 1
+    })
+}
+
+/// The duration that a call has as its second argument, in ns.
+fn unit(call: &Call) -> Option<i64> {
+    match call.args.get(1)? {
+        Expr::Literal { value: Literal::Duration(ns), .. } => Some(*ns),
+        _ => None,
+    }
+}
+
+/// The change that a call stands for; none for a call of another kind. Without a unit it is related to the
+/// width of the windows, `every`, as in InfluxQL, else to a second.
+fn change(call: &Call, every: Option<i64>) -> Option<Change> {
+    let unit_ns = unit(call).or(every).unwrap_or(time::SECOND);
+    Some(match tsdb_ql::Function::from_name(&call.name)? {
+        tsdb_ql::Function::Derivative => Change::Derivative { unit_ns },
+        tsdb_ql::Function::NonNegativeDerivative => Change::NonNegativeDerivative { unit_ns },
+        tsdb_ql::Function::Difference => Change::Difference,
+        tsdb_ql::Function::NonNegativeDifference => Change::NonNegativeDifference,
+        _ => return None,
+    })
+}
+
+/// The aggregation that a call stands for; none for a call of another kind.
+fn function(call: &Call) -> Option<Function> {
+    let percent = || match call.args.get(1)? {
+        Expr::Literal { value, .. } => value.as_f64().and_then(Percent::new),
+        _ => None,
+    };
+    Some(match tsdb_ql::Function::from_name(&call.name)? {
         tsdb_ql::Function::Count => Function::Count,
         tsdb_ql::Function::Sum => Function::Sum,
         tsdb_ql::Function::Mean => Function::Mean,
@@ -298,6 +396,15 @@ fn function(function: tsdb_ql::Function) -> Option<Function> {
         tsdb_ql::Function::Max => Function::Max,
         tsdb_ql::Function::First => Function::First,
         tsdb_ql::Function::Last => Function::Last,
+        tsdb_ql::Function::Spread => Function::Spread,
+        tsdb_ql::Function::Stddev => Function::Stddev,
+        tsdb_ql::Function::Variance => Function::Variance,
+        tsdb_ql::Function::PopulationVariance => Function::PopulationVariance,
+        tsdb_ql::Function::Rate => Function::Rate { unit_ns: unit(call).unwrap_or(time::SECOND) },
+        tsdb_ql::Function::Increase => Function::Increase,
+        tsdb_ql::Function::Percentile => Function::Percentile(percent()?),
+        tsdb_ql::Function::Median => Function::Median,
+        tsdb_ql::Function::ApproxPercentile => Function::ApproxPercentile(percent()?),
         _ => return None,
     })
 }

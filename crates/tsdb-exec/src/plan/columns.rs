@@ -117,25 +117,37 @@ fn wild_names(
     found
 }
 
+/// The argument of `call`, or of the call inside it.
+fn innermost(call: &Call) -> Option<&Expr> {
+    match call.args.first()? {
+        Expr::Call(inner) => innermost(inner),
+        argument => Some(argument),
+    }
+}
+
 fn has_wild_argument(call: &Call) -> bool {
-    matches!(call.args.first(), Some(Expr::Wildcard { .. } | Expr::Regex { .. }))
+    matches!(innermost(call), Some(Expr::Wildcard { .. } | Expr::Regex { .. }))
 }
 
 fn wild_fields(call: &Call, schema: &Schema) -> Result<Vec<Arc<str>>> {
     let mut fields = schema.fields.clone();
-    if let Some(Expr::Regex { pattern, .. }) = call.args.first() {
+    if let Some(Expr::Regex { pattern, .. }) = innermost(call) {
         let pattern = Pattern::new(pattern)?;
         fields.retain(|name| pattern.is_match(name));
     }
     Ok(fields)
 }
 
+/// `call` with the field `name` in the place of its innermost argument.
 fn with_field(call: &Call, name: &str) -> Call {
-    let argument = Expr::Identifier(Identifier {
-        name: name.to_owned(),
-        cast: Some(Cast::Field),
-        span: call.span,
-    });
+    let argument = match call.args.first() {
+        Some(Expr::Call(inner)) => Expr::Call(with_field(inner, name)),
+        _ => Expr::Identifier(Identifier {
+            name: name.to_owned(),
+            cast: Some(Cast::Field),
+            span: call.span,
+        }),
+    };
     let others = call.args.iter().skip(1).cloned();
     Call { args: std::iter::once(argument).chain(others).collect(), ..call.clone() }
 }

@@ -4,10 +4,12 @@
 
 use tsdb_agg::Function;
 use tsdb_core::storage::{Order, Want};
+use tsdb_core::time::window_start;
 
 use super::{Frame, ScanPlan, Work};
+use crate::op::fold::CallPlan;
 
-/// Applies all rules to `scan`, of which `frame` is shown.
+/// Applies all rules to `scan`, of which `frame` is shown, and notes down those that apply.
 pub(super) fn push_down(scan: &mut ScanPlan, frame: &Frame) {
     let limit = frame.page.limit.map(|limit| limit.saturating_add(frame.page.offset.unwrap_or(0)));
     match &mut scan.work {
@@ -17,10 +19,13 @@ pub(super) fn push_down(scan: &mut ScanPlan, frame: &Frame) {
             rows.per_series = limit;
             // The engine counts rows that have one of the fields. Those are the rows of the answer, unless
             // a filter asks for more.
-            if scan.filter.is_none() {
+            if scan.filter.is_none() && limit.is_some() {
                 scan.limit_per_series = limit;
+                scan.rules.push("LIMIT rows of each series are enough");
             }
         }
+        // Any row may be the one before the first that is shown.
+        Work::Changes { .. } => {}
         Work::Fold { calls, .. } => {
             // The first (or last) row of each series settles the first (or last) value of the group, if
             // every row that the engine counts has the field, and all of the range is one window.
@@ -31,21 +36,41 @@ pub(super) fn push_down(scan: &mut ScanPlan, frame: &Frame) {
             if scan.filter.is_some() {
                 // Rows must be looked at one by one.
             } else if frame.windows.is_none() && one_row(Function::First) {
-                scan.limit_per_series = Some(1);
+                take_one(scan, Order::Ascending);
             } else if frame.windows.is_none() && one_row(Function::Last) {
-                (scan.order, scan.limit_per_series) = (Order::Descending, Some(1));
-            } else if calls.iter().all(|call| call.function.takes_summaries(has_times)) {
+                take_one(scan, Order::Descending);
+            } else if calls.iter().all(|call| call.function.takes_summaries(has_times))
+                && starts_are_of_windows(calls, frame)
+            {
                 scan.want = Want::Summaries;
+                scan.rules.push("summaries answer for chunks inside one window");
             }
         }
         Work::Choose { call, .. } => {
             let one_row =
                 scan.filter.is_none() && scan.fields.len() == 1 && frame.windows.is_none();
             if one_row && call.function == Function::First {
-                scan.limit_per_series = Some(1);
+                take_one(scan, Order::Ascending);
             } else if one_row && call.function == Function::Last {
-                (scan.order, scan.limit_per_series) = (Order::Descending, Some(1));
+                take_one(scan, Order::Descending);
             }
         }
     }
+}
+
+/// The first row of each series in `order` is all that is needed.
+fn take_one(scan: &mut ScanPlan, order: Order) {
+    (scan.order, scan.limit_per_series) = (order, Some(1));
+    scan.rules.push("the row at the end of each series is enough");
+}
+
+/// Whether no window is cut by the start of one call and taken in whole by another: then a summary, which is of
+/// one window, is all one call's or none of it.
+fn starts_are_of_windows(calls: &[CallPlan], frame: &Frame) -> bool {
+    let Some(windows) = frame.windows else { return true };
+    let mut starts = calls.iter().map(|call| frame.start_of(call.lead()));
+    let first = starts.next().unwrap_or(frame.time.start);
+    let same = starts.all(|start| start == first);
+    let start = frame.time.start;
+    same || window_start(start, windows.every, windows.offset) == start
 }

@@ -28,6 +28,16 @@ fn statements_about_the_data_are_answered_as_influxdb_does() {
 }
 
 #[test]
+fn functions_are_answered_as_influxdb_does() {
+    check_file(&store_of(ROWS), include_str!("answers/influxdb-functions.txt"), &context());
+}
+
+#[test]
+fn functions_that_we_answer_in_our_own_way() {
+    check_file(&store_of(ROWS), include_str!("answers/ours-functions.txt"), &context());
+}
+
+#[test]
 fn selects_that_we_answer_in_our_own_way() {
     check_file(&store_of(ROWS), include_str!("answers/ours-select.txt"), &context());
 }

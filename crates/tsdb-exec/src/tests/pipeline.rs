@@ -121,6 +121,53 @@ fn limits_and_order_are_pushed_down_where_that_is_right() {
     // A maximum that stands alone has a time, which no summary knows.
     check("SELECT max(usage) FROM cpu", Ascending, None, Want::Rows);
     check("SELECT max(usage) FROM cpu GROUP BY time(10ns)", Ascending, None, Want::Summaries);
+    check("SELECT spread(usage) FROM cpu", Ascending, None, Want::Summaries);
+    // What needs every value, and what needs the row before the first one that is shown.
+    for call in ["stddev", "var_pop", "rate", "increase", "median"] {
+        check(&format!("SELECT mean(usage), {call}(usage) FROM cpu"), Ascending, None, Want::Rows);
+    }
+    check("SELECT derivative(usage) FROM cpu LIMIT 1", Ascending, None, Want::Rows);
+    check(
+        "SELECT derivative(usage) FROM cpu ORDER BY time DESC LIMIT 1",
+        Ascending,
+        None,
+        Want::Rows,
+    );
+    // A summary of a window that is cut for one call and whole for the other is of no use.
+    let windows = "FROM cpu WHERE time < 60 GROUP BY time(10ns)";
+    let changes = |start: &str| {
+        format!("SELECT mean(usage), derivative(mean(usage)) {windows}")
+            .replace("WHERE", &format!("WHERE time >= {start} AND"))
+    };
+    check(&changes("20"), Ascending, None, Want::Summaries);
+    check(&changes("25"), Ascending, None, Want::Rows);
+    let alone = "SELECT derivative(mean(usage)) FROM cpu WHERE time >= 25 GROUP BY time(10ns)";
+    check(alone, Ascending, None, Want::Summaries);
+}
+
+#[test]
+fn changes_read_one_window_more() {
+    let check = |query: &str, time: TimeRange| {
+        let (request, _) = request_of(query);
+        assert_eq!(request.time, time, "{query}");
+    };
+    let select = "FROM cpu WHERE time >= 25 AND time < 60 GROUP BY time(10ns)";
+    check(&format!("SELECT mean(usage) {select}"), TimeRange::new(25, 60));
+    check(&format!("SELECT difference(mean(usage)) {select}"), TimeRange::new(15, 60));
+    check(&format!("SELECT difference(difference(mean(usage))) {select}"), TimeRange::new(5, 60));
+    // The points of a field have no windows, and all of time has nothing before it.
+    check(
+        "SELECT difference(usage) FROM cpu WHERE time >= 25 AND time < 60",
+        TimeRange::new(25, 60),
+    );
+    let (request, _) =
+        request_of("SELECT difference(mean(usage)) FROM cpu WHERE time < 60 GROUP BY time(10ns)");
+    assert_eq!(request.time, TimeRange::new(TimeRange::all().start, 60));
+    // The newest windows are not read alone, since the oldest of them needs the one before.
+    let (request, text) =
+        request_of(&format!("SELECT difference(max(usage)) {select} ORDER BY time DESC LIMIT 1"));
+    assert_eq!(request.time, TimeRange::new(15, 60));
+    assert_eq!(text, "# cpu\ntime difference\n30 -92\n");
 }
 
 #[test]
@@ -162,6 +209,12 @@ fn answers_do_not_depend_on_the_number_of_threads() {
         "SELECT sum(f), mean(f), max(f) FROM m",
         "SELECT sum(f), last(f) FROM m GROUP BY dc, time(500ns)",
         "SELECT max(f), host FROM m GROUP BY dc",
+        "SELECT stddev(f), variance(f), spread(f) FROM m GROUP BY dc",
+        "SELECT percentile(f, 90), median(f), approx_percentile(f, 90) FROM m",
+        "SELECT rate(f, 100ns), increase(f) FROM m GROUP BY time(500ns)",
+        "SELECT percentile(f, 90), host FROM m GROUP BY dc",
+        "SELECT derivative(f, 10ns) FROM m GROUP BY dc",
+        "SELECT derivative(mean(f), 10ns) FROM m WHERE time >= 700 GROUP BY time(500ns)",
         "SELECT * FROM m WHERE f > 1 ORDER BY time DESC",
     ] {
         let answer = |threads: usize| {
@@ -270,6 +323,9 @@ fn memory_is_charged_and_given_back() {
         "SELECT * FROM cpu",
         "SELECT mean(usage) FROM cpu GROUP BY time(10ns)",
         "SELECT max(usage), host FROM cpu GROUP BY host",
+        "SELECT percentile(usage, 50), approx_percentile(usage, 50) FROM cpu",
+        "SELECT percentile(usage, 50), host FROM cpu",
+        "SELECT difference(usage) FROM cpu",
         "SHOW SERIES",
         "SHOW TAG VALUES WITH KEY = host",
     ] {
@@ -282,6 +338,33 @@ fn memory_is_charged_and_given_back() {
     let error = error_of("SELECT mean(usage) FROM cpu", QueryLimits::default(), &small);
     assert!(matches!(error, CoreError::OverBudget { pool: Pool::Queries, .. }), "{error}");
     assert_eq!(small.budget.used(Pool::Queries), 0);
+}
+
+#[test]
+fn percentiles_charge_what_they_keep() {
+    let rows: Vec<support::Row> =
+        (0..30_000).map(|i| support::row(&format!("m,host=h{} f={i} {i}", i % 3))).collect();
+    let store = support::empty_store();
+    support::load(&*store, support::DATABASE, None, &rows);
+    let budget = MemoryBudget::with_limits([400_000; 5]);
+    let context = QueryContext { budget: budget.clone(), ..context() };
+    let limits = QueryLimits { parallel_samples_min: 5000, ..QueryLimits::default() };
+    let ask = |query: &str| answer_with(Arc::clone(&store) as _, query, &context, limits);
+    for query in [
+        "SELECT percentile(f, 50) FROM m",
+        "SELECT percentile(f, 50), host FROM m",
+        "SELECT median(f), max(f), percentile(f, 50) FROM m",
+    ] {
+        let answer = ask(query);
+        let known =
+            answer.contains("query-memory exceeded") && answer.contains("approx_percentile()");
+        assert!(known, "{query}: {answer}");
+        assert_eq!(budget.used(Pool::Queries), 0, "{query}");
+    }
+    for query in ["SELECT approx_percentile(f, 50) FROM m", "SELECT stddev(f), rate(f) FROM m"] {
+        assert!(ask(query).starts_with("# m"), "{query}: {}", ask(query));
+    }
+    assert_eq!(budget.used(Pool::Queries), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! general path, which begins again at the key or at the fields.
 
 mod escape;
-mod number;
+pub(super) mod number;
 mod tokens;
 
 #[cfg(test)]
@@ -15,16 +15,16 @@ mod tests;
 
 use std::ops::Range;
 
-use tsdb_core::{DataPoint, MemoryBudget, NamespaceId, SeriesKey, TagCharset};
+use tsdb_core::{DataPoint, SeriesKey, TagCharset};
 
 use self::escape::unescape;
 use self::tokens::Fault;
-use super::{Format, Ingestion, ParseOptions};
+use super::{Format, Ingestion, Likelihood, ParseOptions, is_text, points_of};
 use crate::report::Origin;
+use crate::rows::Refusal;
 use crate::rows::series_cache::{Cached, SeriesHandle};
 use crate::rows::shapes::{Field, FieldKind, ShapeId};
-use crate::rows::{Overdraft, Refusal};
-use crate::{Error, Precision, Reason, Result, Rows, Validation, limits};
+use crate::{Precision, Reason, Result, Rows, limits};
 
 /// Marks a number in the signature of a shape.
 const NUMBER_MARK: u8 = b'n';
@@ -34,14 +34,14 @@ const TEXT_MARK: u8 = b't';
 /// The handler of line protocol. It has no state: caches belong to [`Rows`].
 #[derive(Debug, Clone, Copy)]
 pub struct LineProtocol {
-    options: ParseOptions,
+    options: ParseOptions<'static>,
     charset: TagCharset,
 }
 
 impl LineProtocol {
     /// A handler whose [`Ingestion::parse`] reads with `options` and accepts `charset` in names. A
     /// pipeline brings its own options with each request.
-    pub fn new(options: ParseOptions, charset: TagCharset) -> LineProtocol {
+    pub fn new(options: ParseOptions<'static>, charset: TagCharset) -> LineProtocol {
         LineProtocol { options, charset }
     }
 }
@@ -49,25 +49,13 @@ impl LineProtocol {
 impl Default for LineProtocol {
     /// Nanoseconds and UTF-8; lines without a timestamp are of 1970.
     fn default() -> Self {
-        let options = ParseOptions { precision: Precision::Nanoseconds, now_ns: 0 };
-        LineProtocol::new(options, TagCharset::Utf8)
+        LineProtocol::new(ParseOptions::new(Precision::Nanoseconds, 0), TagCharset::Utf8)
     }
 }
 
 impl Ingestion for LineProtocol {
     fn parse(&self, input: &[u8]) -> Result<Vec<DataPoint>> {
-        // The caller has the input in memory already and bounds it.
-        let budget = MemoryBudget::with_limits([usize::MAX; 5]);
-        let cache_bytes = input.len().saturating_mul(2);
-        let mut rows = Rows::new(None, &budget, Overdraft::new(0), cache_bytes, 0);
-        let validation = Validation { charset: self.charset, ..Validation::default() };
-        rows.begin(NamespaceId(0), validation);
-        self.parse_rows(input, &self.options, &mut rows)?;
-        let report = rows.report();
-        if let Some(error) = report.errors.into_iter().next() {
-            return Err(Error::Line { error });
-        }
-        Ok(rows.points()?)
+        points_of(self, input, &self.options, self.charset)
     }
 
     fn supported_formats(&self) -> Vec<&'static str> {
@@ -80,7 +68,21 @@ impl Format for LineProtocol {
         TagCharset::Utf8
     }
 
-    fn parse_rows(&self, input: &[u8], options: &ParseOptions, rows: &mut Rows) -> Result<()> {
+    /// A line has a space, and behind it a field with its equals sign.
+    fn looks_like(&self, head: &[u8]) -> Likelihood {
+        if !is_text(head) {
+            return Likelihood::No;
+        }
+        let lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+        let Some(line) = lines.next() else { return Likelihood::Possible };
+        let fields = line.get(tokens::key_end(line, 0)..).unwrap_or_default().trim_ascii_start();
+        let name = fields.split(|byte| matches!(byte, b',' | b' ')).next().unwrap_or_default();
+        let is_line = name.contains(&b'=') && !line.starts_with(b"{") && !line.starts_with(b"[");
+        if is_line { Likelihood::Likely } else { Likelihood::Possible }
+    }
+
+    fn parse_rows(&self, input: &[u8], options: &ParseOptions<'_>, rows: &mut Rows) -> Result<()> {
         let mut parser = Parser {
             input,
             options,
@@ -113,7 +115,7 @@ enum Stop {
 /// The state of one request.
 struct Parser<'a> {
     input: &'a [u8],
-    options: &'a ParseOptions,
+    options: &'a ParseOptions<'a>,
     rows: &'a mut Rows,
     /// Where in the input the next token begins.
     at: usize,

@@ -41,7 +41,7 @@ impl Fixture {
 }
 
 fn request<'a>(database: &'a str, body: &'a str) -> WriteRequest<'a> {
-    let options = ParseOptions { precision: Precision::Nanoseconds, now_ns: 0 };
+    let options = ParseOptions::new(Precision::Nanoseconds, 0);
     WriteRequest { database, policy: None, body: body.as_bytes(), options }
 }
 

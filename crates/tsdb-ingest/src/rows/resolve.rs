@@ -26,6 +26,8 @@ impl Rows {
             debug_assert!(self.open.batch().is_empty(), "the first open row waits for something");
             return Ok(());
         }
+        // What was pending has another handle from here on.
+        self.draft_series = None;
         let namespace = self.batch().namespace();
         let shapes = self.pending_shapes.iter().filter_map(|id| self.shapes.get(*id));
         let sets: Vec<FieldSet> = shapes.filter_map(|shape| shape.set.clone()).collect();
@@ -101,10 +103,13 @@ impl Rows {
     /// Moves the rows of the open portion to the batch, with the references that came.
     fn move_rows(&mut self, input: &[u8], series: &[Refusable<SeriesRef>]) -> Refusable<()> {
         let mut patches = self.patches.iter().peekable();
-        // A split row is several rows of one line; the line is refused once.
-        let mut refused_line = None;
-        for (index, row) in self.open.batch().rows().enumerate() {
+        // A split row is several rows of the portion; it is refused once.
+        let mut is_refused = false;
+        for (index, row) in (0u32..).zip(self.open.batch().rows()) {
             let patch = patches.next_if(|patch| patch.row == index);
+            if patch.is_none_or(|patch| patch.part == 0) {
+                is_refused = false;
+            }
             let shape = patch.and_then(|p| p.shape).and_then(|id| self.shapes.get(id));
             let moved = given_series(row.series, patch, series).and_then(|key| {
                 let memory = &mut self.memory;
@@ -123,9 +128,9 @@ impl Rows {
                 Err(Refusal::Row(reason)) => reason,
             };
             if let Some(patch) = patch
-                && refused_line != Some(patch.origin.line)
+                && !is_refused
             {
-                refused_line = Some(patch.origin.line);
+                is_refused = true;
                 self.row_count = self.row_count.saturating_sub(1);
                 self.rejects.add(input, patch.origin, patch.origin.start, reason);
             }

@@ -17,7 +17,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use tsdb_core::{NamespaceId, SeriesRef};
+use tsdb_core::{NamespaceId, SeriesRef, TagCharset};
 
 use super::shapes::ShapeId;
 
@@ -40,6 +40,14 @@ pub(crate) enum SeriesHandle {
     Pending(u32),
 }
 
+/// Where the bytes of a key mean one series: a namespace, and the characters that names may hold, since
+/// what was accepted under one charset may not be under the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) namespace: NamespaceId,
+    pub(crate) charset: TagCharset,
+}
+
 /// Place of a series in the cache. Valid until the end of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryId(u32);
@@ -58,7 +66,7 @@ struct Entry {
     hash: u64,
     start: u32,
     bytes: u32,
-    namespace: NamespaceId,
+    scope: Scope,
     /// Entry of the line that came next, the last time.
     next: u32,
     /// Order of fields that came with it, the last time; a guess as well.
@@ -73,7 +81,7 @@ pub(crate) struct SeriesCache {
     entries: Vec<Entry>,
     arena: Vec<u8>,
     hasher: FixedState,
-    namespace: NamespaceId,
+    scope: Scope,
     last: u32,
     misses_when_full: usize,
     bytes_max: usize,
@@ -88,16 +96,16 @@ impl SeriesCache {
             entries: Vec::new(),
             arena: Vec::new(),
             hasher: FixedState::with_seed(seed),
-            namespace: NamespaceId(0),
+            scope: Scope { namespace: NamespaceId(0), charset: TagCharset::Utf8 },
             last: NONE,
             misses_when_full: 0,
             bytes_max: bytes_max.min(u32::MAX as usize),
         }
     }
 
-    /// Begins a request for `namespace`.
-    pub(crate) fn begin(&mut self, namespace: NamespaceId) {
-        self.namespace = namespace;
+    /// Begins a request for `scope`.
+    pub(crate) fn begin(&mut self, scope: Scope) {
+        self.scope = scope;
         if self.misses_when_full > STALE_MISS_FACTOR * self.entries.len() {
             self.clear();
         }
@@ -120,12 +128,29 @@ impl SeriesCache {
         let entry = self.entries.get(next as usize)?;
         let raw = self.arena.get(entry.start as usize..(entry.start + entry.bytes) as usize)?;
         let (front, behind) = rest.split_at_checked(raw.len())?;
-        if behind.first() != Some(&b' ') || front != raw || entry.namespace != self.namespace {
+        if behind.first() != Some(&b' ') || front != raw || entry.scope != self.scope {
             return None;
         }
         let cached = Cached { entry: EntryId(next), series: entry.handle?, shape: entry.shape };
         self.last = next;
         Some((cached, raw.len()))
+    }
+
+    /// The series with these raw bytes, the expected one first.
+    pub(crate) fn recall(&mut self, raw: &[u8]) -> Option<Cached> {
+        self.expected(raw).or_else(|| self.find(raw))
+    }
+
+    fn expected(&mut self, raw: &[u8]) -> Option<Cached> {
+        let next = self.entries.get(self.last as usize)?.next;
+        let entry = self.entries.get(next as usize)?;
+        let known = self.arena.get(entry.start as usize..(entry.start + entry.bytes) as usize)?;
+        if known != raw || entry.scope != self.scope {
+            return None;
+        }
+        let cached = Cached { entry: EntryId(next), series: entry.handle?, shape: entry.shape };
+        self.last = next;
+        Some(cached)
     }
 
     /// The series with these raw bytes.
@@ -141,7 +166,7 @@ impl SeriesCache {
         let same = |id: &u32| {
             self.entries.get(*id as usize).is_some_and(|entry| {
                 entry.hash == hash
-                    && entry.namespace == self.namespace
+                    && entry.scope == self.scope
                     && self.arena.get(entry.start as usize..(entry.start + entry.bytes) as usize)
                         == Some(raw)
             })
@@ -183,7 +208,7 @@ impl SeriesCache {
             hash,
             start: u32::try_from(self.arena.len()).ok()?,
             bytes: u32::try_from(raw.len()).ok()?,
-            namespace: self.namespace,
+            scope: self.scope,
             // Until the entry has been followed, the one that will be defined next is the best guess.
             next: id + 1,
             shape: ShapeId(NONE),
@@ -215,6 +240,10 @@ impl SeriesCache {
 mod tests {
     use super::*;
 
+    fn scope(namespace: u32) -> Scope {
+        Scope { namespace: NamespaceId(namespace), charset: TagCharset::Utf8 }
+    }
+
     fn known(n: u32) -> SeriesHandle {
         SeriesHandle::Known(SeriesRef(n))
     }
@@ -222,28 +251,41 @@ mod tests {
     #[test]
     fn series_of_two_namespaces_are_told_apart() {
         let mut cache = SeriesCache::new(1 << 20, 1);
-        cache.begin(NamespaceId(1));
+        cache.begin(scope(1));
         cache.define(b"cpu,host=a", known(1)).unwrap();
-        cache.begin(NamespaceId(2));
+        cache.begin(scope(2));
         assert_eq!(cache.find(b"cpu,host=a"), None);
         assert_eq!(cache.predict(b"cpu,host=a v=1"), None);
         cache.define(b"cpu,host=a", known(2)).unwrap();
         assert_eq!(cache.find(b"cpu,host=a").unwrap().series, known(2));
-        cache.begin(NamespaceId(1));
+        cache.begin(scope(1));
         assert_eq!(cache.find(b"cpu,host=a").unwrap().series, known(1));
         // The expected series is one of this namespace too.
         cache.define(b"cpu,host=b", known(3)).unwrap();
         cache.find(b"cpu,host=a").unwrap();
-        cache.begin(NamespaceId(2));
+        cache.begin(scope(2));
         assert_eq!(cache.predict(b"cpu,host=b v=1"), None);
-        cache.begin(NamespaceId(1));
+        cache.begin(scope(1));
         assert_eq!(cache.predict(b"cpu,host=b v=1").unwrap().0.series, known(3));
+    }
+
+    #[test]
+    fn names_that_one_charset_allows_are_unknown_to_the_other() {
+        let mut cache = SeriesCache::new(1 << 20, 1);
+        cache.begin(scope(1));
+        cache.define("m,a=ä".as_bytes(), known(1)).unwrap();
+        cache.begin(Scope { charset: TagCharset::Ascii, ..scope(1) });
+        assert_eq!(cache.find("m,a=ä".as_bytes()), None);
+        assert_eq!(cache.recall("m,a=ä".as_bytes()), None);
+        assert_eq!(cache.predict("m,a=ä f=1".as_bytes()), None);
+        cache.begin(scope(1));
+        assert_eq!(cache.find("m,a=ä".as_bytes()).unwrap().series, known(1));
     }
 
     #[test]
     fn the_next_series_is_expected_once_it_was_seen() {
         let mut cache = SeriesCache::new(1 << 20, 1);
-        cache.begin(NamespaceId(1));
+        cache.begin(scope(1));
         for (i, raw) in [b"m,h=a", b"m,h=b", b"m,h=c"].iter().enumerate() {
             cache.define(*raw, known(u32::try_from(i).unwrap())).unwrap();
         }
@@ -255,6 +297,9 @@ mod tests {
         for other in [&b"m,h=bb v=1"[..], b"m,h=b", b"m,h=b,x=y v=1", b"", b"m"] {
             assert_eq!(cache.predict(other), None);
         }
+        assert_eq!(cache.expected(b"m,h=b").unwrap().series, known(1));
+        assert_eq!(cache.expected(b"m,h=a"), None);
+        assert_eq!(cache.recall(b"m,h=a"), Some(a), "found all the same");
     }
 
     #[test]
@@ -272,7 +317,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded_and_a_new_working_set_gets_in() {
         let mut cache = SeriesCache::new(10 * (ENTRY_BYTES + 3), 1);
-        cache.begin(NamespaceId(1));
+        cache.begin(scope(1));
         let name = |n: u32| format!("{n:03}").into_bytes();
         for n in 0..20 {
             assert_eq!(cache.define(&name(n), known(n)).is_some(), n < 10, "{n}");
@@ -282,7 +327,7 @@ mod tests {
         for n in 100..140 {
             cache.define(&name(n), known(n));
         }
-        cache.begin(NamespaceId(1));
+        cache.begin(scope(1));
         assert!(cache.define(&name(200), known(200)).is_some(), "started anew");
         assert_eq!(cache.find(&name(3)), None);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use tsdb_core::{FieldSet, FieldSetRef};
+use tsdb_core::{FieldSet, FieldSetRef, TagCharset};
 
 use crate::{Reason, Validation, limits};
 
@@ -64,6 +64,8 @@ pub(crate) enum Target {
 pub(crate) struct Shape {
     hash: u64,
     signature: Box<[u8]>,
+    /// Characters that its names may hold.
+    charset: TagCharset,
     tokens: Box<[Token]>,
     /// Column of each number, in the order of the line; empty when they stand in that order already.
     columns: Box<[u32]>,
@@ -121,6 +123,7 @@ impl Shape {
         Ok(Shape {
             hash,
             signature: signature.into(),
+            charset: validation.charset,
             tokens: tokens.into(),
             columns: columns.into(),
             set,
@@ -171,6 +174,7 @@ pub(crate) struct ShapeTable {
     index: HashTable<u32>,
     shapes: Vec<Shape>,
     hasher: FixedState,
+    charset: TagCharset,
 }
 
 impl ShapeTable {
@@ -179,11 +183,13 @@ impl ShapeTable {
             index: HashTable::new(),
             shapes: Vec::new(),
             hasher: FixedState::with_seed(seed),
+            charset: TagCharset::Utf8,
         }
     }
 
-    /// Begins a request.
-    pub(crate) fn begin(&mut self) {
+    /// Begins a request whose names may hold the characters of `charset`.
+    pub(crate) fn begin(&mut self, charset: TagCharset) {
+        self.charset = charset;
         if self.shapes.len() > limits::SHAPES_KEPT_MAX {
             self.clear();
         }
@@ -205,12 +211,16 @@ impl ShapeTable {
         self.shapes.get_mut(id.0 as usize)
     }
 
+    /// Whether `id` is a shape with this signature.
+    pub(crate) fn has_signature(&self, id: ShapeId, signature: &[u8]) -> bool {
+        self.get(id).is_some_and(|s| s.charset == self.charset && *s.signature == *signature)
+    }
+
     pub(crate) fn find(&self, signature: &[u8]) -> Option<ShapeId> {
         let hash = self.hasher.hash_one(signature);
         let same = |id: &u32| {
-            self.shapes
-                .get(*id as usize)
-                .is_some_and(|s| s.hash == hash && *s.signature == *signature)
+            self.shapes.get(*id as usize).is_some_and(|s| s.hash == hash)
+                && self.has_signature(ShapeId(*id), signature)
         };
         self.index.find(hash, same).map(|id| ShapeId(*id))
     }

@@ -92,6 +92,7 @@ fn write(context: &RunContext<'_>, input: &MergeInput<'_>, writer: &mut RunWrite
         if let Some(last) = pending.finish() {
             context.counters.values_encoded.add(push_block(writer, &columns.names, &last)?);
         }
+        context.counters.pages_read.add(merge.counts.pages);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::storage::{FieldPredicate, Order, Want, Windows};
 use tsdb_core::{Block, Presence, TimeColumn};
 
-use super::source::{Bounds, Source};
+use super::source::{Bounds, Loaded, Source};
 use crate::error::Result;
 use crate::memtable::BlockBuilder;
 
@@ -34,9 +34,26 @@ impl MergeOptions {
 /// What a merge did, for counters and EXPLAIN.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MergeCounts {
+    /// Chunks that their summaries answered for.
     pub summarised: u64,
+    /// Chunks that were read.
     pub decoded: u64,
+    /// Chunks that a predicate excluded.
     pub pruned: u64,
+    /// Rows taken from chunks and from memory.
+    pub rows: u64,
+    /// Pages read, and their bytes.
+    pub pages: u64,
+    pub bytes: u64,
+}
+
+impl MergeCounts {
+    fn add(&mut self, loaded: Loaded) {
+        self.decoded += loaded.chunks;
+        self.rows += loaded.rows;
+        self.pages += loaded.pages;
+        self.bytes += loaded.bytes;
+    }
 }
 
 /// A source, and the stretch of it that is being merged row by row.
@@ -175,9 +192,9 @@ impl SeriesMerge {
                 self.counts.summarised += 1;
                 return Ok(());
             }
-            self.counts.decoded += 1;
         }
-        head.source.load(out, scratch)
+        self.counts.add(head.source.load(out, scratch)?);
+        Ok(())
     }
 
     /// Merges row by row from the source at `first` and all that overlap it, as far as it is known that
@@ -204,12 +221,9 @@ impl SeriesMerge {
                 );
                 continue;
             }
-            if let Source::Run(_) = head.source {
-                self.counts.decoded += 1;
-            }
             head.block.reset(0, columns);
             head.row = 0;
-            head.source.load(&mut head.block, scratch)?;
+            self.counts.add(head.source.load(&mut head.block, scratch)?);
             if head.block.is_empty() {
                 // Its bounds promised rows that were hidden; look again at what comes next.
                 return Ok(());

@@ -45,13 +45,23 @@ impl Source {
 
     /// Fills `block`, which was reset, with the next stretch, in the order of the scan; perhaps with no
     /// rows at all.
-    pub(crate) fn load(&mut self, block: &mut Block, scratch: &mut Vec<u8>) -> Result<()> {
+    pub(crate) fn load(&mut self, block: &mut Block, scratch: &mut Vec<u8>) -> Result<Loaded> {
         match self {
-            Source::Memory(source) => source.load(block),
-            Source::Run(source) => source.load(block, scratch)?,
+            Source::Memory(source) => Ok(source.load(block)),
+            Source::Run(source) => source.load(block, scratch),
         }
-        Ok(())
     }
+}
+
+/// What loading a stretch took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Loaded {
+    /// Chunks of runs.
+    pub chunks: u64,
+    /// Rows, also those that were left out of the block again.
+    pub rows: u64,
+    pub pages: u64,
+    pub bytes: u64,
 }
 
 /// Rows of one series in one generation.
@@ -97,13 +107,14 @@ impl MemorySource {
         Some(part)
     }
 
-    fn load(&mut self, block: &mut Block) {
-        let Some(part) = self.take_part() else { return };
+    fn load(&mut self, block: &mut Block) -> Loaded {
+        let Some(part) = self.take_part() else { return Loaded::default() };
         let places = self.places.get(part).unwrap_or(&[]);
         fill(&self.index, places, &self.map, &self.deletes, block);
         if self.order == Order::Descending {
             reverse(block);
         }
+        Loaded { rows: places.len() as u64, ..Loaded::default() }
     }
 }
 
@@ -162,14 +173,14 @@ impl RunSource {
         })
     }
 
-    fn load(&mut self, block: &mut Block, scratch: &mut Vec<u8>) -> Result<()> {
-        let Some(chunk) = self.take_chunk() else { return Ok(()) };
+    fn load(&mut self, block: &mut Block, scratch: &mut Vec<u8>) -> Result<Loaded> {
+        let Some(chunk) = self.take_chunk() else { return Ok(Loaded::default()) };
         let slice = self.slice.get();
         let has = |field: &Option<usize>| field.is_some_and(|f| slice.column(&chunk, f).is_some());
         if !self.fields.iter().any(has) {
-            return Ok(());
+            return Ok(Loaded::default());
         }
-        slice.read_chunk(&chunk, &self.fields, scratch, block)?;
+        let read = slice.read_chunk(&chunk, &self.fields, scratch, block)?;
         let inside = chunk.t_min >= self.time.start && chunk.t_max < self.time.end;
         let sparse = block.columns.iter().all(|column| column.presence != Presence::All);
         if !inside || sparse || !self.hidden.is_empty() {
@@ -178,7 +189,8 @@ impl RunSource {
         if self.order == Order::Descending {
             reverse(block);
         }
-        Ok(())
+        let rows = u64::from(chunk.rows);
+        Ok(Loaded { chunks: 1, rows, pages: read.pages, bytes: read.bytes })
     }
 
     /// Leaves out rows outside of the scan's times, deleted ones, and those without any column.

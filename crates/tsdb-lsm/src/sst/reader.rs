@@ -72,6 +72,20 @@ pub(crate) struct ColumnMeta {
 
 const NO_SUMMARY: u32 = u32::MAX;
 
+/// What reading a chunk read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PagesRead {
+    pub pages: u64,
+    pub bytes: u64,
+}
+
+impl PagesRead {
+    fn add(&mut self, bytes: u64) {
+        self.pages += 1;
+        self.bytes += bytes;
+    }
+}
+
 impl ChunkMeta {
     fn is_long(&self) -> bool {
         ChunkEntry::is_long(self.rows)
@@ -97,12 +111,12 @@ impl RunFile {
         read_exact_at(&*self.file, out, offset).map_err(Error::io("read", &self.path))
     }
 
-    /// Reads a page of `bytes` bytes and the checksum behind it, and checks it.
-    fn read_page(&self, offset: u64, bytes: usize, out: &mut Vec<u8>) -> Result<()> {
+    /// Reads a page of `bytes` bytes and the checksum behind it, and checks it. Gives the bytes that it read.
+    fn read_page(&self, offset: u64, bytes: usize, out: &mut Vec<u8>) -> Result<u64> {
         self.read(offset, bytes + PAGE_CHECKSUM_BYTES, out)?;
         self.check_page(offset, out)?;
         out.truncate(bytes);
-        Ok(())
+        Ok((bytes + PAGE_CHECKSUM_BYTES) as u64)
     }
 
     fn check_page(&self, offset: u64, page: &[u8]) -> Result<()> {
@@ -332,22 +346,24 @@ impl Slice {
     }
 
     /// Reads the timestamps of a chunk and the columns of `fields` (places among [`Slice::fields`]) into
-    /// `block`, which was reset; fields that the chunk does not have stay absent.
+    /// `block`, which was reset; fields that the chunk does not have stay absent. Says what it read.
     pub(crate) fn read_chunk(
         &self,
         chunk: &ChunkMeta,
         fields: &[Option<usize>],
         scratch: &mut Vec<u8>,
         block: &mut Block,
-    ) -> Result<()> {
+    ) -> Result<PagesRead> {
         let rows = chunk.rows as usize;
         let whole = !chunk.is_long();
         let times = 0..chunk.times_bytes as usize;
+        let mut read = PagesRead::default();
         if whole {
             let columns = self.columns(chunk).iter().map(|column| column.bytes as usize);
-            self.file.read_page(chunk.offset, times.end + columns.sum::<usize>(), scratch)?;
+            let bytes = times.end + columns.sum::<usize>();
+            read.add(self.file.read_page(chunk.offset, bytes, scratch)?);
         } else {
-            self.file.read_page(chunk.offset, times.end, scratch)?;
+            read.add(self.file.read_page(chunk.offset, times.end, scratch)?);
         }
         let file = &self.file;
         let mut reader = Reader::new(scratch.get(times).unwrap_or(&[]));
@@ -359,13 +375,13 @@ impl Slice {
                 continue;
             };
             if !whole {
-                file.read_page(offset, range.len(), scratch)?;
+                read.add(file.read_page(offset, range.len(), scratch)?);
             }
             let range = if whole { range } else { 0..range.len() };
             let bytes = scratch.get(range).unwrap_or(&[]);
             decode_column(bytes, rows, out).map_err(file.malformed(offset))?;
         }
-        Ok(())
+        Ok(read)
     }
 
     /// Where the column of a field stands: in the chunk's only page, and in the file.

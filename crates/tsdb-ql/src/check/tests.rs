@@ -24,6 +24,20 @@ fn statements_that_mean_something_pass() {
     check("SELECT a FROM cpu WHERE a > b AND host = 'a'");
     check("SELECT a FROM cpu fill(previous)");
     check("SELECT mean(m) FROM (SELECT max(a) AS m FROM cpu GROUP BY host)");
+    check("SELECT stddev(a), variance(a), var_pop(a), spread(a), median(a), increase(a) FROM cpu");
+    check("SELECT percentile(a, 90), approx_percentile(b, 99.9) FROM cpu GROUP BY time(1m)");
+    check("SELECT percentile(a, 0), percentile(a, 100) FROM cpu");
+    check("SELECT percentile(a, 50), host FROM cpu");
+    check("SELECT rate(a), rate(a, 1m), rate(*) FROM cpu GROUP BY time(1m), host");
+    check("SELECT derivative(a), non_negative_derivative(b, 10s) * 8, difference(/x/) FROM cpu");
+    check(
+        "SELECT derivative(mean(a), 10s), non_negative_difference(max(b)) FROM cpu GROUP BY time(1m)",
+    );
+    check(
+        "SELECT mean(a), derivative(mean(a)), difference(derivative(max(*))) FROM cpu GROUP BY time(1m)",
+    );
+    check("SELECT derivative(percentile(a, 90), 1s) FROM cpu GROUP BY time(1m), host fill(0)");
+    check("SELECT difference(a) FROM cpu fill(none)");
     check("SHOW TAG VALUES FROM /^c/ WITH KEY =~ /h/ WHERE dc = 'x' AND time > 0");
     check("DELETE FROM cpu WHERE time < '2016-01-01' AND host =~ /a/");
     check("DROP SERIES WHERE host = 'a' OR dc = 'b'");
@@ -93,6 +107,113 @@ fn statements_without_a_meaning_are_explained() {
 }
 
 #[test]
+fn basic_query_validation() {
+    let check = check_message;
+    check(
+        "SELECT percentile(a) FROM m",
+        "invalid number of arguments for percentile, expected 2, got 1 at line 1, char 8",
+    );
+    check(
+        "SELECT stddev(a, 1) FROM m",
+        "invalid number of arguments for stddev, expected 1, got 2 at line 1, char 8",
+    );
+    check(
+        "SELECT rate(a, 1s, 2s) FROM m",
+        "invalid number of arguments for rate, expected at least 1 but no more than 2, got 3 at \
+         line 1, char 8",
+    );
+    check(
+        "SELECT derivative() FROM m",
+        "invalid number of arguments for derivative, expected at least 1 but no more than 2, got 0 \
+         at line 1, char 8",
+    );
+    check(
+        "SELECT percentile(a, 'x') FROM m",
+        "expected float argument in percentile() at line 1, char 22",
+    );
+    check(
+        "SELECT approx_percentile(a, 1s) FROM m",
+        "expected float argument in approx_percentile() at line 1, char 29",
+    );
+    check(
+        "SELECT percentile(a, 100.5) FROM m",
+        "expected a percentage from 0 to 100 in percentile(), got 100.5 at line 1, char 22",
+    );
+    check(
+        "SELECT approx_percentile(a, -1) FROM m",
+        "expected a percentage from 0 to 100 in approx_percentile(), got -1 at line 1, char 29",
+    );
+    check(
+        "SELECT rate(a, 10) FROM m",
+        "second argument to rate must be a duration, got 10 at line 1, char 16",
+    );
+    check(
+        "SELECT derivative(a, -1s) FROM m",
+        "duration argument must be positive, got -1s at line 1, char 22",
+    );
+    check(
+        "SELECT derivative(a, 0s) FROM m",
+        "duration argument must be positive, got 0s at line 1, char 22",
+    );
+    check("SELECT stddev(1) FROM m", "expected field argument in stddev() at line 1, char 15");
+}
+
+#[test]
+fn functions_stand_inside_each_other_where_that_means_something() {
+    let check = check_message;
+    check(
+        "SELECT median(max(a)) FROM m GROUP BY time(1m)",
+        "expected field argument in median() at line 1, char 15",
+    );
+    check("SELECT rate(mean(a)) FROM m", "expected field argument in rate() at line 1, char 13");
+    check(
+        "SELECT derivative(mean(a), 1s) FROM m",
+        "derivative aggregate requires a GROUP BY interval at line 1, char 8",
+    );
+    check(
+        "SELECT difference(a) FROM m GROUP BY time(1m)",
+        "aggregate function required inside the call to difference at line 1, char 19",
+    );
+    check(
+        "SELECT derivative(difference(a)) FROM m GROUP BY time(1m)",
+        "aggregate function required inside the call to difference at line 1, char 30",
+    );
+    check(
+        "SELECT derivative(meen(a)) FROM m GROUP BY time(1m)",
+        "undefined function meen() at line 1, char 19",
+    );
+    check(
+        "SELECT derivative(a + b) FROM m",
+        "expected field argument in derivative() at line 1, char 19",
+    );
+}
+
+#[test]
+fn columns_stand_beside_each_other_where_that_means_something() {
+    let check = check_message;
+    check(
+        "SELECT stddev(a), b FROM m",
+        "mixing aggregate and non-aggregate queries is not supported at line 1, char 19",
+    );
+    check(
+        "SELECT derivative(a), b FROM m",
+        "mixing aggregate and non-aggregate queries is not supported at line 1, char 23",
+    );
+    check(
+        "SELECT percentile(a, 5), max(a), b FROM m",
+        "mixing multiple selector functions with tags or fields is not supported at line 1, char 34",
+    );
+    check(
+        "SELECT mean(a), derivative(a) FROM m",
+        "mixing changes from point to point with other functions is not supported at line 1, char 17",
+    );
+    check(
+        "SELECT derivative(max(*)) + 1 FROM m GROUP BY time(1m)",
+        "unsupported expression with wildcard: derivative(max(*)) + 1 at line 1, char 23",
+    );
+}
+
+#[test]
 fn conditions_and_patterns_without_a_meaning_are_explained() {
     let check = check_message;
     check(
@@ -146,5 +267,15 @@ fn the_answer_shows_place_and_remedy() {
     );
     let text = "SELECT zzz(a) FROM m";
     let rendered = check(&parse(text).unwrap()[0]).unwrap_err().render(text);
-    assert!(rendered.ends_with("the functions are count, sum, mean, avg, min, max, first, last"));
+    assert!(
+        rendered.contains("the functions are count, sum, mean, avg, min, max, first, last, median")
+    );
+    let text = "SELECT derivative(usage, 10) FROM m";
+    let rendered = check(&parse(text).unwrap()[0]).unwrap_err().render(text);
+    assert_eq!(
+        rendered,
+        "second argument to derivative must be a duration, got 10 at line 1, char 26\n\
+         SELECT derivative(usage, 10) FROM m\n                         ^^\n\
+         give it a duration as in derivative(usage, 1s), or leave it out"
+    );
 }

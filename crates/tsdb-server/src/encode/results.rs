@@ -39,6 +39,23 @@ pub struct Piece {
     more_pieces: bool,
 }
 
+impl Piece {
+    /// Place of its table in the answer.
+    pub fn series(&self) -> usize {
+        self.series
+    }
+
+    /// Its rows of that table.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Whether rows of that table follow behind it.
+    pub fn has_more_rows(&self) -> bool {
+        self.more_rows
+    }
+}
+
 /// Begins a document; answers follow with commas between them, then [`end_document`].
 pub fn begin_document(out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"results\":[");

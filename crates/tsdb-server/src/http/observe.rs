@@ -37,7 +37,7 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let started = app.env().clock.mono_ns();
     let id = request_id(request.headers(), &app);
     let method = method_label(request.method());
-    let path = super::find(request.uri().path()).map_or("other", |route| route.path);
+    let path = super::label(request.uri().path());
     let allowed =
         guard::check(request.method(), request.uri(), request.headers(), app.is_on_loopback());
     let mut response = match allowed {

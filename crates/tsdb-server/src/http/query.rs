@@ -1,40 +1,36 @@
-//! `/query`: statements in, tables out.
+//! InfluxDB's `/query`: statements in, tables out.
 //!
-//! Parsing, running and encoding happen on one blocking thread per request. The async side waits, ends
-//! the statements when the client goes away or their time is up, and sends what comes.
+//! Running and encoding happen on one blocking thread per request. The async side waits, ends the
+//! statements when the client goes away or their time is up, and sends what comes.
 //!
 //! Not here: parameters (`query/request.rs`), pieces of a chunked response (`query/chunks.rs`), the form
-//! of results (`encode/results.rs`).
+//! of results (`encode/results.rs`), and statements (`crate::query`).
 
 mod chunks;
-mod request;
-mod run;
-mod running;
+pub mod request;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use tokio::task::AbortHandle;
-use tsdb_core::{CancelToken, MemoryBudget, Pool, Reservation};
 use tsdb_ql::Statement;
 
+use super::document::Document;
 use super::reply::{ApiError, empty_response, header, json_response, mark_refused};
 use super::{body, guard, params::Params};
 use crate::app::{App, blocking};
-use crate::encode::{json, results};
+use crate::encode::json;
+use crate::encode::results::{self, Epoch};
+use crate::query::{Run, Watch, failed};
 use crate::status;
 use request::QueryRequest;
-use run::Run;
-pub use running::Running;
 
 /// Largest form of a query: 16 KiB of text (security checklist 2), percent-encoded, with room for the
 /// other parameters.
-const FORM_BYTES_MAX: usize = 128 << 10;
+pub const FORM_BYTES_MAX: usize = 128 << 10;
 
 /// How a request came, which decides what it may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,18 +84,34 @@ fn check_form_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
+/// Whether the request may change something. One that came of opening a link says `read_only=true`, since
+/// whoever made the link is not the one who opens it.
+///
+/// # Errors
+/// 403 with the reason.
+fn may_change(manner: Manner, params: &Params) -> Result<(), ApiError> {
+    let message = if params.flag("read_only") {
+        "statements that change data are refused with read_only=true"
+    } else if manner == Manner::GetOfBrowser {
+        "statements that change data are refused by GET from a web page: use POST"
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(StatusCode::FORBIDDEN, message))
+}
+
 async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Response, ApiError> {
     let request = QueryRequest::new(params)?;
-    let statements = tsdb_ql::parse_with(&request.text, &request.bindings)
-        .map_err(|errors| ApiError::bad_request(errors.to_string()))?;
-    if manner == Manner::GetOfBrowser && !statements.iter().all(Statement::is_read_only) {
-        let message = "statements that change data are refused by GET from a web page: use POST";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, message));
+    let statements =
+        request.query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
+    if !statements.iter().all(Statement::is_read_only) {
+        may_change(manner, params)?;
     }
     let turn = app.query_turn().await?;
     let watch = Watch::new(app.config().query_timeout);
-    let run = Run::new(app, request, statements, manner == Manner::Get, watch.token.clone());
-    if run.request().run_async {
+    let run = Run::new(app, request.query, statements, watch.token().clone());
+    let run = if manner == Manner::Get { run.with_warnings() } else { run };
+    if request.run_async {
         tokio::spawn(async move {
             let _ = blocking(move || {
                 let _held = (turn, watch);
@@ -109,12 +121,13 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
         });
         return Ok(empty_response(StatusCode::NO_CONTENT));
     }
-    match run.request().chunk_rows {
-        Some(rows_max) => Ok(chunks::respond(run, rows_max, turn, watch)),
+    let form = Form { epoch: request.epoch, pretty: request.pretty };
+    match request.chunk_rows {
+        Some(rows_max) => Ok(chunks::respond(run, form, rows_max, turn, watch)),
         None => {
             let response = blocking(move || {
                 let _turn = turn;
-                whole(&run)
+                whole(&run, form)
             })
             .await?;
             drop(watch);
@@ -123,8 +136,15 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
     }
 }
 
+/// How answers are written.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    epoch: Epoch,
+    pretty: bool,
+}
+
 /// Runs all statements and makes one document of their answers. Blocks.
-fn whole(run: &Run) -> Result<Response, ApiError> {
+fn whole(run: &Run, form: Form) -> Result<Response, ApiError> {
     let mut document = Document::new(run.budget())?;
     let mut status = StatusCode::OK;
     let mut refusal = String::new();
@@ -134,13 +154,13 @@ fn whole(run: &Run) -> Result<Response, ApiError> {
             document.bytes.push(b',');
         }
         let begin = document.bytes.len();
-        results::push_answer(&mut document.bytes, answer, run.request().epoch);
+        results::push_answer(&mut document.bytes, answer, form.epoch);
         if let Err(error) = document.charge() {
             // The answer does not fit into the memory of queries: the error takes its place.
             document.bytes.truncate(begin);
             document.bytes.shrink_to_fit();
-            let failed = run::failed(answer.statement, error.to_string());
-            results::push_answer(&mut document.bytes, &failed, run.request().epoch);
+            let failed = failed(answer.statement, error.to_string());
+            results::push_answer(&mut document.bytes, &failed, form.epoch);
         }
         if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
             status = status::of_statement(kind);
@@ -149,7 +169,7 @@ fn whole(run: &Run) -> Result<Response, ApiError> {
         true
     });
     results::end_document(&mut document.bytes);
-    if run.request().pretty {
+    if form.pretty {
         document.bytes = json::indent(&document.bytes);
     }
     let mut response = json_response(status, document.into_body());
@@ -157,57 +177,4 @@ fn whole(run: &Run) -> Result<Response, ApiError> {
         mark_refused(&mut response, &refusal);
     }
     Ok(response)
-}
-
-/// A response in the making, charged to the memory of queries until it is sent.
-struct Document {
-    bytes: Vec<u8>,
-    held: Reservation,
-}
-
-impl Document {
-    fn new(budget: &MemoryBudget) -> Result<Document, tsdb_core::Error> {
-        Ok(Document { bytes: Vec::new(), held: budget.reserve(Pool::Queries, 0)? })
-    }
-
-    /// Takes as much of the budget as the bytes take of the memory.
-    fn charge(&mut self) -> Result<(), tsdb_core::Error> {
-        self.held.grow(self.bytes.capacity().saturating_sub(self.held.bytes()))
-    }
-
-    fn into_body(self) -> Body {
-        Body::from(Bytes::from_owner(self))
-    }
-}
-
-impl AsRef<[u8]> for Document {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// Ends the statements of a request when it is dropped, which happens when the client goes away, and
-/// when their time is up.
-struct Watch {
-    token: CancelToken,
-    alarm: AbortHandle,
-}
-
-impl Watch {
-    fn new(time_max: Duration) -> Watch {
-        let token = CancelToken::new();
-        let late = token.clone();
-        let alarm = tokio::spawn(async move {
-            tokio::time::sleep(time_max).await;
-            late.expire();
-        });
-        Watch { token, alarm: alarm.abort_handle() }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.alarm.abort();
-        self.token.cancel();
-    }
 }

@@ -2,7 +2,8 @@
 //! `sync`, on disk).
 //!
 //! Unpacking and parsing happen on a blocking thread, at most as many at once as there are cores; the
-//! wait for the disk holds no thread at all. Not here: parsing and storing, see [`tsdb_ingest`].
+//! wait for the disk holds no thread at all. Not here: parsing and storing, see [`tsdb_ingest`]; other
+//! formats, see `formats.rs`, which goes the same way.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ const IGNORED_FIELDS_BYTES_MAX: usize = 1024;
 
 /// Where and how to write, as the URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Target {
+pub(super) struct Target {
     database: String,
     policy: Option<String>,
     precision: Precision,
@@ -37,7 +38,7 @@ struct Target {
 impl Target {
     /// # Errors
     /// 400 with InfluxDB's words.
-    fn new(params: &Params) -> Result<Target, ApiError> {
+    pub(super) fn new(params: &Params) -> Result<Target, ApiError> {
         let database =
             params.filled("db").ok_or_else(|| ApiError::bad_request("database is required"))?;
         let precision = params.get("precision").unwrap_or_default();
@@ -71,13 +72,34 @@ pub async fn write(
     body: Body,
 ) -> Result<Response, ApiError> {
     let target = Target::new(&Params::of_query(query.as_deref().unwrap_or_default()))?;
-    let encoding = body::encoding(&headers)?;
-    let received = body::receive(app.bodies(), &headers, body, app.config().body_bytes_max).await?;
+    let read = |app: &App, request: &WriteRequest<'_>| {
+        app.pipeline().write(&LineProtocol::default(), request)
+    };
+    let report = take_in(&app, &headers, body, target, Params::default(), read).await?;
+    Ok(report.map_or_else(|| empty_response(StatusCode::OK), |report| respond(&report)))
+}
+
+/// Receives a body and stores what `read` finds in it. Returns when that is visible; `None` for an empty
+/// body. `parameters` are for the format.
+///
+/// # Errors
+/// The refusal of a request that was stored in no part.
+pub(super) async fn take_in(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    body: Body,
+    target: Target,
+    parameters: Params,
+    read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
+) -> Result<Option<WriteReport>, ApiError> {
+    let encoding = body::encoding(headers)?;
+    let received = body::receive(app.bodies(), headers, body, app.config().body_bytes_max).await?;
     if received.bytes.is_empty() {
-        return Ok(empty_response(StatusCode::OK));
+        return Ok(None);
     }
     let body_bytes = received.bytes.len() as u64;
-    let mut report = store(&app, target, received, encoding).await?;
+    let work = Work { target, received, encoding, parameters };
+    let mut report = store(app, work, read).await?;
     if let Some(ticket) = report.ticket.take() {
         visible(ticket).await.map_err(|error| app.refuse(error))?;
     }
@@ -87,21 +109,30 @@ pub async fn write(
         lines_refused: report.errors_total,
         fields_ignored: report.ignored_total,
     });
-    Ok(respond(&report))
+    Ok(Some(report))
+}
+
+/// A request that was received.
+struct Work {
+    target: Target,
+    received: Received,
+    encoding: Encoding,
+    parameters: Params,
 }
 
 /// Unpacks, parses and appends, all on one blocking thread.
 async fn store(
     app: &Arc<App>,
-    target: Target,
-    received: Received,
-    encoding: Encoding,
+    work: Work,
+    read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<WriteReport, ApiError> {
     let turn = app.write_turn().await?;
     let app = Arc::clone(app);
     blocking(move || {
         let _turn = turn;
+        let Work { target, received, encoding, parameters } = work;
         let unpacked = received.unpack(encoding)?;
+        let parameters: Vec<(&str, &str)> = parameters.pairs().collect();
         let request = WriteRequest {
             database: &target.database,
             policy: target.policy.as_deref(),
@@ -109,17 +140,16 @@ async fn store(
             options: ParseOptions {
                 precision: target.precision,
                 now_ns: app.env().clock.wall_ns(),
+                parameters: &parameters,
             },
         };
-        app.pipeline()
-            .write(&LineProtocol::default(), &request)
-            .map_err(|error| refuse(&app, error))
+        read(&app, &request).map_err(|error| refuse(&app, error))
     })
     .await?
 }
 
 /// The refusal for a request that was stored in no part.
-fn refuse(app: &App, error: tsdb_ingest::Error) -> ApiError {
+pub(super) fn refuse(app: &App, error: tsdb_ingest::Error) -> ApiError {
     match error {
         // Nobody else holds memory for bodies, so the same request would never find enough.
         tsdb_ingest::Error::Store(Error::OverBudget { pool: Pool::Bodies, .. })
@@ -130,6 +160,10 @@ fn refuse(app: &App, error: tsdb_ingest::Error) -> ApiError {
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
         }
         tsdb_ingest::Error::Store(error) => app.refuse(error),
+        other @ (tsdb_ingest::Error::UnsupportedMediaType { .. }
+        | tsdb_ingest::Error::UnrecognizedInput { .. }) => {
+            ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, other.to_string())
+        }
         other => ApiError::bad_request(other.to_string()),
     }
 }
@@ -147,12 +181,17 @@ fn respond(report: &WriteReport) -> Response {
         None => empty_response(StatusCode::NO_CONTENT),
         Some(text) => ApiError::bad_request(text).into_response(),
     };
+    announce_ignored(&mut response, report);
+    response
+}
+
+/// Names the fields that were left out.
+pub(super) fn announce_ignored(response: &mut Response, report: &WriteReport) {
     if !report.ignored_fields.is_empty() {
         let names: Vec<&str> = report.ignored_fields.iter().map(|name| &**name).collect();
         let names = header_text(&names.join(","), IGNORED_FIELDS_BYTES_MAX);
         response.headers_mut().insert(X_TSDB_IGNORED_FIELDS, names);
     }
-    response
 }
 
 #[cfg(test)]

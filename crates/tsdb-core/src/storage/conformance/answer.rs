@@ -9,7 +9,7 @@ use crate::SeriesKey;
 use crate::limits::BLOCK_ROWS_MAX;
 use crate::storage::{
     Block, Column, Cursor, FieldSelection, GroupBy, Order, Presence, ScanRequest, SelectedSeries,
-    Selection, Snapshot, Summary, Want,
+    Selection, Snapshot, Summary, TimeColumn, Want,
 };
 use crate::{Pool, TimeRange, time};
 
@@ -34,9 +34,9 @@ pub(super) struct Answer {
 pub(super) fn read(snapshot: &dyn Snapshot, request: &ScanRequest) -> Result<Answer, Violation> {
     let selection = snapshot.select(request)?;
     check_selection(&selection, request)?;
-    let Selection { columns, series, cursors, .. } = selection;
+    let Selection { columns, series, cursors, counters, .. } = selection;
     let answer = Answer { columns: columns.to_vec(), ..Answer::default() };
-    let mut reader = Reader { request, series: &series, last: None, answer };
+    let mut reader = Reader { request, series: &series, last: None, rows: 0, answer };
     // What is left in a block from before must not shine through.
     let mut block = Block::new();
     let left = Column { presence: Presence::All, values: vec![f64::MAX; 5], summary: None };
@@ -45,6 +45,11 @@ pub(super) fn read(snapshot: &dyn Snapshot, request: &ScanRequest) -> Result<Ans
     for cursor in cursors {
         reader.read_part(cursor, &mut block)?;
     }
+    let counts = counters.read();
+    let counted = (counts.series_matched, counts.rows_scanned);
+    ensure(counted.0 == series.len() as u64 && counted.1 >= reader.rows, || {
+        format!("{} series and {} rows are counted as {counts:?}", series.len(), reader.rows)
+    })?;
     let mut answer = reader.answer;
     answer.series = series.iter().map(|selected| selected.key.clone()).collect();
     let left = request.budget.used(Pool::Queries);
@@ -101,6 +106,8 @@ struct Reader<'a> {
     series: &'a [SelectedSeries],
     /// Series and time of the row that came last, over all cursors.
     last: Option<(u32, i64)>,
+    /// Rows of all blocks that are not spans.
+    rows: u64,
     answer: Answer,
 }
 
@@ -135,6 +142,9 @@ impl Reader<'_> {
             }
         }
         self.check_times(block).map_err(context)?;
+        if !matches!(block.times, TimeColumn::Span { .. }) {
+            self.rows += count as u64;
+        }
         let rows = self.answer.rows.entry(key.clone()).or_default();
         for (index, time) in block.times.iter().enumerate() {
             let values = block.columns.iter().map(|column| column.get(index).map(f64::to_bits));

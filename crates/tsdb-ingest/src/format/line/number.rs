@@ -176,6 +176,17 @@ fn check_digits(text: &str) -> Result<(), Reason> {
     if is_integer { Ok(()) } else { Err(Reason::InvalidNumber) }
 }
 
+/// The number that `text` is as a whole, in formats that have no suffixes: all the forms of floats.
+pub(in crate::format) fn plain_number(text: &[u8]) -> Option<f64> {
+    if matches!(text.last(), Some(b'i' | b'u')) {
+        return None;
+    }
+    match common_number(text, 0) {
+        Some((value, end)) if end == text.len() => Some(value),
+        _ => number(text).ok(),
+    }
+}
+
 /// Checks the characters of a float, which keeps out what the standard library takes and InfluxDB does
 /// not (`inf`, `nan`, a leading plus). Returns whether there is an exponent.
 fn check_float(text: &str) -> Result<bool, Reason> {

@@ -28,7 +28,7 @@ impl Fixture {
 
     /// Rows and refusals of `body` as text, one per line.
     fn write(&self, body: &[u8], precision: Precision) -> String {
-        let options = ParseOptions { precision, now_ns: NOW };
+        let options = ParseOptions::new(precision, NOW);
         let request = WriteRequest { database: "d", policy: None, body, options };
         let report = self.pipeline.write(&LineProtocol::default(), &request).unwrap();
         let mut lines = self.store.take_rows();
@@ -140,7 +140,7 @@ fn invalid_data_handling() {
 #[test]
 fn refused_lines_are_shown_as_they_came() {
     let fixture = Fixture::new();
-    let options = ParseOptions { precision: Precision::Nanoseconds, now_ns: NOW };
+    let options = ParseOptions::new(Precision::Nanoseconds, NOW);
     let body = b"ok f=1 1\n  m,t=\xff f=1\r\nm f=\"a\nb\",g=x 1\nx" as &[u8];
     let request = WriteRequest { database: "d", policy: None, body, options };
     let report = fixture.pipeline.write(&LineProtocol::default(), &request).unwrap();
@@ -216,7 +216,7 @@ fn a_line_has_at_most_256_kib() {
 
 #[test]
 fn points_carry_measurement_and_field_in_their_tags() {
-    let options = ParseOptions { precision: Precision::Seconds, now_ns: NOW };
+    let options = ParseOptions::new(Precision::Seconds, NOW);
     let handler = LineProtocol::new(options, TagCharset::Utf8);
     let points = handler.parse(b"cpu,host=a user=1,value=2 3\ncpu,host=a value=4\n").unwrap();
     let shown: Vec<_> = points
@@ -241,10 +241,7 @@ fn points_carry_measurement_and_field_in_their_tags() {
 fn the_first_bad_line_is_an_error_for_library_users() {
     let error = LineProtocol::default().parse(b"m f=1 1\nm f=x 2\nbad").unwrap_err();
     assert_eq!(error.to_string(), "line 2, column 5: unable to parse 'm f=x 2': invalid boolean");
-    let ascii = LineProtocol::new(
-        ParseOptions { precision: Precision::Nanoseconds, now_ns: 0 },
-        TagCharset::Ascii,
-    );
+    let ascii = LineProtocol::new(ParseOptions::new(Precision::Nanoseconds, 0), TagCharset::Ascii);
     assert!(ascii.parse("m,t=ä f=1 1".as_bytes()).is_err());
     assert_eq!(LineProtocol::default().parse("m,t=ä f=1 1".as_bytes()).unwrap().len(), 1);
 }

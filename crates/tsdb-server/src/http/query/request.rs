@@ -1,6 +1,6 @@
 //! What a client asks of `/query`: its parameters, checked and in types.
 //!
-//! Not here: running statements (`query.rs`).
+//! Not here: running statements (`crate::query`).
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use tsdb_ql::{Parameter, Parameters};
 use crate::encode::results::Epoch;
 use crate::http::params::Params;
 use crate::http::reply::ApiError;
+use crate::query::Query;
 
 /// Rows in one piece of a chunked response, unless the client says otherwise. InfluxDB's number.
 const CHUNK_ROWS_DEFAULT: usize = 10_000;
@@ -18,12 +19,8 @@ const CHUNK_ROWS_DEFAULT: usize = 10_000;
 /// A request to `/query`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryRequest {
-    /// The statements.
-    pub text: String,
-    /// Database for statements that name none.
-    pub database: Option<String>,
-    /// Retention policy for statements that name none.
-    pub policy: Option<String>,
+    /// What is asked.
+    pub query: Query,
     /// How times are written.
     pub epoch: Epoch,
     /// Whether the response is laid out for people.
@@ -32,8 +29,6 @@ pub struct QueryRequest {
     pub chunk_rows: Option<usize>,
     /// Whether the client does not wait for the results.
     pub run_async: bool,
-    /// Values of `$name` in the text.
-    pub bindings: Parameters,
 }
 
 impl QueryRequest {
@@ -46,20 +41,27 @@ impl QueryRequest {
             .get("q")
             .filter(|q| !q.trim().is_empty())
             .ok_or_else(|| ApiError::bad_request("missing required parameter \"q\""))?;
-        Ok(QueryRequest {
+        let query = Query {
             text: text.to_owned(),
             database: params.filled("db").map(str::to_owned),
             policy: params.filled("rp").map(str::to_owned),
+            bindings: params.filled("params").map_or_else(|| Ok(Parameters::new()), bindings)?,
+        };
+        Ok(QueryRequest {
+            query,
             epoch: epoch(params.get("epoch").unwrap_or_default())?,
             pretty: params.flag("pretty"),
             chunk_rows: chunk_rows(params)?,
             run_async: params.flag("async"),
-            bindings: params.filled("params").map_or_else(|| Ok(Parameters::new()), bindings)?,
         })
     }
 }
 
-fn epoch(text: &str) -> Result<Epoch, ApiError> {
+/// How times are written, by InfluxDB's names of units.
+///
+/// # Errors
+/// 400 with the names that there are.
+pub fn epoch(text: &str) -> Result<Epoch, ApiError> {
     Ok(match text {
         "" | "rfc3339" => Epoch::Rfc3339,
         "n" | "ns" => Epoch::Every(1),
@@ -121,7 +123,11 @@ enum DurationBinding {
     Text(String),
 }
 
-fn bindings(text: &str) -> Result<Parameters, ApiError> {
+/// Values of `$name`, from a JSON object.
+///
+/// # Errors
+/// 400 with what is wrong and an example.
+pub fn bindings(text: &str) -> Result<Parameters, ApiError> {
     let wrong = |cause: &dyn std::fmt::Display| {
         ApiError::bad_request(format!(
             "error parsing query parameters: {cause}: write for instance params={{\"host\":\"a\",\"limit\":10}}"
@@ -168,13 +174,13 @@ mod tests {
     #[test]
     fn absent_parameters_mean_what_influxdb_means() {
         let request = request("q=SHOW+DATABASES&db=&rp=").unwrap();
-        assert_eq!(request.text, "SHOW DATABASES");
-        assert_eq!(request.database, None);
-        assert_eq!(request.policy, None);
+        assert_eq!(request.query.text, "SHOW DATABASES");
+        assert_eq!(request.query.database, None);
+        assert_eq!(request.query.policy, None);
         assert_eq!(request.epoch, Epoch::Rfc3339);
         assert!(!request.pretty && !request.run_async);
         assert_eq!(request.chunk_rows, None);
-        assert!(request.bindings.is_empty());
+        assert!(request.query.bindings.is_empty());
     }
 
     #[test]
@@ -182,8 +188,8 @@ mod tests {
         let request =
             request("q=x&db=d&rp=r&epoch=ms&pretty=true&chunked=true&chunk_size=5&async=true");
         let request = request.unwrap();
-        assert_eq!(request.database.as_deref(), Some("d"));
-        assert_eq!(request.policy.as_deref(), Some("r"));
+        assert_eq!(request.query.database.as_deref(), Some("d"));
+        assert_eq!(request.query.policy.as_deref(), Some("r"));
         assert_eq!(request.epoch, Epoch::Every(1_000_000));
         assert!(request.pretty && request.run_async);
         assert_eq!(request.chunk_rows, Some(5));

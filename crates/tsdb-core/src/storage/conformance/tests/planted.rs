@@ -46,6 +46,7 @@ pub(super) enum Planted {
     CancelIgnored,
     CloseForgotten,
     PartsOverlap,
+    RowsNotCounted,
 }
 
 impl Planted {
@@ -75,6 +76,7 @@ impl Planted {
         Planted::CancelIgnored,
         Planted::CloseForgotten,
         Planted::PartsOverlap,
+        Planted::RowsNotCounted,
     ];
 
     /// Whether random scripts can meet it: not what needs threads, many rows or a refused call.
@@ -267,6 +269,11 @@ impl Snapshot for PlantedSnapshot {
         selection.cursors = cursors.into_iter().map(spoil).collect();
         if self.planted == Planted::PartsOverlap && selection.cursors.len() > 1 {
             selection.cursors.rotate_left(1);
+        }
+        if self.planted == Planted::RowsNotCounted {
+            let matched = selection.counters.series_matched.get();
+            selection.counters = Arc::default();
+            selection.counters.series_matched.add(matched);
         }
         Ok(selection)
     }

@@ -6,15 +6,15 @@ use tsdb_core::{CancelToken, ErrorKind, MemoryBudget};
 use tsdb_exec::{Message, QueryContext};
 use tsdb_ql::Statement;
 
-use super::request::QueryRequest;
+use super::Query;
 use super::running::Listed;
 use crate::app::App;
 use crate::encode::results::Answer;
 
 /// The statements of one request and what they need. Its methods block.
-pub(super) struct Run {
+pub struct Run {
     app: Arc<App>,
-    request: QueryRequest,
+    query: Query,
     statements: Vec<Statement>,
     warn_of_changes: bool,
     token: CancelToken,
@@ -23,28 +23,27 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(
-        app: Arc<App>,
-        request: QueryRequest,
-        statements: Vec<Statement>,
-        warn_of_changes: bool,
-        token: CancelToken,
-    ) -> Run {
-        let database = request.database.as_deref().unwrap_or_default();
-        let listed = app.running().enter(&request.text, database, app.env().clock.mono_ns());
-        Run { app, request, statements, warn_of_changes, token, _listed: listed }
+    /// Prepares to run `statements`, which are those of `query`, until `token` ends them.
+    pub fn new(app: Arc<App>, query: Query, statements: Vec<Statement>, token: CancelToken) -> Run {
+        let database = query.database.as_deref().unwrap_or_default();
+        let listed = app.running().enter(&query.text, database, app.env().clock.mono_ns());
+        Run { app, query, statements, warn_of_changes: false, token, _listed: listed }
     }
 
-    pub(super) fn request(&self) -> &QueryRequest {
-        &self.request
+    /// The same with a remark on each statement that changes something: it came by GET, which InfluxDB
+    /// still allows and discourages.
+    #[must_use]
+    pub fn with_warnings(self) -> Run {
+        Run { warn_of_changes: true, ..self }
     }
 
-    pub(super) fn budget(&self) -> &MemoryBudget {
+    /// The budget that pays for answers.
+    pub fn budget(&self) -> &MemoryBudget {
         self.app.budget()
     }
 
     /// Runs the statements and forgets the answers.
-    pub(super) fn to_end(&self) {
+    pub fn to_end(&self) {
         self.each(|answer, _| {
             if let Err(error) = &answer.outcome {
                 tracing::info!(
@@ -59,7 +58,7 @@ impl Run {
 
     /// Runs one statement after the other and hands each answer, and the kind of its error if it failed,
     /// to `f`, which says whether to go on. After a failure the rest is answered as not executed.
-    pub(super) fn each(&self, mut f: impl FnMut(&Answer, Option<ErrorKind>) -> bool) {
+    pub fn each(&self, mut f: impl FnMut(&Answer, Option<ErrorKind>) -> bool) {
         let mut has_failed = false;
         for (at, statement) in self.statements.iter().enumerate() {
             let (answer, kind) = if has_failed {
@@ -76,8 +75,8 @@ impl Run {
 
     fn one(&self, at: usize, statement: &Statement) -> (Answer, Option<ErrorKind>) {
         let context = QueryContext {
-            database: self.request.database.as_deref(),
-            policy: self.request.policy.as_deref(),
+            database: self.query.database.as_deref(),
+            policy: self.query.policy.as_deref(),
             now_ns: self.app.env().clock.wall_ns(),
             budget: self.app.budget().clone(),
             cancel: self.token.clone(),
@@ -99,7 +98,7 @@ impl Run {
     /// The words of an error; one that has a place in the query shows it, with the remedy below.
     fn described(&self, error: &tsdb_exec::Error) -> String {
         match error {
-            tsdb_exec::Error::Check(errors) => errors.render(&self.request.text),
+            tsdb_exec::Error::Check(errors) => errors.render(&self.query.text),
             other => other.to_string(),
         }
     }
@@ -117,6 +116,6 @@ impl Run {
 }
 
 /// The answer of a statement that did not run or did not end.
-pub(super) fn failed(statement: usize, error: String) -> Answer {
+pub fn failed(statement: usize, error: String) -> Answer {
     Answer { statement, outcome: Err(error), messages: Vec::new() }
 }

@@ -1,0 +1,47 @@
+//! The examples in `docs/tql.md`: each is a query, and has an answer.
+
+use std::sync::Arc;
+
+use super::support::{NOW_NS, answer_with, context, store_of};
+use crate::{QueryContext, QueryLimits};
+use tsdb_core::time::MINUTE;
+
+const TEXT: &str = include_str!("../../../../docs/tql.md");
+
+const ROWS: &str = "
+    cpu,host=web-1 usage_user=91,usage=1 0
+    cpu,host=web-1 usage_user=93,usage=2 60000000000
+    cpu,host=web-2 usage_user=50,usage=3 120000000000
+    cpu,host=web-2 usage_user=52,usage=3 180000000000
+    net,host=web-1 bytes_recv=100 0
+    net,host=web-1 bytes_recv=160 60000000000
+    net,host=web-1 bytes_recv=20 120000000000
+";
+
+/// The blocks of the page that are marked as queries.
+fn examples() -> impl Iterator<Item = &'static str> {
+    TEXT.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap())
+}
+
+#[test]
+fn examples_of_the_documentation_have_answers() {
+    let store = store_of(ROWS);
+    let context = QueryContext { now_ns: NOW_NS + 10 * MINUTE, ..context() };
+    let mut count = 0;
+    for query in examples().flat_map(|block| block.split_inclusive(';')) {
+        if query.trim().is_empty() {
+            continue;
+        }
+        let answer = answer_with(Arc::clone(&store) as _, query, &context, QueryLimits::default());
+        assert!(answer.starts_with('#'), "{query}\n{answer}");
+        count += 1;
+    }
+    assert!(count >= 12, "{count} examples");
+}
+
+#[test]
+fn the_table_of_functions_is_complete() {
+    for name in tsdb_ql::Function::names() {
+        assert!(TEXT.contains(&format!("`{name}(f")), "docs/tql.md does not explain {name}()");
+    }
+}

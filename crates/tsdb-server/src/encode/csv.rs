@@ -1,0 +1,175 @@
+//! Answers of statements as comma separated values (RFC 4180), in the form that InfluxDB gives: a header
+//! `name,tags,time,…` for each run of tables with the same columns, an empty line between two such runs.
+
+use tsdb_exec::{Series, StatementResult, Values};
+
+use super::number::{push_f64, push_i64};
+
+/// Appends all tables of an answer. Times are numbers of `unit_ns` ns. NaN and infinities stand as `NaN`,
+/// `+Inf` and `-Inf`, missing values as nothing.
+pub fn push_result(out: &mut Vec<u8>, result: &StatementResult, unit_ns: i64) {
+    let mut header: Vec<u8> = Vec::new();
+    for series in &result.series {
+        let mut own = Vec::new();
+        push_header(&mut own, series);
+        if own != header {
+            if !header.is_empty() {
+                out.push(b'\n');
+            }
+            out.extend_from_slice(&own);
+            header = own;
+        }
+        push_rows(out, series, unit_ns);
+    }
+}
+
+/// Appends a statement's error as a table of one cell.
+pub fn push_error(out: &mut Vec<u8>, error: &str) {
+    out.extend_from_slice(b"error\n");
+    push_cell(out, error);
+    out.push(b'\n');
+}
+
+fn push_header(out: &mut Vec<u8>, series: &Series) {
+    out.extend_from_slice(b"name,tags");
+    if series.times.is_some() {
+        out.extend_from_slice(b",time");
+    }
+    for column in &series.columns {
+        out.push(b',');
+        push_cell(out, &column.name);
+    }
+    out.push(b'\n');
+}
+
+fn push_rows(out: &mut Vec<u8>, series: &Series, unit_ns: i64) {
+    let mut head = Vec::new();
+    push_cell(&mut head, series.name.as_deref().unwrap_or_default());
+    head.push(b',');
+    let pairs: Vec<String> =
+        series.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    push_cell(&mut head, &pairs.join(","));
+    for row in 0..series.rows() {
+        out.extend_from_slice(&head);
+        if let Some(time) = series.times.as_ref().and_then(|times| times.get(row)) {
+            out.push(b',');
+            push_i64(out, time.div_euclid(unit_ns.max(1)));
+        }
+        for column in &series.columns {
+            out.push(b',');
+            push_value(out, &column.values, row);
+        }
+        out.push(b'\n');
+    }
+}
+
+fn push_value(out: &mut Vec<u8>, values: &Values, row: usize) {
+    match values {
+        Values::Floats(values, valid) => {
+            match values.get(row).filter(|_| valid.get(row)) {
+                Some(value) if value.is_finite() => push_f64(out, *value),
+                Some(value) if value.is_nan() => out.extend_from_slice(b"NaN"),
+                Some(value) if *value > 0.0 => out.extend_from_slice(b"+Inf"),
+                Some(_) => out.extend_from_slice(b"-Inf"),
+                None => {}
+            };
+        }
+        Values::Integers(values, valid) => {
+            if let Some(value) = values.get(row).filter(|_| valid.get(row)) {
+                push_i64(out, *value);
+            }
+        }
+        Values::Booleans(values) => {
+            let text: &[u8] = match values.get(row) {
+                Some(true) => b"true",
+                Some(false) => b"false",
+                None => b"",
+            };
+            out.extend_from_slice(text);
+        }
+        Values::Strings(values) => {
+            push_cell(out, values.get(row).and_then(Option::as_deref).unwrap_or_default());
+        }
+    }
+}
+
+/// A text, in quotes where it holds what would end the cell.
+fn push_cell(out: &mut Vec<u8>, text: &str) {
+    if !text.contains([',', '"', '\n', '\r']) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    for byte in text.bytes() {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsdb_exec::{ResultColumn, Validity};
+
+    fn series(host: &str, column: &str, values: Vec<f64>) -> Series {
+        let count = values.len();
+        Series {
+            name: Some("cpu".into()),
+            tags: vec![("host".into(), host.into()), ("region".into(), "eu".into())],
+            times: Some((0..count as i64).map(|row| row * 1_000_000).collect()),
+            columns: vec![ResultColumn {
+                name: column.into(),
+                values: Values::Floats(values, Validity::all(count)),
+            }],
+        }
+    }
+
+    fn text(series: Vec<Series>) -> String {
+        let mut result = StatementResult::default();
+        result.series = series;
+        let mut out = Vec::new();
+        push_result(&mut out, &result, 1_000_000);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn tables_of_one_shape_share_a_header() {
+        let all = text(vec![
+            series("a", "mean", vec![1.5, f64::NAN]),
+            series("b", "mean", vec![f64::INFINITY, f64::NEG_INFINITY]),
+            series("b", "max", vec![-2.0]),
+        ]);
+        let expected = "name,tags,time,mean\n\
+                        cpu,\"host=a,region=eu\",0,1.5\ncpu,\"host=a,region=eu\",1,NaN\n\
+                        cpu,\"host=b,region=eu\",0,+Inf\ncpu,\"host=b,region=eu\",1,-Inf\n\
+                        \nname,tags,time,max\ncpu,\"host=b,region=eu\",0,-2\n";
+        assert_eq!(all, expected);
+        assert_eq!(text(Vec::new()), "");
+    }
+
+    #[test]
+    fn quotes_are_doubled_and_missing_values_are_empty() {
+        let mut valid = Validity::default();
+        valid.push(false);
+        let table = Series {
+            name: None,
+            tags: Vec::new(),
+            times: None,
+            columns: vec![
+                ResultColumn {
+                    name: "a\"b".into(),
+                    values: Values::Strings(vec![Some("x\ny".into())]),
+                },
+                ResultColumn { name: "n".into(), values: Values::Integers(vec![1], valid) },
+                ResultColumn { name: "t".into(), values: Values::Booleans(vec![true]) },
+            ],
+        };
+        assert_eq!(text(vec![table]), "name,tags,\"a\"\"b\",n,t\n,,\"x\ny\",,true\n");
+        let mut out = Vec::new();
+        push_error(&mut out, "no, \"never\"");
+        assert_eq!(String::from_utf8(out).unwrap(), "error\n\"no, \"\"never\"\"\"\n");
+    }
+}

@@ -1,0 +1,137 @@
+//! Answers of statements as one JSON object a row, a line each (NDJSON): for scripts and for loading into
+//! other systems.
+
+use std::ops::Range;
+
+use tsdb_exec::{Series, StatementResult, Values};
+
+use super::json::push_string;
+use super::number::{push_f64, push_i64};
+
+/// Appends all rows of an answer. An object has `name` and `tags` where the table has them, `time` as a
+/// number of `unit_ns` ns, and the columns that have a value. NaN and infinities, which JSON has no form
+/// for, are left out.
+pub fn push_result(out: &mut Vec<u8>, result: &StatementResult, unit_ns: i64) {
+    for series in &result.series {
+        push_rows(out, series, 0..series.rows(), unit_ns);
+    }
+}
+
+/// Appends the line of a failed statement.
+pub fn push_error(out: &mut Vec<u8>, error: &str) {
+    out.extend_from_slice(b"{\"error\":");
+    push_string(out, error);
+    out.extend_from_slice(b"}\n");
+}
+
+fn push_rows(out: &mut Vec<u8>, series: &Series, rows: Range<usize>, unit_ns: i64) {
+    let mut head = vec![b'{'];
+    if let Some(name) = &series.name {
+        head.extend_from_slice(b"\"name\":");
+        push_string(&mut head, name);
+    }
+    if !series.tags.is_empty() {
+        separate(&mut head);
+        head.extend_from_slice(b"\"tags\":{");
+        for (key, value) in &series.tags {
+            separate(&mut head);
+            push_string(&mut head, key);
+            head.push(b':');
+            push_string(&mut head, value);
+        }
+        head.push(b'}');
+    }
+    for row in rows {
+        out.extend_from_slice(&head);
+        if let Some(time) = series.times.as_ref().and_then(|times| times.get(row)) {
+            separate(out);
+            out.extend_from_slice(b"\"time\":");
+            push_i64(out, time.div_euclid(unit_ns.max(1)));
+        }
+        for column in &series.columns {
+            push_member(out, &column.name, &column.values, row);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// A comma, unless an object has just begun.
+fn separate(out: &mut Vec<u8>) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+}
+
+fn push_member(out: &mut Vec<u8>, name: &str, values: &Values, row: usize) {
+    let begin = out.len();
+    separate(out);
+    push_string(out, name);
+    out.push(b':');
+    let value = out.len();
+    match values {
+        Values::Floats(values, valid) => {
+            if let Some(number) = values.get(row).filter(|v| valid.get(row) && v.is_finite()) {
+                push_f64(out, *number);
+            }
+        }
+        Values::Integers(values, valid) => {
+            if let Some(number) = values.get(row).filter(|_| valid.get(row)) {
+                push_i64(out, *number);
+            }
+        }
+        Values::Booleans(values) => {
+            if let Some(is_true) = values.get(row) {
+                out.extend_from_slice(if *is_true { b"true" } else { b"false" });
+            }
+        }
+        Values::Strings(values) => {
+            if let Some(text) = values.get(row).and_then(Option::as_deref) {
+                push_string(out, text);
+            }
+        }
+    }
+    // Without a value the member is not there.
+    if out.len() == value {
+        out.truncate(begin);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsdb_exec::{ResultColumn, Validity};
+
+    #[test]
+    fn every_row_is_an_object_of_its_own() {
+        let mut valid = Validity::default();
+        [true, false].into_iter().for_each(|present| valid.push(present));
+        let column = |name: &str, values| ResultColumn { name: name.into(), values };
+        let with_times = Series {
+            name: Some("cpu".into()),
+            tags: vec![("host".into(), "a\"".into())],
+            times: Some(vec![5_000_000, 7_999_999]),
+            columns: vec![
+                column("mean", Values::Floats(vec![0.5, 0.0], valid)),
+                column("odd", Values::Floats(vec![f64::NAN, 2.0], Validity::all(2))),
+                column("ok", Values::Booleans(vec![true, false])),
+            ],
+        };
+        let bare = Series {
+            columns: vec![column("name", Values::Strings(vec![Some("x".into()), None]))],
+            ..Series::default()
+        };
+        let mut result = StatementResult::default();
+        result.series = vec![with_times, bare];
+        let mut out = Vec::new();
+        push_result(&mut out, &result, 1_000_000);
+        push_error(&mut out, "no");
+        let text = String::from_utf8(out).unwrap();
+        let expected = "{\"name\":\"cpu\",\"tags\":{\"host\":\"a\\\"\"},\"time\":5,\"mean\":0.5,\"ok\":true}\n\
+                        {\"name\":\"cpu\",\"tags\":{\"host\":\"a\\\"\"},\"time\":7,\"odd\":2,\"ok\":false}\n\
+                        {\"name\":\"x\"}\n{}\n{\"error\":\"no\"}\n";
+        assert_eq!(text, expected);
+        for line in text.lines() {
+            serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+    }
+}

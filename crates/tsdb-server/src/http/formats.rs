@@ -1,0 +1,142 @@
+//! `/api/v1/write`: rows in any of the registered formats. Which one a body is in say the parameter
+//! `format`, the header `Content-Type`, or its first bytes.
+//!
+//! Not here: the formats, see [`tsdb_ingest`]; the way from the body to the store, which is that of
+//! `write.rs`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use tsdb_ingest::{LineError, WriteReport, WriteRequest};
+
+use super::params::Params;
+use super::reply::{ApiError, empty_response, header, json_response, mark_refused};
+use super::write::{Target, announce_ignored, refuse, take_in};
+use crate::app::App;
+use crate::encode::{json, number};
+
+/// `POST /api/v1/write`.
+pub async fn write(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let params = Params::of_query(query.as_deref().unwrap_or_default());
+    let target = Target::new(&params)?;
+    let choice = app
+        .formats()
+        .choose(params.filled("format"), header(&headers, CONTENT_TYPE))
+        .map_err(|error| refuse(&app, error))?;
+    let read = move |app: &App, request: &WriteRequest<'_>| {
+        let formats = app.formats().candidates(&choice, request.body)?;
+        app.pipeline().write_first(&formats, request)
+    };
+    let report = take_in(&app, &headers, body, target, params, read).await?;
+    Ok(report.map_or_else(|| empty_response(StatusCode::NO_CONTENT), |report| respond(&report)))
+}
+
+fn respond(report: &WriteReport) -> Response {
+    let mut response = if report.errors_total == 0 {
+        empty_response(StatusCode::NO_CONTENT)
+    } else {
+        let message = summary(report);
+        let mut body = Vec::with_capacity(256 + 128 * report.errors.len());
+        push_refusals(&mut body, &message, report);
+        let mut response = json_response(StatusCode::BAD_REQUEST, body);
+        mark_refused(&mut response, &message);
+        response
+    };
+    announce_ignored(&mut response, report);
+    response
+}
+
+/// What happened in one line: the counts, and the first refusal.
+fn summary(report: &WriteReport) -> String {
+    let (stored, refused) = (report.rows, report.errors_total);
+    let first = report.errors.first().map(|error| {
+        let LineError { line, column, reason, .. } = error;
+        format!("; the first: line {line}, column {column}: {reason}")
+    });
+    format!("{refused} refused, {stored} stored{}", first.unwrap_or_default())
+}
+
+fn push_refusals(out: &mut Vec<u8>, message: &str, report: &WriteReport) {
+    out.extend_from_slice(b"{\"error\":");
+    json::push_string(out, message);
+    out.extend_from_slice(b",\"stored\":");
+    push_count(out, report.rows);
+    out.extend_from_slice(b",\"refused\":");
+    push_count(out, report.errors_total);
+    out.extend_from_slice(b",\"errors\":");
+    json::push_list(out, &report.errors, |out, error| {
+        out.extend_from_slice(b"{\"line\":");
+        push_count(out, error.line);
+        out.extend_from_slice(b",\"column\":");
+        push_count(out, error.column as u64);
+        out.extend_from_slice(b",\"text\":");
+        json::push_string(out, &error.text);
+        out.extend_from_slice(b",\"reason\":");
+        json::push_string(out, &error.reason.to_string());
+        out.push(b'}');
+    });
+    out.extend_from_slice(b"}\n");
+}
+
+/// Counts of one request are far below 2^63.
+fn push_count(out: &mut Vec<u8>, count: u64) {
+    number::push_i64(out, i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use tsdb_ingest::Reason;
+
+    fn report(rows: u64, lines: &[u64]) -> WriteReport {
+        let error = |line: &u64| LineError {
+            line: *line,
+            column: 3,
+            text: "a\"b".to_owned(),
+            reason: Reason::MissingFields,
+        };
+        WriteReport {
+            rows,
+            errors: lines.iter().map(error).collect(),
+            errors_total: lines.len() as u64,
+            ..WriteReport::default()
+        }
+    }
+
+    #[test]
+    fn refusals_are_listed() {
+        let mut body = Vec::new();
+        let report = report(7, &[2, 9]);
+        let message = summary(&report);
+        assert_eq!(message, "2 refused, 7 stored; the first: line 2, column 3: missing fields");
+        push_refusals(&mut body, &message, &report);
+        let entry = |line: u64| json!({"line": line, "column": 3, "text": "a\"b", "reason": "missing fields"});
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap(),
+            json!({"error": message, "stored": 7, "refused": 2, "errors": [entry(2), entry(9)]})
+        );
+        assert!(body.ends_with(b"}\n"));
+    }
+
+    #[test]
+    fn answers_tell_whether_something_was_refused() {
+        assert_eq!(respond(&report(3, &[])).status(), 204);
+        let response = respond(&report(3, &[1]));
+        assert_eq!(response.status(), 400);
+        let text = header(response.headers(), "x-influxdb-error").unwrap();
+        assert!(text.starts_with("1 refused, 3 stored"), "{text}");
+        let mut announced = report(1, &[1]);
+        announced.ignored_fields.insert("note".into());
+        assert_eq!(header(respond(&announced).headers(), "x-tsdb-ignored-fields"), Some("note"));
+    }
+}

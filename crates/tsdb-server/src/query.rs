@@ -1,0 +1,38 @@
+//! Queries, however they come: what is asked, its statements run in order, and their early end when the
+//! client goes away or time is up.
+//!
+//! Not here: parameters and documents of HTTP (`http/query.rs`, `http/native.rs`), messages of gRPC
+//! (`grpc/query.rs`), and what statements do ([`tsdb_exec`]).
+
+mod run;
+mod running;
+mod watch;
+
+use tsdb_ql::{Parameters, ParseErrors, Statement};
+
+pub use run::{Run, failed};
+pub use running::{Listed, Running};
+pub use watch::Watch;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Query {
+    /// The statements.
+    pub text: String,
+    /// Database for statements that name none.
+    pub database: Option<String>,
+    /// Retention policy for statements that name none.
+    pub policy: Option<String>,
+    /// Values of `$name` in the text.
+    pub bindings: Parameters,
+}
+
+impl Query {
+    /// The statements of the text.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the place.
+    pub fn parse(&self) -> Result<Vec<Statement>, ParseErrors> {
+        tsdb_ql::parse_with(&self.text, &self.bindings)
+    }
+}
