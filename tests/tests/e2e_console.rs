@@ -160,7 +160,7 @@ fn a_query_is_typed_and_answered_as_table_and_chart() {
     assert_eq!(text(&mut browser, "#results td:nth-child(2)"), "2023-11-15 03:58:20.000");
     choose(&mut browser, "zone", "utc");
     let lines = "document.querySelectorAll('#results path.line').length";
-    assert_eq!(browser.evaluate(lines), json!(2));
+    browser.wait_for(&format!("{lines} === 2"));
     let legend = texts(&mut browser, "#results .legend button");
     assert_eq!(legend, json!([format!("total shop={MARKUP}"), "total shop=a"]));
     let axis = texts(&mut browser, "#results .plot text").to_string();
