@@ -30,8 +30,9 @@ pub const JSON_RECORD_BYTES_MAX: usize = 4 << 20;
 /// are given back at once.
 pub const JSON_KEPT_BYTES_MAX: usize = 4096;
 
-/// Most columns of CSV: those of the widest row, its tags among them, and as many again that are ignored.
-pub const CSV_COLUMNS_MAX: usize = 4096;
+/// Most columns of CSV, and of a columnar JSON record: those of the widest row, its tags among them, and as
+/// many again that are ignored or empty in a row.
+pub const COLUMNS_MAX: usize = 4096;
 
 /// Most names of fields that were not stored in one report; the values are counted in any case.
 pub const IGNORED_NAMES_MAX: usize = 64;
@@ -74,6 +75,6 @@ pub const EPOCH_ATTEMPTS: usize = 8;
 const _: () = assert!(SHAPES_KEPT_MAX <= SHAPES_MAX, "what is kept was accepted before");
 const _: () = assert!(LINE_BYTES_MAX <= u32::MAX as usize, "lengths of lines are kept in 32 bits");
 const _: () = assert!(
-    CSV_COLUMNS_MAX >= 2 * (tsdb_core::limits::FIELDS_MAX + tsdb_core::limits::TAGS_MAX),
+    COLUMNS_MAX >= 2 * (tsdb_core::limits::FIELDS_MAX + tsdb_core::limits::TAGS_MAX),
     "the widest row fits"
 );

@@ -254,8 +254,8 @@ pub enum HeaderFault {
     /// Nothing that names the measurement.
     #[error("no measurement: add a column called measurement, or the parameter measurement=NAME")]
     NoMeasurement,
-    /// More columns than [`limits::CSV_COLUMNS_MAX`].
-    #[error("more than {max} columns: split the table", max = limits::CSV_COLUMNS_MAX)]
+    /// More columns than [`limits::COLUMNS_MAX`].
+    #[error("more than {max} columns: split the table", max = limits::COLUMNS_MAX)]
     TooManyColumns,
 }
 

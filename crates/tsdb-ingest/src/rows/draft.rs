@@ -421,6 +421,18 @@ mod tests {
                 .collect();
             assert_eq!(shown, expected);
         }
+        let shown = fixture.write(TagCharset::Ascii, |rows| {
+            for tag in [None, Some("x"), None, Some("y")] {
+                let mut row = if tag.is_none() { rows.row("m") } else { rows.next_row() };
+                if let Some(tag) = tag {
+                    row.tag("t", tag);
+                }
+                row.field("f", 1.0);
+                row.push(b"", origin(1), 1).unwrap();
+            }
+        });
+        assert_eq!(shown, ["m f=1.0 1", "m,t=x f=1.0 1", "m f=1.0 1", "m,t=y f=1.0 1"]);
+
         take_written();
         let long = "x".repeat(4000);
         fixture.write(TagCharset::Ascii, |rows| {

@@ -70,7 +70,7 @@ impl<'a> Header<'a> {
         cells: &[&str],
         options: &ParseOptions<'a>,
     ) -> Result<Header<'a>, HeaderFault> {
-        if cells.len() > limits::CSV_COLUMNS_MAX {
+        if cells.len() > limits::COLUMNS_MAX {
             return Err(HeaderFault::TooManyColumns);
         }
         let named = Named::new(options);
@@ -317,7 +317,7 @@ mod tests {
             let shown = read(header, parameters);
             assert!(shown.starts_with('!') && shown.contains(part), "{header}: {shown}");
         }
-        let wide: Vec<String> = (0..=limits::CSV_COLUMNS_MAX).map(|i| format!("c{i}")).collect();
+        let wide: Vec<String> = (0..=limits::COLUMNS_MAX).map(|i| format!("c{i}")).collect();
         assert!(read(&wide.join(","), &[M]).contains("more than 4096 columns"));
         assert!(!read(&wide[1..].join(","), &[M]).starts_with('!'));
     }

@@ -45,7 +45,7 @@ impl<'a> Records<'a> {
             at,
             line: 1,
             cells: vec![0; CELLS_BYTES_MIN],
-            ends: vec![0; limits::CSV_COLUMNS_MAX + 1],
+            ends: vec![0; limits::COLUMNS_MAX + 1],
             cell_count: 0,
         }
     }
@@ -53,7 +53,7 @@ impl<'a> Records<'a> {
     /// Most memory that the records of `input` can take, in bytes.
     pub(super) fn memory_bytes(input: &[u8]) -> usize {
         let cells = input.len().clamp(CELLS_BYTES_MIN, 2 * limits::LINE_BYTES_MAX);
-        cells.next_power_of_two() + (limits::CSV_COLUMNS_MAX + 1) * size_of::<usize>()
+        cells.next_power_of_two() + (limits::COLUMNS_MAX + 1) * size_of::<usize>()
     }
 
     /// Reads the next record, whose cells can be looked at then; `None` behind the last one.
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn all_cells_of_a_row_are_counted() {
-        let text = "1,".repeat(3 * limits::CSV_COLUMNS_MAX);
+        let text = "1,".repeat(3 * limits::COLUMNS_MAX);
         let mut records = Records::new(text.as_bytes(), 0, b',');
         assert_eq!(records.next().unwrap().fault, None);
-        assert_eq!(records.cell_count(), 3 * limits::CSV_COLUMNS_MAX + 1);
+        assert_eq!(records.cell_count(), 3 * limits::COLUMNS_MAX + 1);
     }
 }

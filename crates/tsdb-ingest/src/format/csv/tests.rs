@@ -255,7 +255,7 @@ fn headers_that_cannot_be_used_refuse_the_table_once() {
         check(body, &parameters, expected);
     }
     check_with(b"f,\xff\n1,2\n", options(&[]), "!1:1 invalid UTF-8 at byte 0 of the line");
-    let wide = "c,".repeat(limits::CSV_COLUMNS_MAX) + "d\n";
+    let wide = "c,".repeat(limits::COLUMNS_MAX) + "d\n";
     check(&wide, &[m], "!1:1 header: more than 4096 columns: split the table");
 }
 

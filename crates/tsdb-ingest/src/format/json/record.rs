@@ -10,7 +10,7 @@ use super::super::stamp;
 use crate::format::ParseOptions;
 use crate::report::{Origin, shown};
 use crate::rows::Refusal;
-use crate::{Reason, Rows};
+use crate::{Reason, RowBuilder, Rows, limits};
 
 /// Key of a record with one field, and the name of that field.
 const VALUE: &str = "value";
@@ -138,13 +138,7 @@ impl<'i> Record<'_, 'i> {
             None => self.options.now(),
         };
         let mut row = rows.row(measurement);
-        for (name, at) in self.tags(parts)? {
-            match self.node(at) {
-                Some(Node::String(value)) => row.tag(name, value),
-                Some(Node::Static(StaticNode::Null)) | None => {}
-                Some(other) => return Err(self.wrong_type("tags", name, other, "a text").into()),
-            }
-        }
+        self.put_tags(&mut row, parts)?;
         let value = parts.value.map(|at| (VALUE, at));
         for (name, at) in self.fields(parts)?.chain(value) {
             match self.node(at) {
@@ -166,11 +160,16 @@ impl<'i> Record<'_, 'i> {
         }
     }
 
-    fn tags(&self, parts: &Parts) -> Result<Members<'_, 'i>, Fault> {
-        match parts.tags {
-            Some(at) => self.members(at, "tags"),
-            None => Ok(Members { nodes: self.nodes, at: 0, left: 0 }),
+    fn put_tags(&self, row: &mut RowBuilder<'_>, parts: &Parts) -> Result<(), Fault> {
+        let Some(at) = parts.tags else { return Ok(()) };
+        for (name, at) in self.members(at, "tags")? {
+            match self.node(at) {
+                Some(Node::String(value)) => row.tag(name, value),
+                Some(Node::Static(StaticNode::Null)) | None => {}
+                Some(other) => return Err(self.wrong_type("tags", name, other, "a text")),
+            }
         }
+        Ok(())
     }
 
     fn fields(&self, parts: &Parts) -> Result<Members<'_, 'i>, Fault> {
@@ -217,13 +216,7 @@ impl<'i> Record<'_, 'i> {
         }
         let columns = self.columns(parts, count)?;
         let mut row = rows.row(measurement);
-        for (name, at) in self.tags(parts)? {
-            match self.node(at) {
-                Some(Node::String(value)) => row.tag(name, value),
-                Some(Node::Static(StaticNode::Null)) | None => {}
-                Some(other) => return Err(self.wrong_type("tags", name, other, "a text").into()),
-            }
-        }
+        self.put_tags(&mut row, parts)?;
         rows.check_draft_series().map_err(|reason| Fault { at: 0, reason })?;
         for place in 0..count {
             // Between two rows, as between two records.
@@ -258,6 +251,9 @@ impl<'i> Record<'_, 'i> {
                     if let Some(nested) = self.nested(at + 1, count) {
                         return Err(self.wrong_field(parts, (name, at), nested, SINGLE_VALUES));
                     }
+                    if columns.len() >= limits::COLUMNS_MAX {
+                        return Err(Fault { at: 0, reason: too_many_columns() });
+                    }
                     columns.push((name, at + 1));
                 }
                 Some(Node::Array { len, .. }) => {
@@ -273,10 +269,10 @@ impl<'i> Record<'_, 'i> {
                 }
             }
         }
-        if columns.is_empty() {
-            return Err(Fault { at: 0, reason: Reason::MissingFields });
+        match columns.len() {
+            0 => Err(Fault { at: 0, reason: Reason::MissingFields }),
+            _ => Ok(columns),
         }
-        Ok(columns)
     }
 
     /// One row of a columnar record; nothing where no column has a value.
@@ -345,6 +341,16 @@ fn long_name(name: &str) -> Reason {
     let bytes_max = core_limits::NAME_BYTES_MAX;
     let what = "field name";
     Reason::Limit(tsdb_core::Error::TooLong { what, bytes: name.len(), bytes_max })
+}
+
+#[cold]
+fn too_many_columns() -> Reason {
+    Reason::Limit(tsdb_core::Error::TooMany {
+        what: "columns in one record",
+        count: limits::COLUMNS_MAX as u64 + 1,
+        count_max: limits::COLUMNS_MAX as u64,
+        remedy: "split it into several records",
+    })
 }
 
 fn path(key: &str, name: &str) -> String {

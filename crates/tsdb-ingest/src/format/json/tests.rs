@@ -388,6 +388,12 @@ fn nesting_and_records_have_their_limits() {
         &body,
         "!1:1 1001 fields in one row, the limit is 1000: split the row into several measurements",
     );
+    let many: Vec<String> = (0..4097).map(|i| format!("\"f{i}\":[]")).collect();
+    let body = format!("{{\"measurement\":\"m\",\"time\":[],\"fields\":{{{}}}}}", many.join(","));
+    check(
+        &body,
+        "!1:1 4097 columns in one record, the limit is 4096: split it into several records",
+    );
     let many: Vec<String> = (0..65).map(|i| format!("\"t{i}\":\"v\"")).collect();
     let body = format!("{{\"measurement\":\"m\",\"value\":1,\"tags\":{{{}}}}}", many.join(","));
     check(&body, "!1:1 65 tags, the limit is 64: drop tags that no query needs");
@@ -422,7 +428,11 @@ fn memory_is_charged_by_the_record() {
     let error = small.report(body.as_bytes(), Precision::Nanoseconds).unwrap_err();
     assert!(matches!(error, Error::Store(tsdb_core::Error::OverBudget { pool: Pool::Bodies, .. })));
     assert_eq!(small.store.take_rows(), [""; 0]);
-    // Many short ones of the same length together do not.
+    // What one took is there for the next: six of 5 MB, and 8 MB with the overdraft of three times that.
+    let body = format!("[{}]", vec![columns(40_000); 6].join(","));
+    assert_eq!(small.report(body.as_bytes(), Precision::Nanoseconds).unwrap().rows, 6 * 40_001);
+    small.store.take_rows();
+    // Nor do many short ones add up.
     let record = columns(20);
     let body = format!("[{}{record}]", format!("{record},").repeat(4000));
     assert_eq!(small.report(body.as_bytes(), Precision::Nanoseconds).unwrap().rows, 4001 * 21);
