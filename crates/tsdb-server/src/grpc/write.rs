@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use prost::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
-use tsdb_core::{DataPoint, Error, FIELD_TAG, NAME_TAG, Pool, TagCharset, Tags, Ticket};
+use tsdb_core::{DataPoint, Error, FIELD_TAG, NAME_TAG, Pool, TagCharset, Tags};
 use tsdb_ingest::{
     Format, Ingestion, Origin, ParseOptions, Precision, Rows, WriteReport, WriteRequest,
 };
@@ -21,6 +21,7 @@ use tsdb_ingest::{
 use super::{proto, refused};
 use crate::app::{App, blocking};
 use crate::exposition::WriteRecord;
+use crate::http::write::visible;
 use crate::status;
 
 /// Batches of a stream that wait for the disk, and acknowledgements that wait for the client.
@@ -168,14 +169,6 @@ async fn acknowledged(app: &Arc<App>, appended: Appended) -> Acknowledgement {
         rows_refused: report.errors_total,
         refused: described.collect(),
     })
-}
-
-/// Waits without holding a thread.
-async fn visible(ticket: Ticket) -> Result<(), Error> {
-    let (sender, receiver) = oneshot::channel();
-    // The receiver is gone when the client went away; nobody wants to know then.
-    ticket.on_done(move |outcome| drop(sender.send(outcome)));
-    receiver.await.unwrap_or(Err(Error::Closed)).map(|_| ())
 }
 
 /// The status for an error of the storage; failures of the disk are kept for `/health`.

@@ -168,8 +168,11 @@ pub(super) fn refuse(app: &App, error: tsdb_ingest::Error) -> ApiError {
     }
 }
 
-/// Waits for the rows without holding a thread.
-async fn visible(ticket: Ticket) -> Result<(), Error> {
+/// Waits for the rows of a batch without holding a thread.
+///
+/// # Errors
+/// What keeps them from becoming visible.
+pub async fn visible(ticket: Ticket) -> Result<(), Error> {
     let (sender, receiver) = oneshot::channel();
     // The receiver is gone when the client went away; nobody wants to know then.
     ticket.on_done(move |outcome| drop(sender.send(outcome)));
