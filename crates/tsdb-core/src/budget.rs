@@ -116,6 +116,9 @@ struct Share {
 /// What one of many users of a pool may take of it, and how a refusal is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShareTerms {
+    /// Bytes that it always gets, even when others have used the pool up: so much that a small user never
+    /// fails because of large ones. Times the number of users, this may stand above the pool's limit.
+    pub bytes_min: usize,
     /// Most bytes at once.
     pub bytes_max: usize,
     /// Name of the limit, as in configuration.
@@ -125,15 +128,15 @@ pub struct ShareTerms {
 }
 
 impl Share {
-    /// Takes `more` bytes.
-    fn take(&self, more: usize, account: &Account) -> Result<()> {
+    /// Takes `more` bytes; whether they are among those that it always gets.
+    fn take(&self, more: usize, account: &Account) -> Result<bool> {
         let own = self.used.fetch_add(more, Ordering::Relaxed);
         let total = own.saturating_add(more);
         let others = account.used.load(Ordering::Relaxed) > own;
         let half = if others { account.limit / 2 } else { usize::MAX };
         let allowed = self.terms.bytes_max.min(half);
-        if total <= allowed {
-            return Ok(());
+        if total <= allowed || total <= self.terms.bytes_min {
+            return Ok(total <= self.terms.bytes_min);
         }
         self.give_back(more);
         Err(Error::LimitExceeded {
@@ -260,7 +263,12 @@ impl Reservation {
     pub fn grow(&mut self, more: usize) -> Result<()> {
         let account = self.budget.account(self.pool);
         let share = self.budget.share_of(self.pool);
-        share.map_or(Ok(()), |share| share.take(more, account))?;
+        let is_granted = share.map_or(Ok(false), |share| share.take(more, account))?;
+        if is_granted {
+            account.used.fetch_add(more, Ordering::Relaxed);
+            self.bytes += more;
+            return Ok(());
+        }
         let taken = account.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(more).filter(|sum| *sum <= account.limit)
         });
@@ -373,7 +381,12 @@ mod tests {
 
     #[test]
     fn a_share_is_bounded_by_its_terms_and_by_half_of_the_pool_beside_others() {
-        let terms = |bytes_max| ShareTerms { bytes_max, limit: "each", remedy: "ask for less" };
+        let terms = |bytes_max| ShareTerms {
+            bytes_min: 0,
+            bytes_max,
+            limit: "each",
+            remedy: "ask for less",
+        };
         let budget = MemoryBudget::with_limits([0, 0, 0, 100, 100]);
         let one = budget.share(Pool::Queries, terms(usize::MAX));
         let mut held = one.reserve(Pool::Queries, 60).unwrap();
@@ -414,5 +427,20 @@ mod tests {
         other.set_process_pressure(Pressure::Normal);
         assert_eq!(budget.pressure(Pool::Memtable), Pressure::Elevated);
         assert_eq!(budget.pressure(Pool::Cache), Pressure::Normal);
+    }
+
+    #[test]
+    fn a_share_always_gets_its_least() {
+        let budget = MemoryBudget::with_limits([0, 0, 0, 100, 0]);
+        let _others = budget.reserve(Pool::Queries, 100).unwrap();
+        let terms =
+            ShareTerms { bytes_min: 30, bytes_max: 200, limit: "each", remedy: "ask for less" };
+        let small = budget.share(Pool::Queries, terms);
+        let mut held = small.reserve(Pool::Queries, 20).unwrap();
+        held.grow(10).unwrap();
+        assert!(held.grow(1).is_err());
+        assert_eq!(budget.used(Pool::Queries), 130);
+        drop(held);
+        assert_eq!(budget.used(Pool::Queries), 100);
     }
 }

@@ -12,6 +12,7 @@ use tsdb_core::storage::{Order, Selection};
 use tsdb_core::{CancelToken, Column, time};
 
 use crate::Result;
+use crate::letgo::Long;
 use crate::memory::{Charge, QueryMemory};
 use crate::op::changes::GroupChanges;
 use crate::op::choose::{Choose, Chosen};
@@ -42,13 +43,14 @@ impl Assembler<'_> {
     /// Tables of plain rows, one per group.
     pub(crate) fn rows(&mut self, rows: Rows<'_>) -> Result<Vec<Series>> {
         let cancel = self.progress.cancel();
-        let (groups, charge) = rows.into_groups(cancel)?;
+        let (mut groups, charge) = rows.into_groups(cancel)?;
         // What paid for the rows pays for the answer, which is made of them.
         self.charge = charge;
         let (offset, limit) = self.page();
         let mut tables = self.tables(groups.len())?;
-        for (group, rows) in groups {
+        for (group, rows) in groups.iter_mut() {
             cancel.check()?;
+            let (group, rows) = (*group, std::mem::take(rows));
             let mut scratch = self.memory.charge();
             let order = self.frame.order;
             let GroupRows { times, columns } =
@@ -57,7 +59,7 @@ impl Assembler<'_> {
                 tables.push(self.table(group, times, columns, |_, _| false)?);
             }
         }
-        Ok(tables)
+        Ok(tables.into_vec())
     }
 
     /// Tables of changes from point to point, one per group that has one.
@@ -68,11 +70,12 @@ impl Assembler<'_> {
         outputs: &[ValueExpr],
     ) -> Result<Vec<Series>> {
         let cancel = self.progress.cancel();
-        let (groups, charge) = rows.into_groups(cancel)?;
+        let (mut groups, charge) = rows.into_groups(cancel)?;
         self.charge = charge;
         let mut tables = self.tables(groups.len())?;
-        for (group, rows) in groups {
+        for (group, rows) in groups.iter_mut() {
             cancel.check()?;
+            let (group, rows) = (*group, std::mem::take(rows));
             let width = changes.len().saturating_mul(2).saturating_add(outputs.len());
             let mut scratch = self.scratch(rows.times.len(), width)?;
             // Oldest first whatever the order of the answer, which is the same rows read backwards.
@@ -90,7 +93,7 @@ impl Assembler<'_> {
             let values = values.collect::<Result<_>>()?;
             tables.push(self.table(group, times, values, |_, _| false)?);
         }
-        Ok(tables)
+        Ok(tables.into_vec())
     }
 
     /// Tables of aggregates, one per group that has a value in one of them.
@@ -147,7 +150,7 @@ impl Assembler<'_> {
             };
             tables.push(self.table(group, times, values, is_null)?);
         }
-        Ok(tables)
+        Ok(tables.into_vec())
     }
 
     /// The window in which the answer for a group begins, and the windows of its rows: each that has a value,
@@ -238,7 +241,7 @@ impl Assembler<'_> {
             }
             tables.push(self.table(group, times, values, |_, _| false)?);
         }
-        Ok(tables)
+        Ok(tables.into_vec())
     }
 
     /// The selector's values, and behind them the columns of the chosen rows.
@@ -348,12 +351,12 @@ impl Assembler<'_> {
     }
 
     /// An empty list for at most `count` tables.
-    fn tables(&mut self, count: usize) -> Result<Vec<Series>> {
+    fn tables(&mut self, count: usize) -> Result<Long<Series>> {
         let tags = self.plan.group_keys.len().saturating_mul(size_of::<(Arc<str>, Arc<str>)>());
         let columns = self.plan.columns.len().saturating_mul(size_of::<ResultColumn>());
         let table = size_of::<Series>().saturating_add(tags).saturating_add(columns);
         self.charge.grow(count.saturating_mul(table))?;
-        Ok(Vec::with_capacity(count))
+        Ok(Vec::with_capacity(count).into())
     }
 
     fn charge_rows(&mut self, rows: usize, columns: usize) -> Result<()> {

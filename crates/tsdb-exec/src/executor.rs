@@ -12,7 +12,7 @@ use crate::plan::plan;
 use crate::result::StatementResult;
 use crate::run::{Runner, check_rows};
 use crate::scope::View;
-use crate::{Error, Result, explain, manage, show};
+use crate::{Error, Result, explain, manage, show, small};
 
 /// Executes statements over a store. Cheap to clone; all calls may come from any number of threads.
 #[derive(Clone)]
@@ -79,6 +79,23 @@ impl Executor {
         }?;
         check_rows(answer.rows(), &self.limits)?;
         Ok(answer)
+    }
+
+    /// Whether a statement is a SELECT that surely takes some milliseconds at most, by the engine's estimates
+    /// of what it reads. False also where that cannot be told within the context's memory and time. Blocks
+    /// for as long as planning takes.
+    #[must_use]
+    pub fn is_small(&self, statement: &Statement, context: &QueryContext<'_>) -> bool {
+        let Statement::Select(select) = statement else { return false };
+        let look = || {
+            tsdb_ql::check(statement)?;
+            let catalogue = self.store.catalogue();
+            let snapshot = self.store.snapshot()?;
+            let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
+            small::is_small(select, &view, &self.limits)
+        };
+        // What is wrong with it is told when it runs.
+        look().unwrap_or(false)
     }
 
     fn select(&self, select: &Select, view: &View<'_>) -> Result<StatementResult> {

@@ -32,6 +32,7 @@ mod context;
 mod error;
 mod executor;
 mod explain;
+mod letgo;
 mod limits;
 mod manage;
 mod memory;
@@ -42,6 +43,7 @@ mod result;
 mod run;
 mod scope;
 mod show;
+mod small;
 mod sort;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,11 @@ use crate::Result;
 /// Bytes are taken from the budget in steps of this size, so that charging a block is one comparison.
 const STEP_BYTES: usize = 64 << 10;
 
+/// Memory that a query gets whatever others have taken: what one over some series needs.
+const BYTES_MIN: usize = 512 << 10;
+/// And never more than one part in so many of the pool.
+const POOL_PARTS: usize = 32;
+
 /// Name of the limit, as in the configuration.
 pub(crate) const LIMIT: &str = "query-memory";
 /// What to do about it where no flag says how much one query may have.
@@ -31,6 +36,9 @@ impl QueryMemory {
     #[must_use]
     pub fn new(budget: &MemoryBudget, bytes_max: Option<usize>) -> QueryMemory {
         let terms = ShareTerms {
+            bytes_min: BYTES_MIN
+                .min(budget.limit(Pool::Queries) / POOL_PARTS)
+                .min(bytes_max.unwrap_or(usize::MAX)),
             bytes_max: bytes_max.unwrap_or(usize::MAX),
             limit: LIMIT,
             remedy: if bytes_max.is_some() { REMEDY_OF_FLAG } else { REMEDY },

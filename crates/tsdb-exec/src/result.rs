@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tsdb_core::CancelToken;
 
 use crate::Result;
+use crate::letgo::let_go;
 use crate::memory::Charge;
 use crate::pace::ROWS_PER_LOOK;
 
@@ -78,6 +79,13 @@ impl StatementResult {
     /// An answer of one table.
     pub(crate) fn of(series: Series) -> StatementResult {
         StatementResult { series: vec![series], ..StatementResult::default() }
+    }
+
+    /// Drops it; a large one on another thread, since to free millions of texts and tables takes longer than
+    /// anybody should wait for.
+    pub fn let_go(self) {
+        let items = self.series.len().max(self.rows());
+        let_go(self, items);
     }
 
     /// Keeps `charge`, which pays for a part of the tables, as long as they are there.

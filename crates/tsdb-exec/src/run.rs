@@ -9,6 +9,7 @@ use tsdb_core::{Block, Error as CoreError, Pool, TimeRange};
 use tsdb_ql::Page;
 
 use crate::assemble::Assembler;
+use crate::letgo::let_go;
 use crate::limits::{Limit, PARTS_MAX, QueryLimits};
 use crate::memory::{self, Charge, QueryMemory};
 use crate::op::choose::Choose;
@@ -146,14 +147,29 @@ impl<'r> Runner<'r> {
         let grid = self.grid(frame, &request, &estimate)?;
         request.parts = usize::try_from(parts(scan, &estimate, self.limits)).unwrap_or(1);
         let mut selection = self.view.snapshot.select(&request)?;
-        self.check_series(selection.series.len() as u64)?;
-        let kept = self.keep(scan, frame, &mut selection, grid)?;
+        let series = selection.series.len();
+        self.check_series(series as u64)?;
+        let tables = self.tables_of(&mut selection, plan, scan, frame, grid);
+        let_go(selection, series);
+        tables
+    }
+
+    /// The tables that a selection gives.
+    fn tables_of(
+        &self,
+        selection: &mut Selection,
+        plan: &SelectPlan,
+        scan: &ScanPlan,
+        frame: &Frame,
+        grid: Option<WindowGrid>,
+    ) -> Result<Tables> {
+        let kept = self.keep(scan, frame, selection, grid)?;
         self.progress.count_scan(&selection.counters.read());
         let mut assembler = Assembler {
             plan,
             frame,
             place: &scan.place,
-            selection: &selection,
+            selection,
             grid,
             memory: self.memory(),
             progress: &self.progress,

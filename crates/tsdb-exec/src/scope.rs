@@ -8,6 +8,7 @@ use tsdb_core::{Catalogue, NamespaceId, SeriesKey};
 use tsdb_ql::{Measurement, MeasurementName, Source};
 
 use crate::context::QueryContext;
+use crate::letgo::Long;
 use crate::memory::Charge;
 use crate::pace::Pace;
 use crate::{Error, Result};
@@ -122,11 +123,11 @@ impl<'v> View<'v> {
     ///
     /// # Errors
     /// What storage says, a list that does not fit into the memory of queries.
-    pub(crate) fn series(&self, request: &SeriesRequest) -> Result<(Vec<SeriesKey>, Charge)> {
-        let series = self.snapshot.series(request)?;
+    pub(crate) fn series(&self, request: &SeriesRequest) -> Result<(Long<SeriesKey>, Charge)> {
+        let series = Long::from(self.snapshot.series(request)?);
         let mut charge = self.context.memory.charge();
         let mut pace = self.pace();
-        for key in &series {
+        for key in series.iter() {
             pace.step()?;
             charge.grow(key.as_str().len() + KEY_BYTES)?;
         }

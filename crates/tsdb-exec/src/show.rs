@@ -10,6 +10,7 @@ use tsdb_core::time::format_go_duration;
 use tsdb_core::{NamespaceId, SeriesKey, TimeRange};
 use tsdb_ql::{ConditionContext, KeyFilter, MeasurementName, Page, ShowScope, split_condition};
 
+use crate::letgo::Long;
 use crate::memory::Charge;
 use crate::pace::Pace;
 use crate::result::{ResultColumn, Series, StatementResult, Validity, Values};
@@ -72,7 +73,7 @@ pub(crate) fn measurements(view: &View<'_>, scope: &ShowScope) -> Result<Stateme
 pub(crate) fn all_series(view: &View<'_>, scope: &ShowScope) -> Result<StatementResult> {
     let (series, _held) = series(view, scope, "SHOW SERIES")?;
     let mut keys = Texts::new(view);
-    for key in page(series, &scope.page) {
+    for key in paged(&series, &scope.page) {
         keys.push(&key.to_string())?;
     }
     let mut result = StatementResult::default();
@@ -119,7 +120,8 @@ pub(crate) fn tag_values(
         }
         charge.merge(keys.charge);
         charge.merge(values.charge);
-        Ok(vec![column("key", keys.texts), column("value", values.texts)])
+        let (keys, values) = (keys.texts.into_vec(), values.texts.into_vec());
+        Ok(vec![column("key", keys), column("value", values)])
     })
 }
 
@@ -154,7 +156,7 @@ pub(crate) fn field_keys(view: &View<'_>, scope: &ShowScope) -> Result<Statement
 
 /// A column of texts that pays for itself as it grows.
 struct Texts<'v> {
-    texts: Vec<Option<Arc<str>>>,
+    texts: Long<Option<Arc<str>>>,
     charge: Charge,
     pace: Pace<'v>,
 }
@@ -162,7 +164,7 @@ struct Texts<'v> {
 impl<'v> Texts<'v> {
     fn new(view: &View<'v>) -> Texts<'v> {
         let (memory, cancel) = (&view.context.memory, &view.context.cancel);
-        Texts { texts: Vec::new(), charge: memory.charge(), pace: Pace::new(cancel) }
+        Texts { texts: Long::new(), charge: memory.charge(), pace: Pace::new(cancel) }
     }
 
     fn push(&mut self, text: &str) -> Result<()> {
@@ -186,7 +188,7 @@ impl<'v> Texts<'v> {
 
     fn into_column(self, name: &str, result: &mut StatementResult) -> ResultColumn {
         result.pay(self.charge);
-        column(name, self.texts)
+        column(name, self.texts.into_vec())
     }
 }
 
@@ -254,6 +256,13 @@ fn per_measurement(
     Ok(result)
 }
 
+/// The items that `page` shows.
+fn paged<'i, T>(items: &'i [T], page: &Page) -> impl Iterator<Item = &'i T> {
+    let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let (offset, limit) = (page.offset.map_or(0, count), page.limit.map_or(usize::MAX, count));
+    items.iter().skip(offset).take(limit)
+}
+
 /// Offset and limit of `page`, applied to `items`.
 fn page<T>(mut items: Vec<T>, page: &Page) -> Vec<T> {
     let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -268,18 +277,18 @@ fn series(
     view: &View<'_>,
     scope: &ShowScope,
     statement: &'static str,
-) -> Result<(Vec<SeriesKey>, Charge)> {
+) -> Result<(Long<SeriesKey>, Charge)> {
     let database = view.database(scope.database.as_deref())?;
     let (time, filter) = condition(view, scope, statement)?;
     let mut charge = view.context.memory.charge();
-    let mut lists: Vec<Vec<SeriesKey>> = Vec::new();
+    let mut lists: Vec<Long<SeriesKey>> = Vec::new();
     let mut ask = |namespace: NamespaceId, name: Option<&str>, pattern: Option<&Pattern>| {
         let all = view.series_request(namespace, name);
         let request = SeriesRequest { filter: filter.clone(), time, ..all };
         let (mut found, held) = view.series(&request)?;
         charge.merge(held);
         if let Some(pattern) = pattern {
-            found = of_measurements(view, found, pattern)?;
+            found = of_measurements(view, &found, pattern)?;
         }
         lists.push(found);
         Ok::<(), Error>(())
@@ -306,12 +315,12 @@ fn series(
 /// Those of `series`, which are in key order, whose measurement matches.
 fn of_measurements(
     view: &View<'_>,
-    series: Vec<SeriesKey>,
+    series: &[SeriesKey],
     pattern: &Pattern,
-) -> Result<Vec<SeriesKey>> {
+) -> Result<Long<SeriesKey>> {
     let mut pace = view.pace();
-    let mut found: Vec<SeriesKey> = Vec::new();
-    let mut last: Option<(SeriesKey, bool)> = None;
+    let mut found = Long::new();
+    let mut last: Option<(&SeriesKey, bool)> = None;
     for key in series {
         pace.step()?;
         let known = last.as_ref().filter(|(known, _)| known.measurement() == key.measurement());
@@ -319,25 +328,26 @@ fn of_measurements(
             Some((_, matches)) => *matches,
             None => pattern.is_match(key.measurement()),
         };
-        last = Some((key.clone(), matches));
+        last = Some((key, matches));
         if matches {
-            found.push(key);
+            found.push(key.clone());
         }
     }
     Ok(found)
 }
 
 /// One list of several in key order, each key once.
-fn each_once(view: &View<'_>, lists: Vec<Vec<SeriesKey>>) -> Result<Vec<SeriesKey>> {
+fn each_once(view: &View<'_>, lists: Vec<Long<SeriesKey>>) -> Result<Long<SeriesKey>> {
     let mut lists = lists;
     if lists.len() <= 1 {
-        return Ok(lists.pop().unwrap_or_default());
+        return Ok(lists.pop().unwrap_or_else(Long::new));
     }
-    let count: usize = lists.iter().map(Vec::len).sum();
+    let count: usize = lists.iter().map(|list| list.len()).sum();
     let mut held = view.context.memory.charge();
     held.grow(count.saturating_mul(2 * size_of::<SeriesKey>()))?;
     let mut pace = view.pace();
-    let mut found: Vec<SeriesKey> = Vec::new();
+    let mut found: Long<SeriesKey> = Long::new();
+    let lists = lists.into_iter().map(Long::into_vec).collect();
     for key in merge_lists(lists, &view.context.cancel)? {
         pace.step()?;
         if found.last() != Some(&key) {

@@ -24,6 +24,9 @@ use crate::wiring::Store;
 
 /// Longest wait for one of the turns of queries.
 const QUERY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Turns beside those of queries, for small ones that meet none free: else a few queries that take seconds
+/// would make those wait that take a millisecond.
+const SMALL_QUERY_TURNS: usize = 4;
 /// Longest wait for one of the turns of writes. Bodies that wait hold memory of the budget, so their
 /// number is bounded by that; this bounds their time.
 const WRITE_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -42,6 +45,7 @@ pub struct App {
     running: Running,
     write_turns: Arc<Semaphore>,
     query_turns: Arc<Semaphore>,
+    small_query_turns: Arc<Semaphore>,
     admin_turns: Arc<Semaphore>,
     stopping: AtomicBool,
     storage_failure: OnceLock<String>,
@@ -66,6 +70,7 @@ impl App {
             running: Running::default(),
             write_turns: Arc::new(Semaphore::new(cores)),
             query_turns: Arc::new(Semaphore::new(config.query_concurrency)),
+            small_query_turns: Arc::new(Semaphore::new(SMALL_QUERY_TURNS)),
             admin_turns: Arc::new(Semaphore::new(1)),
             stopping: AtomicBool::new(false),
             storage_failure: OnceLock::new(),
@@ -154,6 +159,11 @@ impl App {
     pub async fn query_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let reason = "too many queries at once: retry later or raise --query-concurrency";
         turn(&self.query_turns, QUERY_TURN_WAIT_MAX, reason).await
+    }
+
+    /// A turn for a query that turns out to be small, if one is free now.
+    pub fn small_query_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.small_query_turns).try_acquire_owned().ok()
     }
 
     /// A turn to maintain the storage; there is one, and it takes as long as it takes.

@@ -21,7 +21,7 @@ use tsdb_exec::QueryLimits;
 
 use crate::Error;
 pub use memory::SystemLimits;
-pub(crate) use memory::kibibytes_of;
+pub(crate) use memory::{kibibytes_of, open_files_max};
 pub use value::{ByteSize, CharsetChoice, Durability, ListenAddress, TimeSpan, ValueError};
 
 /// Where the server listens by default: this machine alone.

@@ -13,15 +13,18 @@ use tsdb_core::MemoryBudget;
 use tsdb_core::env::Env;
 
 use crate::app::{App, blocking};
-use crate::config::{Args, Config};
+use crate::config::{Args, Config, open_files_max};
 use crate::exposition::Exposition;
 use crate::shutdown::{self, Signals};
 use crate::wiring::{self, Store};
 use crate::{Error, demo, http, listen, memory_watch, telemetry};
 
-/// Threads that may block: one per running write and query, and some for maintenance. Never reached in
-/// practice, since turns bound what runs at once.
+/// Threads that may block, beside one for each query that may run at once: one per running write, some for
+/// maintenance and for what needs no turn. Never reached in practice, since turns bound what runs at once.
 const BLOCKING_THREADS_MAX: usize = 128;
+
+/// Files that the storage, the listener and the runtime need beside connections.
+const FILES_OF_STORAGE: usize = 64;
 
 /// How often histograms are drained.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -51,7 +54,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
     let store = wiring::open(&config, &env, &budget)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .max_blocking_threads(BLOCKING_THREADS_MAX + config.query_concurrency)
         .thread_name("tsdb-http")
         .build()
         .map_err(|cause| Error::System { what: "start threads", cause })?;
@@ -88,11 +91,25 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
 
 async fn serve_until(listener: TcpListener, app: &Arc<App>, stop: impl Future<Output = ()>) {
     let router = http::router(Arc::clone(app));
-    let connections_max = app.config().connections_max;
+    let connections_max = connections_that_fit(app.config().connections_max);
     let finished = listen::serve(listener, router, connections_max, stop, shutdown::GRACE).await;
     if !finished {
         tracing::warn!("some requests did not finish in time and were cut off");
     }
+}
+
+/// As many of `wanted` connections as the process may have files open, with some left for the storage: a
+/// log that cannot open its next file takes no more writes.
+fn connections_that_fit(wanted: usize) -> usize {
+    let files = open_files_max().and_then(|files| usize::try_from(files).ok());
+    let fitting = files.map_or(wanted, |files| files.saturating_sub(FILES_OF_STORAGE).max(1));
+    if fitting < wanted {
+        tracing::warn!(
+            connections = fitting,
+            "the limit of open files allows no more connections: raise it with ulimit -n"
+        );
+    }
+    wanted.min(fitting)
 }
 
 /// Flushes and releases the data directory.

@@ -10,6 +10,7 @@ use tsdb_core::{Block, CancelToken};
 use super::fold::{CallPlan, Places, grown, split};
 use super::scan::Sink;
 use crate::Result;
+use crate::letgo::Long;
 use crate::memory::Charge;
 use crate::pace::Pace;
 
@@ -33,9 +34,9 @@ pub(crate) struct Choose {
     grid: Option<WindowGrid>,
     windows: usize,
     places: Places,
-    rows: Vec<Option<Chosen>>,
+    rows: Long<Option<Chosen>>,
     /// All rows of each slot, for a percentile, which must see them all before it can choose.
-    candidates: Vec<Vec<Chosen>>,
+    candidates: Long<Vec<Chosen>>,
     base: usize,
     series: u32,
     segments: Vec<Segment>,
@@ -50,8 +51,8 @@ impl Choose {
             grid,
             windows: grid.map_or(1, |grid| grid.count()),
             places: Places::default(),
-            rows: Vec::new(),
-            candidates: Vec::new(),
+            rows: Long::new(),
+            candidates: Long::new(),
             base: 0,
             series: 0,
             segments: Vec::new(),
@@ -101,7 +102,7 @@ impl Choose {
     pub(crate) fn settle(&mut self, cancel: &CancelToken) -> Result<()> {
         let Function::Percentile(percent) = self.call.function else { return Ok(()) };
         let mut pace = Pace::new(cancel);
-        for (candidates, chosen) in self.candidates.iter_mut().zip(&mut self.rows) {
+        for (candidates, chosen) in self.candidates.iter_mut().zip(self.rows.iter_mut()) {
             pace.step()?;
             let mut numbers = 0;
             for row in candidates.iter() {

@@ -6,6 +6,7 @@ use tsdb_core::{Block, CancelToken};
 
 use super::scan::Sink;
 use crate::Result;
+use crate::letgo::let_go;
 use crate::memory::Charge;
 use crate::pace::Pace;
 
@@ -230,6 +231,13 @@ impl Fold {
     /// Timestamp of the point that a selector chose.
     pub(crate) fn time(&mut self, call: usize, slot: usize) -> Option<i64> {
         self.calls.get_mut(call).and_then(|call| call.states.time(slot))
+    }
+}
+
+impl Drop for Fold {
+    fn drop(&mut self) {
+        // The states of some calls have an allocation for each slot.
+        let_go(std::mem::take(&mut self.calls), self.room);
     }
 }
 

@@ -12,6 +12,7 @@ use super::expr::{Operand, ValueExpr};
 use super::fold::Places;
 use super::scan::Sink;
 use crate::Result;
+use crate::letgo::Long;
 use crate::memory::Charge;
 use crate::pace::Pace;
 use crate::result::{Validity, Values};
@@ -53,7 +54,7 @@ pub(crate) struct GroupRows {
 pub(crate) struct Rows<'p> {
     plan: &'p RowsPlan,
     places: Places,
-    groups: Vec<GroupRows>,
+    groups: Long<GroupRows>,
     current: usize,
     /// Tags of the current series, one per output that is a tag.
     tags: Vec<Option<Arc<str>>>,
@@ -67,7 +68,7 @@ impl<'p> Rows<'p> {
         Rows {
             plan,
             places: Places::default(),
-            groups: Vec::new(),
+            groups: Long::new(),
             current: 0,
             tags: Vec::new(),
             left: 0,
@@ -127,10 +128,10 @@ impl<'p> Rows<'p> {
     pub(crate) fn into_groups(
         self,
         cancel: &CancelToken,
-    ) -> Result<(Vec<(u32, GroupRows)>, Charge)> {
+    ) -> Result<(Long<(u32, GroupRows)>, Charge)> {
         let Rows { places, mut groups, mut charge, .. } = self;
         charge.grow(groups.len().saturating_mul(size_of::<(u32, GroupRows)>()))?;
-        let mut taken = Vec::with_capacity(groups.len());
+        let mut taken = Long::from(Vec::with_capacity(groups.len()));
         let mut pace = Pace::new(cancel);
         for (group, place) in places.iter() {
             pace.step()?;

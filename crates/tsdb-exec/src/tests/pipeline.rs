@@ -440,3 +440,31 @@ fn a_cancelled_statement_ends() {
         assert_eq!(error_of(query, QueryLimits::default(), &context), CoreError::Cancelled);
     }
 }
+
+#[test]
+fn a_small_statement_is_told_from_a_large_one() {
+    let rows: Vec<support::Row> =
+        (0..1200).map(|i| support::row(&format!("m,host=h{i} f={i} {i}"))).collect();
+    let store = support::empty_store();
+    support::load(&*store, support::DATABASE, None, &rows);
+    let executor = Executor::new(store as Arc<dyn Storage>, QueryLimits::default());
+    let is_small = |query: &str| {
+        let statements = tsdb_ql::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        executor.is_small(&statements[0], &context())
+    };
+    for query in [
+        "SELECT last(f) FROM m WHERE host = 'h7'",
+        "SELECT mean(f) FROM m WHERE host = 'h7' AND time < 1200 GROUP BY time(1u)",
+        "SELECT f FROM nowhere",
+    ] {
+        assert!(is_small(query), "{query}");
+    }
+    for query in [
+        "SELECT last(f) FROM m",
+        "SELECT mean(f) FROM m WHERE host = 'h7' AND time > 0 AND time < 1s GROUP BY time(1ns)",
+        "SHOW SERIES",
+        "DROP MEASUREMENT m",
+    ] {
+        assert!(!is_small(query), "{query}");
+    }
+}

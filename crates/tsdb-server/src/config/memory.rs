@@ -36,6 +36,12 @@ impl SystemLimits {
     }
 }
 
+/// Most files that this process may have open at once (`RLIMIT_NOFILE`), as far as the system tells.
+pub(crate) fn open_files_max() -> Option<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    soft_limit(&limits, "Max open files")
+}
+
 /// The memory to manage on this machine.
 pub(super) fn default_limit() -> ByteSize {
     choose(SystemLimits::read().narrowest())

@@ -7,20 +7,24 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tsdb_core::{ErrorKind, MemoryBudget, Pool, Reservation};
+use tsdb_core::{CancelToken, ErrorKind, MemoryBudget, Pool, Reservation};
 use tsdb_exec::{Message, QueryContext, QueryMemory, StatementResult};
 use tsdb_ql::Statement;
 
 use super::Query;
 use super::running::Listed;
 use super::watch::{Canceller, Watch};
-use crate::app::App;
+use crate::app::{App, blocking};
 use crate::encode::results::Answer;
 use crate::http::reply::ApiError;
 
 /// Memory of a request that waits, beside its text: its place in the table, in the queue, its connection's
 /// state.
 const WAITING_BYTES: usize = 2048;
+
+/// What finding out whether a query is small may take. One that takes more is not.
+const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
+const LOOK_BYTES_MAX: usize = 4 << 20;
 
 /// The statements of one request and what they need. Its methods block.
 pub struct Run {
@@ -129,7 +133,11 @@ impl Run {
                 self.one(at, statement)
             };
             has_failed |= answer.outcome.is_err();
-            if !f(&answer, kind) {
+            let goes_on = f(&answer, kind);
+            if let Ok(result) = answer.outcome {
+                result.let_go();
+            }
+            if !goes_on {
                 return;
             }
         }
@@ -211,7 +219,7 @@ fn needs_no_store(statement: &Statement) -> bool {
 /// A turn, and the statements. While they wait there is only their text: a tree takes many times as much.
 /// Without a turn they have been ended.
 async fn turn(
-    app: &App,
+    app: &Arc<App>,
     query: &Query,
     statements: Vec<Statement>,
     canceller: &Canceller,
@@ -219,6 +227,10 @@ async fn turn(
     let mut acquired = pin!(app.query_turn());
     if let Poll::Ready(turn) = poll_fn(|cx| Poll::Ready(acquired.as_mut().poll(cx))).await {
         return Ok((Some(turn?), statements));
+    }
+    let (turn, statements) = small_turn(app, query, statements).await?;
+    if turn.is_some() {
+        return Ok((turn, statements));
     }
     drop(statements);
     let turn = tokio::select! {
@@ -228,6 +240,37 @@ async fn turn(
     };
     let statements = query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
     Ok((turn, statements))
+}
+
+/// A turn beside the others, if all statements are small.
+async fn small_turn(
+    app: &Arc<App>,
+    query: &Query,
+    statements: Vec<Statement>,
+) -> Result<(Option<OwnedSemaphorePermit>, Vec<Statement>), ApiError> {
+    let Some(turn) = app.small_query_turn() else { return Ok((None, statements)) };
+    let cancel = CancelToken::new();
+    let late = cancel.clone();
+    let alarm = tokio::spawn(async move {
+        tokio::time::sleep(LOOK_TIME_MAX).await;
+        late.expire();
+    });
+    let (app, database, policy) = (Arc::clone(app), query.database.clone(), query.policy.clone());
+    let looked = blocking(move || {
+        let context = QueryContext {
+            database: database.as_deref(),
+            policy: policy.as_deref(),
+            now_ns: app.env().clock.wall_ns(),
+            memory: QueryMemory::new(app.budget(), Some(LOOK_BYTES_MAX)),
+            cancel,
+        };
+        let mut all = statements.iter();
+        (all.all(|statement| app.executor().is_small(statement, &context)), statements)
+    });
+    let looked = looked.await;
+    alarm.abort();
+    let (is_small, statements) = looked?;
+    Ok((Some(turn).filter(|_| is_small), statements))
 }
 
 /// The answer of a statement that did not run or did not end.

@@ -251,7 +251,8 @@ async fn queries_are_seen_and_killed_while_all_turns_and_all_memory_are_taken() 
     let first = async { fixture.error(ENDLESS).await };
     let second = async {
         fixture.until(|listed| states(listed) == "running").await;
-        fixture.error("SELECT mean(v) FROM m").await
+        // A SHOW is never taken for small, so it waits.
+        fixture.error(&format!("{ENDLESS};SHOW DATABASES")).await
     };
     let killer = async {
         fixture.until(|listed| states(listed) == "running waiting").await;
@@ -274,6 +275,21 @@ async fn queries_are_seen_and_killed_while_all_turns_and_all_memory_are_taken() 
     assert!(first.starts_with("query was killed") || first.contains("memory"), "{first}");
     fixture.assert_nothing_is_left();
     assert_eq!(fixture.error("SELECT mean(v) FROM m").await, "", "the turn is free again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_queries_do_not_wait_behind_large_ones() {
+    let fixture = Fixture::new(toml::from_str("query-concurrency = 1").unwrap()).await;
+    let large = async { fixture.error(ENDLESS).await };
+    let small = async {
+        fixture.until(|listed| listed.iter().any(|(_, state)| state == "running")).await;
+        assert_eq!(fixture.error("SELECT last(v) FROM m").await, "", "it has a turn of its own");
+        let id = fixture.listed()[0].0;
+        assert_eq!(fixture.error(&format!("KILL QUERY {id}")).await, "");
+    };
+    let (large, ()) = tokio::join!(large, small);
+    assert!(large.starts_with("query was killed"), "{large}");
+    fixture.assert_nothing_is_left();
 }
 
 #[tokio::test]

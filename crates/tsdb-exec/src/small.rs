@@ -1,0 +1,39 @@
+//! Which statements surely take little, so that they need not wait behind those that take much.
+
+use tsdb_ql::Select;
+
+use crate::Result;
+use crate::limits::QueryLimits;
+use crate::plan::plan;
+use crate::run::Runner;
+use crate::scope::View;
+
+/// What a small statement may touch: some milliseconds of work on one core.
+const SERIES_MAX: u64 = 1000;
+const SAMPLES_MAX: u64 = 1_000_000;
+/// Windows of all its series together.
+const BUCKETS_MAX: i128 = 100_000;
+
+/// Whether `select` is small, by the engine's estimates. Costs what planning it costs.
+///
+/// # Errors
+/// As running it.
+pub(crate) fn is_small(select: &Select, view: &View<'_>, limits: &QueryLimits) -> Result<bool> {
+    let plan = plan(select, view)?;
+    let runner = Runner::new(view, limits);
+    let (mut series, mut samples, mut buckets) = (0u64, 0u64, 0i128);
+    for scan in &plan.scans {
+        let request = runner.request(&plan, scan, &plan.frame);
+        let estimate = view.snapshot.estimate(&request)?;
+        series = series.saturating_add(estimate.series);
+        let fields = scan.fields.len() as u64;
+        samples = samples.saturating_add(estimate.rows.saturating_mul(fields));
+        if let Some(windows) = plan.frame.windows.filter(|_| estimate.rows > 0) {
+            let time = request.time;
+            let start = if plan.frame.has_start { time.start } else { estimate.t_min };
+            let span = i128::from(time.end.max(start)) - i128::from(start);
+            buckets += (span / i128::from(windows.every) + 1) * i128::from(estimate.series);
+        }
+    }
+    Ok(series <= SERIES_MAX && samples <= SAMPLES_MAX && buckets <= BUCKETS_MAX)
+}
