@@ -20,7 +20,9 @@ impl SystemLimits {
     pub fn read() -> SystemLimits {
         // Read with std and not through the Vfs: these are questions to the kernel, not files of data.
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let group = cgroup_limit(&read("/sys/fs/cgroup/memory.max"));
+        // Version 2, and version 1, where "none" is a number larger than every machine.
+        let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+        let group = groups.iter().filter_map(|path| cgroup_limit(&read(path))).min();
         let machine = kibibytes_of(&read("/proc/meminfo"), "MemTotal:");
         let limits = read("/proc/self/limits");
         SystemLimits {
@@ -72,7 +74,7 @@ fn choose_series_max(available: Option<u64>, managed: ByteSize) -> usize {
     usize::try_from(series).unwrap_or(SERIES_MAX).clamp(1000, SERIES_MAX)
 }
 
-/// The limit of a cgroup v2, from its `memory.max`: a number, or `max`.
+/// The limit of a cgroup, from its `memory.max` or `memory.limit_in_bytes`: a number, or `max`.
 fn cgroup_limit(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
@@ -128,6 +130,7 @@ mod tests {
     fn kernel_texts_are_read() {
         assert_eq!(cgroup_limit("max\n"), None);
         assert_eq!(cgroup_limit("536870912\n"), Some(512 << 20));
+        assert_eq!(cgroup_limit("9223372036854771712\n"), Some(9_223_372_036_854_771_712));
         assert_eq!(cgroup_limit(""), None);
         let text = "MemFree:  12 kB\nMemTotal:       24577532 kB\nMemAvailable:   1 kB\n";
         assert_eq!(kibibytes_of(text, "MemTotal:"), Some(24_577_532 * 1024));
