@@ -1,16 +1,30 @@
 //! Encodings of columns: timestamps, values and presence to bytes and back.
 //!
-//! A column is encoded for itself; which encoding it has stands in its first byte, so that better ones
-//! can be added beside these. Every `f64` comes back bit for bit. Decoders take whatever a damaged or
-//! hostile file holds: they refuse, and allocate no more than the rows that the caller announces.
+//! A column is encoded for itself; which encoding it has stands in its first byte. Every `f64` comes back
+//! bit for bit. Decoders take whatever a damaged or hostile file holds: they refuse, and allocate no more
+//! than the rows that the caller announces. The bytes are those of `docs/format/columns.md`.
+//!
+//! The way of a value: `values` picks a mode, which makes integers of doubles (`decimal`, `ordered`,
+//! `scaled`); `ints` models them and writes what the model does not foresee, for most by a prefix code
+//! (`huffman`) and bit packing (`bits`). Plain code defines every result; `simd` repeats some of it faster.
 
 mod bits;
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) mod datasets;
+mod decimal;
+mod huffman;
 mod ints;
+mod memo;
+mod ordered;
+mod scaled;
+mod simd;
 mod times;
+mod totals;
 mod values;
 
+pub(crate) use memo::Memo;
 pub(crate) use times::{decode_times, encode_times};
-pub(crate) use values::{decode_values, encode_values};
+pub(crate) use values::{ValueSummary, decode_values, encode_values, summarise_values};
 
 use tsdb_core::Presence;
 
@@ -112,7 +126,7 @@ mod tests {
         #[test]
         fn values_come_back_bit_for_bit(values in any_values()) {
             let mut bytes = Vec::new();
-            encode_values(&values, &mut bytes);
+            encode_values(&values, &mut Memo::default(), &mut bytes);
             let mut reader = Reader::new(&bytes);
             let mut back = Vec::new();
             decode_values(&mut reader, values.len(), &mut back).unwrap();
@@ -151,7 +165,7 @@ mod tests {
 
         /// Whatever the bytes are: refused, or exactly as many values as were announced.
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60), first in 0u8..4, rows in 1usize..5000) {
+        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60), first in 0u8..7, rows in 1usize..5000) {
             let mut bytes = bytes;
             bytes.insert(0, first);
             let mut values = Vec::new();
@@ -169,7 +183,7 @@ mod tests {
         #[test]
         fn damaged_columns_are_refused_or_give_as_many_values(values in any_values(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
             let mut bytes = Vec::new();
-            encode_values(&values, &mut bytes);
+            encode_values(&values, &mut Memo::default(), &mut bytes);
             let at = at.index(bytes.len());
             let mut back = Vec::new();
             prop_assert!(decode_values(&mut Reader::new(&bytes[..at]), values.len(), &mut back).is_err());
@@ -185,7 +199,7 @@ mod tests {
     fn sizes_of_common_columns() {
         let size = |values: &[f64]| {
             let mut bytes = Vec::new();
-            encode_values(values, &mut bytes);
+            encode_values(values, &mut Memo::default(), &mut bytes);
             bytes.len()
         };
         assert_eq!(size(&[1.5; 4096]), 9, "a constant is its one value");

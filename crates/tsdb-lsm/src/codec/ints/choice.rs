@@ -1,0 +1,260 @@
+//! The encoder's second half: which kind the residuals are written in.
+
+use super::analysis::{Domain, Modelled, model};
+use super::entropy::{self, LOW_BITS_MAX, Parameters};
+use super::model::{Header, Kind, Transform};
+use super::super::huffman::{SYMBOLS, TABLE_LENGTHS};
+use super::packed::GROUP;
+use super::{dictionary, packed, sparse};
+
+/// What the encoder may use: everything, unless a test wants it otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Plan {
+    pub domain: Domain,
+    pub transform: Option<Transform>,
+    pub kind: Option<Kind>,
+}
+
+impl Plan {
+    pub(in super::super) fn of(domain: Domain) -> Plan {
+        Plan { domain, transform: None, kind: None }
+    }
+}
+
+/// What a series' last column was encoded as, to be tried first for its next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in super::super) struct IntsMemo {}
+
+/// Appends a column.
+pub(in super::super) fn encode_ints(
+    numbers: &[i64],
+    domain: Domain,
+    _memo: &mut IntsMemo,
+    out: &mut Vec<u8>,
+) {
+    encode_planned(numbers, Plan::of(domain), out);
+}
+
+/// Appends a column as `plan` wants it, and says whether it could.
+pub(in super::super) fn encode_planned(numbers: &[i64], plan: Plan, out: &mut Vec<u8>) -> bool {
+    let modelled = model(numbers, plan.domain, plan.transform);
+    let encoder = Encoder { modelled: &modelled, domain: plan.domain };
+    match plan.kind {
+        Some(kind) => match encoder.encode(kind) {
+            Some(bytes) => out.extend_from_slice(&bytes),
+            None => return false,
+        },
+        None => out.extend_from_slice(&encoder.best(true)),
+    }
+    true
+}
+
+struct Encoder<'a> {
+    modelled: &'a Modelled,
+    domain: Domain,
+}
+
+impl Encoder<'_> {
+    /// The column in one kind, if it can have it.
+    fn encode(&self, kind: Kind) -> Option<Vec<u8>> {
+        let Modelled { model, residuals, nonzero } = self.modelled;
+        let mut out = Vec::with_capacity(residuals.len() + 64);
+        Header { kind, model: *model }.write(&mut out);
+        let possible = match kind {
+            Kind::Linear => *nonzero == 0,
+            Kind::Sparse => {
+                sparse::encode(residuals, &mut out);
+                true
+            }
+            Kind::Packed => {
+                packed::encode(residuals, &mut out);
+                true
+            }
+            Kind::Huffman => match best_parameters(residuals) {
+                Some(parameters) => {
+                    entropy::encode(residuals, parameters, &mut out);
+                    true
+                }
+                None => false,
+            },
+            Kind::Runs => {
+                let fits = model.transform == Transform::Delta && model.drift == 0;
+                if fits {
+                    sparse::encode_runs(residuals, |c, out| self.nest(c, out), &mut out);
+                }
+                fits
+            }
+            Kind::Dictionary => dictionary::encode(residuals, &mut out),
+        };
+        possible.then_some(out)
+    }
+
+    /// Appends a column that is none of runs.
+    fn nest(&self, numbers: &[i64], out: &mut Vec<u8>) {
+        let domain = if self.domain == Domain::Times { Domain::Numbers } else { self.domain };
+        let modelled = model(numbers, domain, None);
+        let encoder = Encoder { modelled: &modelled, domain };
+        out.extend_from_slice(&encoder.best(false));
+    }
+
+    /// The column in the kind that is shortest, or nearly so and faster.
+    fn best(&self, with_runs: bool) -> Vec<u8> {
+        let Modelled { model, residuals, nonzero } = self.modelled;
+        let count = residuals.len();
+        if let Some(linear) = self.encode(Kind::Linear) {
+            return linear;
+        }
+        let mut best = Best(None);
+        let delta = model.transform == Transform::Delta;
+        if delta && nonzero * 12 < count {
+            best.offer(self.encode(Kind::Sparse), 0);
+        }
+        if with_runs && delta && nonzero * 3 < count && *nonzero >= 24 {
+            best.offer(self.encode(Kind::Runs), 0);
+        }
+        let mut exact_huffman = false;
+        if best.bytes_per(count, 16) {
+            let huffman = self.encode(Kind::Huffman);
+            exact_huffman = best_parameters(residuals).is_some_and(|p| p.low_bits == 0);
+            best.offer(huffman, FASTER_ONE_IN);
+        }
+        if !exact_huffman && count >= 128 && best.bytes_per(count, 4) {
+            best.offer(self.encode(Kind::Dictionary), 0);
+        }
+        if best.0.as_ref().is_none_or(|best| self.packing_may_pay(best.len())) {
+            best.offer_faster(self.encode(Kind::Packed));
+        }
+        best.0.unwrap_or_default()
+    }
+
+    /// Whether packed groups from the start, the middle and the end say that packing all could pay.
+    fn packing_may_pay(&self, best_len: usize) -> bool {
+        let residuals = &self.modelled.residuals;
+        let count = residuals.len();
+        if count < 4 * GROUP {
+            return true;
+        }
+        let mut sample = Vec::new();
+        for start in [0, count / 2 / GROUP * GROUP, count - GROUP] {
+            packed::encode(residuals.get(start..start + GROUP).unwrap_or_default(), &mut sample);
+        }
+        sample.len() * count / (3 * GROUP) < best_len + best_len / 12
+    }
+}
+
+/// A faster kind is taken unless the slower one saves more than one byte in so many.
+const FASTER_ONE_IN: usize = 50;
+
+/// The best encoding so far.
+struct Best(Option<Vec<u8>>);
+
+impl Best {
+    /// True without any, or if it takes more than `count / divisor` bytes.
+    fn bytes_per(&self, count: usize, divisor: usize) -> bool {
+        self.0.as_ref().is_none_or(|best| best.len() * divisor > count)
+    }
+
+    /// Takes a slower one if it is shorter by more than one byte in `margin`.
+    fn offer(&mut self, bytes: Option<Vec<u8>>, margin: usize) {
+        let Some(bytes) = bytes else { return };
+        let extra = bytes.len().checked_div(margin).unwrap_or(0);
+        if self.0.as_ref().is_none_or(|best| bytes.len() + extra < best.len()) {
+            self.0 = Some(bytes);
+        }
+    }
+
+    /// Takes a faster one unless it is longer by more than one byte in [`FASTER_ONE_IN`].
+    fn offer_faster(&mut self, bytes: Option<Vec<u8>>) {
+        let Some(bytes) = bytes else { return };
+        let faster = |best: &Vec<u8>| bytes.len() <= best.len() + best.len() / FASTER_ONE_IN;
+        if self.0.as_ref().is_none_or(faster) {
+            self.0 = Some(bytes);
+        }
+    }
+}
+
+/// Residuals that the number of low bits is looked for from.
+const MAGNITUDE_SAMPLE: usize = 256;
+
+/// Fewer residuals are never coded.
+const CODED_MIN: usize = 16;
+
+/// Number of low bits and table that take the fewest bits, or nearly so.
+fn best_parameters(residuals: &[i64]) -> Option<Parameters> {
+    if residuals.len() < CODED_MIN {
+        return None;
+    }
+    let middle = usual_low_bits(residuals);
+    let fine = FineHistogram::of(residuals, middle);
+    let count = residuals.len() as u64;
+    let mut best: Option<(u64, Parameters)> = None;
+    for low_bits in (middle.saturating_sub(1)..=(middle + 2).min(LOW_BITS_MAX)).rev() {
+        // Fewer low bits mean more symbols to decode one by one, so they must save something.
+        let limit = best.map_or(u64::MAX, |(bits, _)| bits - (bits / 80).min(count / 16));
+        let (histogram, exceptions) = fine.coarsen(low_bits);
+        let exception_bits = u64::from(16 + 8 * ((low_bits + 12) / 7));
+        let fixed = exceptions * exception_bits + count * u64::from(low_bits);
+        for (table, lengths) in (0..).zip(&TABLE_LENGTHS) {
+            let coded: u64 = lengths.iter().zip(&histogram).map(|(l, n)| u64::from(*l) * n).sum();
+            let bits = fixed + coded;
+            if bits < limit && best.is_none_or(|(least, _)| bits < least) {
+                best = Some((bits, Parameters { low_bits, table }));
+            }
+        }
+    }
+    best.map(|(_, parameters)| parameters)
+}
+
+/// About the binary logarithm of the usual magnitude.
+fn usual_low_bits(residuals: &[i64]) -> u32 {
+    let stride = (residuals.len() / MAGNITUDE_SAMPLE).max(1);
+    let mut sample: Vec<u64> = residuals.iter().step_by(stride).map(|y| y.unsigned_abs()).collect();
+    let total = sample.iter().fold(0u64, |sum, y| sum.saturating_add(*y));
+    let mean = total / sample.len().max(1) as u64;
+    let middle = sample.len() / 2;
+    let median = if sample.is_empty() { 0 } else { *sample.select_nth_unstable(middle).1 };
+    median.max((mean / 4).min(1 << 40)).checked_ilog2().unwrap_or(0).min(LOW_BITS_MAX)
+}
+
+/// Counts of residuals in steps so fine that the symbols for all numbers of low bits in question can be
+/// counted from it.
+struct FineHistogram {
+    shift: u32,
+    counts: [u32; FINE_BINS],
+    beyond: u64,
+}
+
+const FINE_BINS: usize = 512;
+const FINE_ZERO: i64 = 256;
+
+impl FineHistogram {
+    fn of(residuals: &[i64], middle: u32) -> FineHistogram {
+        // One bit below the rounding of the fewest low bits in question.
+        let shift = middle.saturating_sub(2);
+        let (mut counts, mut beyond) = ([0; FINE_BINS], 0);
+        for residual in residuals {
+            let bin = (residual >> shift).wrapping_add(FINE_ZERO).cast_unsigned();
+            match usize::try_from(bin).ok().and_then(|bin| counts.get_mut(bin)) {
+                Some(count) => *count += 1,
+                None => beyond += 1,
+            }
+        }
+        FineHistogram { shift, counts, beyond }
+    }
+
+    /// Counts of symbols, exceptions among those of 0, and the number of exceptions.
+    fn coarsen(&self, low_bits: u32) -> ([u64; SYMBOLS], u64) {
+        let (mut histogram, mut exceptions) = ([0; SYMBOLS], self.beyond);
+        for (bin, count) in (-FINE_ZERO..).zip(&self.counts) {
+            let index = entropy::symbol_index(bin, low_bits - self.shift);
+            match usize::try_from(index).ok().and_then(|index| histogram.get_mut(index)) {
+                Some(symbol) => *symbol += u64::from(*count),
+                None => exceptions += u64::from(*count),
+            }
+        }
+        if let Some(zero) = histogram.get_mut(SYMBOLS / 2) {
+            *zero += exceptions;
+        }
+        (histogram, exceptions)
+    }
+}
