@@ -1,6 +1,9 @@
 //! Bit packing: numbers of one width, lowest bits first, without gaps.
 
-#![expect(clippy::cast_possible_truncation, reason = "masks and widths say how many bits are meant")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "masks and widths say how many bits are meant"
+)]
 
 use super::simd;
 

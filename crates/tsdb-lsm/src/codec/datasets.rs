@@ -31,7 +31,11 @@ impl Random {
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        #[expect(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "a remainder")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::indexing_slicing,
+            reason = "a remainder"
+        )]
         from[(self.bits() % from.len() as u64) as usize]
     }
 
@@ -120,62 +124,105 @@ fn benchmark_sets(count: usize) -> Vec<DataSet<f64>> {
         set("mem_pct_12g", 23, count, memory, |r, x, _| {
             100.0 * (memory_step(r, x) / (1.5 * MEMORY))
         }),
-        set("iot_velocity", 20, count, |_, _| 0.0, |r, x, _| {
-            *x = (*x + (r.unit() - 0.5) * 20.0).clamp(0.0, 100.0);
-            x.trunc()
-        }),
-        set("iot_fuel1", 21, count, |_, _| 25.0, |r, x, _| {
-            *x = (*x + (r.unit() - 0.5) * 10.0).clamp(0.0, 50.0);
-            (*x * 10.0).trunc() / 10.0
-        }),
-        set("gps5", 16, count, |r, s| {
-            let limit = if s % 2 == 0 { 90.0 } else { 180.0 };
-            (limit, r.unit() * limit)
-        }, |r, (limit, x), _| {
-            *x = (*x + (r.unit() - 0.5) * 0.01).clamp(-*limit, *limit);
-            (*x * 1e5).trunc() / 1e5
-        }),
+        set(
+            "iot_velocity",
+            20,
+            count,
+            |_, _| 0.0,
+            |r, x, _| {
+                *x = (*x + (r.unit() - 0.5) * 20.0).clamp(0.0, 100.0);
+                x.trunc()
+            },
+        ),
+        set(
+            "iot_fuel1",
+            21,
+            count,
+            |_, _| 25.0,
+            |r, x, _| {
+                *x = (*x + (r.unit() - 0.5) * 10.0).clamp(0.0, 50.0);
+                (*x * 10.0).trunc() / 10.0
+            },
+        ),
+        set(
+            "gps5",
+            16,
+            count,
+            |r, s| {
+                let limit = if s % 2 == 0 { 90.0 } else { 180.0 };
+                (limit, r.unit() * limit)
+            },
+            |r, (limit, x), _| {
+                *x = (*x + (r.unit() - 0.5) * 0.01).clamp(-*limit, *limit);
+                (*x * 1e5).trunc() / 1e5
+            },
+        ),
     ]
 }
 
 /// Counters: of events, of bytes (one of them restarts), of hundredths of seconds.
 fn counter_sets(count: usize) -> Vec<DataSet<f64>> {
     vec![
-        set("counter_events", 5, count, |r, s| {
-            let rate = [0.3, 5.0, 60.0, 300.0].into_iter().nth((s % 4) as usize).unwrap_or(1.0);
-            (rate, rate, (r.unit() * 1e6).trunc())
-        }, |r, (usual, rate, x), _| {
-            if r.unit() < 0.004 {
-                *rate = *usual * r.pick(&[0.0, 1.0, 1.0, 3.0, 10.0]);
-            }
-            *x += r.poisson(*rate);
-            *x
-        }),
-        set("counter_bytes", 6, count, |r, s| {
-            let rate = 10f64.powi(3 + i32::try_from(s % 4).unwrap_or(0));
-            (s, rate, rate, (r.unit() * 1e11).trunc())
-        }, |r, (s, usual, rate, x), index| {
-            if r.unit() < 0.003 {
-                *rate = *usual * r.pick(&[0.2, 1.0, 1.0, 5.0]);
-            }
-            if *s % 8 == 3 && index == count / 3 {
-                *x = 0.0;
-            }
-            *x += (*rate * (0.35 * r.normal()).exp()).trunc();
-            *x
-        }),
-        set("counter_cpusec", 7, count, |r, s| {
-            let rate = [0.2, 3.0, 40.0, 1400.0].into_iter().nth((s % 4) as usize).unwrap_or(1.0);
-            (rate, (r.unit() * 1e7).trunc())
-        }, |r, (rate, x), _| {
-            *x += (*rate * (1.0 + 0.2 * r.normal())).max(0.0).round();
-            *x / 100.0
-        }),
+        set(
+            "counter_events",
+            5,
+            count,
+            |r, s| {
+                let rate = [0.3, 5.0, 60.0, 300.0].into_iter().nth((s % 4) as usize).unwrap_or(1.0);
+                (rate, rate, (r.unit() * 1e6).trunc())
+            },
+            |r, (usual, rate, x), _| {
+                if r.unit() < 0.004 {
+                    *rate = *usual * r.pick(&[0.0, 1.0, 1.0, 3.0, 10.0]);
+                }
+                *x += r.poisson(*rate);
+                *x
+            },
+        ),
+        set(
+            "counter_bytes",
+            6,
+            count,
+            |r, s| {
+                let rate = 10f64.powi(3 + i32::try_from(s % 4).unwrap_or(0));
+                (s, rate, rate, (r.unit() * 1e11).trunc())
+            },
+            |r, (s, usual, rate, x), index| {
+                if r.unit() < 0.003 {
+                    *rate = *usual * r.pick(&[0.2, 1.0, 1.0, 5.0]);
+                }
+                if *s % 8 == 3 && index == count / 3 {
+                    *x = 0.0;
+                }
+                *x += (*rate * (0.35 * r.normal()).exp()).trunc();
+                *x
+            },
+        ),
+        set(
+            "counter_cpusec",
+            7,
+            count,
+            |r, s| {
+                let rate =
+                    [0.2, 3.0, 40.0, 1400.0].into_iter().nth((s % 4) as usize).unwrap_or(1.0);
+                (rate, (r.unit() * 1e7).trunc())
+            },
+            |r, (rate, x), _| {
+                *x += (*rate * (1.0 + 0.2 * r.normal())).max(0.0).round();
+                *x / 100.0
+            },
+        ),
         // An accumulated sum of durations: all digits, but close to few.
-        set("float_sum", 24, count, |r, _| rounded(r.unit() * 1e3, 3), |r, x, _| {
-            *x += (r.exponential() * 1e4).round() / 1e6;
-            *x
-        }),
+        set(
+            "float_sum",
+            24,
+            count,
+            |r, _| rounded(r.unit() * 1e3, 3),
+            |r, x, _| {
+                *x += (r.exponential() * 1e4).round() / 1e6;
+                *x
+            },
+        ),
     ]
 }
 
@@ -186,53 +233,99 @@ fn gauge_sets(count: usize) -> Vec<DataSet<f64>> {
         height + 5.0 * (phase + index as f64 / 1400.0).sin()
     };
     vec![
-        set("const_gauge", 8, count, |r, s| {
-            if s % 3 == 0 { 1.0 } else { (r.unit() * 1e9).trunc() }
-        }, |_, x, _| *x),
-        set("rare_change", 9, count, |r, _| (r.unit() * 1000.0).trunc(), |r, x, _| {
-            if r.unit() < 0.01 {
-                *x = (*x + (r.normal() * 5.0).round()).max(0.0);
-            }
-            *x
-        }),
-        set("mem_pages", 10, count, |r, _| 1e6 + r.unit() * 1e6, |r, x, _| {
-            let step = if r.unit() < 0.01 { 20000.0 } else { 120.0 };
-            *x = (*x + r.normal() * step).abs();
-            x.trunc() * 4096.0
-        }),
-        set("ratio4", 11, count, |r, _| 0.2 + 0.6 * r.unit(), |r, mean, _| {
-            *mean = (*mean + 0.001 * r.normal()).clamp(0.05, 0.95);
-            rounded((*mean + 0.02 * r.normal()).clamp(0.0, 1.0), 4)
-        }),
-        set("load2", 12, count, |r, _| 1.0 + 3.0 * r.unit(), |r, x, _| {
-            *x = (*x + 0.08 * (2.0 + 2.0 * r.normal() - *x)).max(0.0);
-            rounded(*x, 2)
-        }),
+        set(
+            "const_gauge",
+            8,
+            count,
+            |r, s| {
+                if s % 3 == 0 { 1.0 } else { (r.unit() * 1e9).trunc() }
+            },
+            |_, x, _| *x,
+        ),
+        set(
+            "rare_change",
+            9,
+            count,
+            |r, _| (r.unit() * 1000.0).trunc(),
+            |r, x, _| {
+                if r.unit() < 0.01 {
+                    *x = (*x + (r.normal() * 5.0).round()).max(0.0);
+                }
+                *x
+            },
+        ),
+        set(
+            "mem_pages",
+            10,
+            count,
+            |r, _| 1e6 + r.unit() * 1e6,
+            |r, x, _| {
+                let step = if r.unit() < 0.01 { 20000.0 } else { 120.0 };
+                *x = (*x + r.normal() * step).abs();
+                x.trunc() * 4096.0
+            },
+        ),
+        set(
+            "ratio4",
+            11,
+            count,
+            |r, _| 0.2 + 0.6 * r.unit(),
+            |r, mean, _| {
+                *mean = (*mean + 0.001 * r.normal()).clamp(0.05, 0.95);
+                rounded((*mean + 0.02 * r.normal()).clamp(0.0, 1.0), 4)
+            },
+        ),
+        set(
+            "load2",
+            12,
+            count,
+            |r, _| 1.0 + 3.0 * r.unit(),
+            |r, x, _| {
+                *x = (*x + 0.08 * (2.0 + 2.0 * r.normal() - *x)).max(0.0);
+                rounded(*x, 2)
+            },
+        ),
         set("temp2", 13, count, wave, |r, w, i| rounded(at(*w, i) + 0.04 * r.normal(), 2)),
         set("temp1", 14, count, wave, |r, w, i| rounded(at(*w, i) + 0.06 * r.normal(), 1)),
-        set("latency_f64", 15, count, |r, _| -6.0 + 2.0 * r.unit(), |r, mean, _| {
-            let calls = (1.0 + r.poisson(30.0)).min(8.0);
-            let mut sum = 0.0;
-            let mut call = 0.0;
-            while call < calls {
-                sum += (*mean + 0.5 * r.normal()).exp();
-                call += 1.0;
-            }
-            sum / calls
-        }),
-        set("gps7_smooth", 17, count, |r, _| (r.unit() * 90.0, 0.0), |r, (x, speed), _| {
-            *speed = 0.97 * *speed + 2e-6 * r.normal();
-            *x += *speed + 1e-5;
-            rounded(*x, 7)
-        }),
-        set("flags01", 18, count, |_, s| {
-            (0.0, [0.001, 0.01, 0.05, 0.1].into_iter().nth((s % 4) as usize).unwrap_or(0.1))
-        }, |r, (x, chance), _| {
-            if r.unit() < *chance {
-                *x = 1.0 - *x;
-            }
-            *x
-        }),
+        set(
+            "latency_f64",
+            15,
+            count,
+            |r, _| -6.0 + 2.0 * r.unit(),
+            |r, mean, _| {
+                let calls = (1.0 + r.poisson(30.0)).min(8.0);
+                let mut sum = 0.0;
+                let mut call = 0.0;
+                while call < calls {
+                    sum += (*mean + 0.5 * r.normal()).exp();
+                    call += 1.0;
+                }
+                sum / calls
+            },
+        ),
+        set(
+            "gps7_smooth",
+            17,
+            count,
+            |r, _| (r.unit() * 90.0, 0.0),
+            |r, (x, speed), _| {
+                *speed = 0.97 * *speed + 2e-6 * r.normal();
+                *x += *speed + 1e-5;
+                rounded(*x, 7)
+            },
+        ),
+        set(
+            "flags01",
+            18,
+            count,
+            |_, s| (0.0, [0.001, 0.01, 0.05, 0.1].into_iter().nth((s % 4) as usize).unwrap_or(0.1)),
+            |r, (x, chance), _| {
+                if r.unit() < *chance {
+                    *x = 1.0 - *x;
+                }
+                *x
+            },
+        ),
     ]
 }
 
@@ -241,9 +334,13 @@ const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// Walks with markers in them, and doubles of every sort.
 fn odd_sets(count: usize) -> Vec<DataSet<f64>> {
-    let mut stale = set("cpu_int_stale", 19, count, |r, _| r.unit() * 100.0, |r, x, _| {
-        percent_step(r, x).trunc()
-    });
+    let mut stale = set(
+        "cpu_int_stale",
+        19,
+        count,
+        |r, _| r.unit() * 100.0,
+        |r, x, _| percent_step(r, x).trunc(),
+    );
     for (number, series) in (0..).zip(&mut stale.series) {
         let mut random = Random::new(19_500 + number);
         let mut left = 0;
@@ -257,16 +354,22 @@ fn odd_sets(count: usize) -> Vec<DataSet<f64>> {
             }
         }
     }
-    let weird = set("weird", 22, count, |_, _| (), |r, (), _| match r.bits() % 8 {
-        0 => -0.0,
-        1 => f64::INFINITY,
-        2 => f64::NEG_INFINITY,
-        3 => f64::from_bits(0x7ff8_0000_0000_0001 + r.bits() % 5),
-        4 => f64::from_bits(r.bits()),
-        5 => 5e-324,
-        6 => 1e300,
-        _ => r.unit(),
-    });
+    let weird = set(
+        "weird",
+        22,
+        count,
+        |_, _| (),
+        |r, (), _| match r.bits() % 8 {
+            0 => -0.0,
+            1 => f64::INFINITY,
+            2 => f64::NEG_INFINITY,
+            3 => f64::from_bits(0x7ff8_0000_0000_0001 + r.bits() % 5),
+            4 => f64::from_bits(r.bits()),
+            5 => 5e-324,
+            6 => 1e300,
+            _ => r.unit(),
+        },
+    );
     vec![stale, weird]
 }
 

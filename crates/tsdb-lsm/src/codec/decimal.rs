@@ -31,7 +31,7 @@ pub(super) struct Decimal {
 }
 
 /// 1.5 * 2^52: a double below 2^51 plus it is rounded to an integer, in its lowest bits.
-const ROUNDER: f64 = 6_755_399_441_055_744.0;
+pub(super) const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
 /// The integer nearest to `scaled`, which is below 2^51.
 #[inline]
@@ -45,7 +45,8 @@ pub(super) fn round(scaled: f64) -> i64 {
 fn try_integer(value: f64, power: f64) -> (i64, bool) {
     let scaled = value * power;
     let rounded = (scaled + ROUNDER) - ROUNDER;
-    let exact = ((rounded / power).to_bits() == value.to_bits()) & (scaled.abs() < DECIMAL_MAX as f64);
+    let exact =
+        ((rounded / power).to_bits() == value.to_bits()) & (scaled.abs() < DECIMAL_MAX as f64);
     (round(scaled), exact)
 }
 
@@ -120,7 +121,8 @@ fn at_exponent(values: &[f64], exponent: usize) -> (Vec<i64>, Vec<usize>) {
             integer
         }));
         if !all_exact {
-            let odd = stretch.iter().enumerate().filter(|(_, value)| !try_integer(**value, power).1);
+            let odd =
+                stretch.iter().enumerate().filter(|(_, value)| !try_integer(**value, power).1);
             exceptions.extend(odd.map(|(place, _)| index * STRETCH + place));
         }
     }
@@ -130,7 +132,8 @@ fn at_exponent(values: &[f64], exponent: usize) -> (Vec<i64>, Vec<usize>) {
 
 /// Puts the predecessor's integer to each exception's place; to the first ones that of the first decimal.
 fn fill_gaps(integers: &mut [i64], exceptions: &[usize]) {
-    let leading = exceptions.iter().enumerate().take_while(|(index, place)| index == *place).count();
+    let leading =
+        exceptions.iter().enumerate().take_while(|(index, place)| index == *place).count();
     let mut before = integers.get(leading).copied().unwrap_or(0);
     for place in exceptions {
         if let Some(earlier) = place.checked_sub(1).filter(|_| *place >= leading) {

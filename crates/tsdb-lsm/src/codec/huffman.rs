@@ -125,8 +125,8 @@ mod tests {
             for (index, length) in lengths.iter().enumerate() {
                 let (word, bits) = code.word(index);
                 assert_eq!(bits, u32::from(*length));
-                let entry = code.lookup()[word as usize];
-                let symbol = (entry >> 16) as u8 as i8;
+                let entry = code.lookup()[usize::try_from(word).unwrap()];
+                let symbol = entry.to_le_bytes()[2].cast_signed();
                 assert_eq!(i64::from(symbol), index as i64 - ZERO, "table {table}");
             }
         }

@@ -16,7 +16,9 @@ mod sink;
 mod sparse;
 
 pub(super) use analysis::Domain;
-pub(super) use choice::{IntsMemo, Plan, encode_ints, encode_planned};
+pub(super) use choice::{IntsMemo, encode_ints};
+#[cfg(test)]
+pub(super) use choice::{Plan, encode_planned};
 pub(super) use exceptions::{read_places, write_places};
 pub(super) use level::Scan;
 pub(super) use model::{Kind, Scale, Transform};

@@ -24,14 +24,14 @@ impl Scaling {
 
     /// The multiple closest to `value`; `None` if it is too large.
     #[inline]
-    fn multiple(self, value: f64) -> Option<i64> {
+    pub(super) fn multiple(self, value: f64) -> Option<i64> {
         let scaled = value / self.factor * self.divisor;
         (scaled.abs() < DECIMAL_MAX as f64).then(|| round(scaled))
     }
 
     /// Doubles between `value` and that of `multiple`.
     #[inline]
-    fn miss(self, value: f64, multiple: i64) -> i64 {
+    pub(super) fn miss(self, value: f64, multiple: i64) -> i64 {
         to_ordered(value).wrapping_sub(to_ordered(self.value(multiple)))
     }
 }
@@ -116,9 +116,4 @@ fn is_near(scaling: Scaling, value: f64, multiple: i64) -> bool {
     let next = f64::from_bits(value.abs().to_bits() + 1) - value.abs();
     let room = 0.5 / scaling.divisor / next;
     miss <= DOUBLES_MAX && miss as f64 * 16.0 <= room
-}
-
-/// The quotient that all values are close to multiples of, if there is one.
-pub(super) fn common_scaling(_values: &[f64]) -> Option<Scaling> {
-    None
 }

@@ -1,58 +1,107 @@
-//! Kernels for processors with AVX2; the only module of this crate with `unsafe`.
+//! Kernels for processors with AVX2, FMA and BMI2; the only module of this crate with `unsafe`.
 //!
-//! Every function here works on a prefix of its input and says how far it came; the callers do the rest
-//! with plain code, which also defines the result.
+//! The contract of all of them: a kernel is safe to call with any arguments. It works on a prefix of its
+//! input and says how long that is, which may be 0, and most of all is 0 where the processor lacks what it
+//! needs; the caller does the rest with plain code, which also defines the result. What a kernel did is bit
+//! for bit what the plain code does.
+//!
+//! Inside, `unsafe` is of three kinds. Calls of functions with target features come after [`enabled`].
+//! Vectors are loaded from and stored to arrays of their size. The two loops that read at computed places,
+//! [`avx2::unpack32`] and [`streams::decode_four`], check before each read or write that it lies in its
+//! slice.
 
 use super::huffman::{Lookup, Position};
 use super::ints::{IntSummary, Scale, Scan};
 
-/// Unpacks a prefix of `out`, and gives its length.
-pub(super) fn unpack32(_bytes: &[u8], _width: u32, _base: i32, _out: &mut [i32]) -> usize {
-    0
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2_sink;
+#[cfg(target_arch = "x86_64")]
+mod streams;
+
+#[cfg(test)]
+thread_local! {
+    /// Whether this thread does without kernels.
+    static PLAIN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Decodes four streams into the segments of `symbols`, each of `each` symbols, as far as it can.
-pub(super) fn decode_four(
-    _lookup: &Lookup,
-    _streams: [&[u8]; 4],
-    _symbols: &mut [i8],
-    _each: usize,
-) -> [Position; 4] {
-    [Position::default(); 4]
+/// Calls `with` as a machine without kernels would.
+#[cfg(test)]
+pub(super) fn without_kernels<T>(with: impl FnOnce() -> T) -> T {
+    PLAIN.set(true);
+    let result = with();
+    PLAIN.set(false);
+    result
 }
-pub(super) fn combine32(_symbols: &[i8], _low_bits: u32, _out: &mut [i32]) -> usize {
-    0
+
+/// Whether the processor has what the kernels need.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn enabled() -> bool {
+    #[cfg(test)]
+    if PLAIN.get() {
+        return false;
+    }
+    // The macro asks the processor once and keeps the answer.
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi2")
 }
-pub(super) fn scan32(_scan: &mut Scan, _residuals: &mut [i32]) -> usize {
-    0
+
+/// Declares functions that call the kernel of the same name, or give `$otherwise` without kernels.
+macro_rules! kernels {
+    ($($(#[$doc:meta])* fn $module:ident::$name:ident($($arg:ident: $kind:ty),* $(,)?) -> $result:ty, else $otherwise:expr;)*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name($($arg: $kind),*) -> $result {
+            #[cfg(target_arch = "x86_64")]
+            if enabled() {
+                // SAFETY: the processor has the target features, and the kernels need nothing else.
+                return unsafe { $module::$name($($arg),*) };
+            }
+            $(let _ = $arg;)*
+            $otherwise
+        }
+    )*};
 }
-pub(super) fn scan64(_scan: &mut Scan, _residuals: &mut [i64]) -> usize {
-    0
-}
-pub(super) fn integers32(_scale: Scale, _levels: &[i32], _out: &mut [i64]) -> usize {
-    0
-}
-pub(super) fn integers64(_scale: Scale, _levels: &[i64], _out: &mut [i64]) -> usize {
-    0
-}
-pub(super) fn ordered64(_scale: Scale, _levels: &[i64], _out: &mut [f64]) -> usize {
-    0
-}
-pub(super) fn decimals32(_scale: Scale, _levels: &[i32], _divisor: f64, _out: &mut [f64]) -> usize {
-    0
-}
-pub(super) fn decimals64(
-    _scale: Scale,
-    _levels: &[i64],
-    _divisor: f64,
-    _out: &mut [f64],
-    _beyond: &mut bool,
-) -> usize {
-    0
-}
-pub(super) fn tally32(_levels: &[i32]) -> (IntSummary, usize) {
-    (IntSummary::NONE, 0)
-}
-pub(super) fn tally64(_scale: Scale, _levels: &[i64]) -> (IntSummary, usize) {
-    (IntSummary::NONE, 0)
+
+kernels! {
+    /// Unpacks numbers of `width` bits, plus `base`.
+    fn avx2::unpack32(bytes: &[u8], width: u32, base: i32, out: &mut [i32]) -> usize, else 0;
+
+    /// Decodes four streams into the segments of `symbols`, each of `each` symbols, as far as it can.
+    fn streams::decode_four(lookup: &Lookup, streams: [&[u8]; 4], symbols: &mut [i8], each: usize) -> [Position; 4],
+        else [Position::default(); 4];
+
+    /// Adds `symbol * 2^low_bits` to each place.
+    fn avx2::combine32(symbols: &[i8], low_bits: u32, out: &mut [i32]) -> usize, else 0;
+
+    /// Turns residuals into levels.
+    fn avx2::scan32(scan: &mut Scan, residuals: &mut [i32]) -> usize, else 0;
+
+    /// Turns residuals into levels.
+    fn avx2::scan64(scan: &mut Scan, residuals: &mut [i64]) -> usize, else 0;
+
+    /// Writes the numbers at levels.
+    fn avx2_sink::integers32(scale: Scale, levels: &[i32], out: &mut [i64]) -> usize, else 0;
+
+    /// Writes the numbers at levels.
+    fn avx2_sink::integers64(scale: Scale, levels: &[i64], out: &mut [i64]) -> usize, else 0;
+
+    /// Writes the doubles whose order the numbers are.
+    fn avx2_sink::ordered64(scale: Scale, levels: &[i64], out: &mut [f64]) -> usize, else 0;
+
+    /// Writes quotients of numbers, all of them below 2^51, by a power of ten of at most 10^15.
+    fn avx2_sink::decimals32(scale: Scale, levels: &[i32], divisor: f64, out: &mut [f64]) -> usize, else 0;
+
+    /// Writes quotients of numbers by a power of ten of at most 10^15; sets `beyond` if one of the numbers
+    /// is not below 2^51.
+    fn avx2_sink::decimals64(scale: Scale, levels: &[i64], divisor: f64, out: &mut [f64], beyond: &mut bool) -> usize,
+        else 0;
+
+    /// Sum and extremes of at most 2^16 levels.
+    fn avx2_sink::tally32(levels: &[i32]) -> (IntSummary, usize), else (IntSummary::NONE, 0);
+
+    /// Sum and extremes of the numbers at no more than 2^16 levels.
+    fn avx2_sink::tally64(scale: Scale, levels: &[i64]) -> (IntSummary, usize), else (IntSummary::NONE, 0);
 }

@@ -2,10 +2,11 @@
 
 use super::decimal::{Decimal, POWERS, decimal, read_exceptions, write_exceptions};
 use super::ints::{
-    COUNT_MAX, Decimals, Domain, IntSummary, IntsMemo, OrderedBits, Tally, decode_ints, encode_ints,
+    COUNT_MAX, Decimals, Domain, IntSummary, OrderedBits, Tally, decode_ints, encode_ints,
 };
 use super::memo::Memo;
 use super::ordered::to_ordered;
+use super::quotient::common_scaling;
 use super::scaled::{self, Scaling};
 use crate::bytes::{Malformed, Reader, put_u64};
 
@@ -100,7 +101,7 @@ pub(super) fn encode_mode(values: &[f64], mode: Mode, memo: &mut Memo, out: &mut
             return scaled::encode(values, Scaling { divisor: power, factor: 1.0 }, out);
         }
         Mode::NearMultiple => {
-            let Some(scaling) = scaled::common_scaling(values) else { return false };
+            let Some(scaling) = common_scaling(values) else { return false };
             out.push(mode as u8);
             put_u64(out, scaling.divisor.to_bits());
             put_u64(out, scaling.factor.to_bits());
@@ -222,8 +223,7 @@ fn summarise_decimals(
     }
     let mut tally = Tally::new();
     decode_ints(reader, count, &mut tally)?;
-    let IntSummary { sum, min, max } =
-        tally.summary().ok_or_else(|| reader.malformed(BEYOND))?;
+    let IntSummary { sum, min, max } = tally.summary().ok_or_else(|| reader.malformed(BEYOND))?;
     let quotient = |integer: i64| integer as f64 / power;
     Ok(Some(ValueSummary {
         count,

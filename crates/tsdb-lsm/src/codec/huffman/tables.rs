@@ -71,6 +71,11 @@ mod tests {
         (1.0 - polynomial * (-x * x).exp()).copysign(x)
     }
 
+    /// `ratio` to the power of a whole number.
+    fn power(ratio: f64, exponent: f64) -> f64 {
+        (0..).map(f64::from).take_while(|at| *at < exponent).fold(1.0, |all, _: f64| all * ratio)
+    }
+
     /// Steps of a random walk: a normal distribution with deviation `sigma`, rounded.
     fn gaussian(sigma: f64) -> [f64; SYMBOLS] {
         let below = |x: f64| 0.5 * erf(x / sigma / std::f64::consts::SQRT_2);
@@ -79,12 +84,12 @@ mod tests {
 
     /// Two-sided geometric: many zeros and long tails.
     fn laplace(ratio: f64) -> [f64; SYMBOLS] {
-        weights(|x| ratio.powi(x.abs() as i32) * (1.0 - ratio) / (1.0 + ratio) + FLOOR)
+        weights(|x| power(ratio, x.abs()) * (1.0 - ratio) / (1.0 + ratio) + FLOOR)
     }
 
     /// One-sided geometric from -15 on: ranks of a dictionary, waiting times.
     fn geometric(ratio: f64) -> [f64; SYMBOLS] {
-        weights(|x| ratio.powi(x as i32 + 15) + FLOOR)
+        weights(|x| power(ratio, x + 15.0) + FLOOR)
     }
 
     /// Numbers of a range of `width` with rounded ends.
@@ -101,7 +106,8 @@ mod tests {
         let mut packages: Vec<(f64, Vec<usize>)> = Vec::new();
         for _ in 0..CODE_BITS_MAX {
             let pairs = packages.chunks_exact(2);
-            let merged = pairs.map(|p| (p[0].0 + p[1].0, [p[0].1.clone(), p[1].1.clone()].concat()));
+            let merged =
+                pairs.map(|p| (p[0].0 + p[1].0, [p[0].1.clone(), p[1].1.clone()].concat()));
             packages = singles.iter().cloned().chain(merged).collect();
             packages.sort_by(by_weight);
         }
@@ -128,7 +134,8 @@ mod tests {
     #[test]
     fn the_frozen_tables_are_those_of_their_distributions() {
         let generated = generate();
-        let lines: Vec<String> = generated.iter().map(|lengths| format!("    {lengths:?},")).collect();
+        let lines: Vec<String> =
+            generated.iter().map(|lengths| format!("    {lengths:?},")).collect();
         assert!(generated == TABLE_LENGTHS, "tables:\n{}", lines.join("\n"));
     }
 }

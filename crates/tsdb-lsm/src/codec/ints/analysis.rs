@@ -98,7 +98,8 @@ impl Units {
         let last = self.levels.last().copied().unwrap_or(0);
         let steps = i64::try_from(self.levels.len().saturating_sub(1)).unwrap_or(i64::MAX);
         let miss = |slope: i64| last.wrapping_sub(slope.wrapping_mul(steps)).unsigned_abs();
-        let by_ends = last.checked_div(steps).unwrap_or(0);
+        let half = if last < 0 { -(steps / 2) } else { steps / 2 };
+        let by_ends = last.saturating_add(half).checked_div(steps).unwrap_or(0);
         let slope = if miss(by_ends) < miss(drift) { by_ends } else { drift };
         (slope, median(self.distances_from(slope)))
     }

@@ -1,9 +1,9 @@
 //! The encoder's second half: which kind the residuals are written in.
 
+use super::super::huffman::{SYMBOLS, TABLE_LENGTHS};
 use super::analysis::{Domain, Modelled, model};
 use super::entropy::{self, LOW_BITS_MAX, Parameters};
 use super::model::{Header, Kind, Transform};
-use super::super::huffman::{SYMBOLS, TABLE_LENGTHS};
 use super::packed::GROUP;
 use super::{dictionary, packed, sparse};
 

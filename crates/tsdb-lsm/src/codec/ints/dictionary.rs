@@ -1,6 +1,8 @@
 //! Residuals that take few values: their ranks in a dictionary by a prefix code.
 
-use super::super::huffman::{Code, SYMBOLS, TABLE_COUNT, TABLE_LENGTHS, ZERO, decode_streams, encode_streams};
+use super::super::huffman::{
+    Code, SYMBOLS, TABLE_COUNT, TABLE_LENGTHS, ZERO, decode_streams, encode_streams,
+};
 use super::level::Level;
 use super::{exceptions, put_signed, read_signed};
 use crate::bytes::{Malformed, Reader};

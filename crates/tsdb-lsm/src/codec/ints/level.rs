@@ -42,8 +42,9 @@ impl Scan {
     }
 
     /// The definition of the transforms.
-    pub(in super::super) fn apply<L: Level>(&mut self, residuals: &mut [L]) {
-        let (mut level, mut slope, drift) = (L::of(self.level), L::of(self.slope), L::of(self.drift));
+    fn apply<L: Level>(&mut self, residuals: &mut [L]) {
+        let (mut level, mut slope, drift) =
+            (L::of(self.level), L::of(self.slope), L::of(self.drift));
         match self.transform {
             Transform::Centre => {}
             Transform::Delta => {

@@ -39,14 +39,8 @@ pub(in super::super) enum Kind {
 }
 
 impl Kind {
-    pub(in super::super) const ALL: [Kind; 6] = [
-        Kind::Linear,
-        Kind::Sparse,
-        Kind::Packed,
-        Kind::Huffman,
-        Kind::Runs,
-        Kind::Dictionary,
-    ];
+    pub(in super::super) const ALL: [Kind; 6] =
+        [Kind::Linear, Kind::Sparse, Kind::Packed, Kind::Huffman, Kind::Runs, Kind::Dictionary];
 }
 
 /// Greatest unit, a power of two that is an `i64`.
