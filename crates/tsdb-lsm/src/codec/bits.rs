@@ -55,7 +55,9 @@ pub(super) fn unpack32(bytes: &[u8], width: u32, base: i32, out: &mut [i32]) {
 
 /// As [`unpack32`], for a width of up to 64 bits.
 pub(super) fn unpack64(bytes: &[u8], width: u32, base: i64, out: &mut [i64]) {
-    unpack_from(bytes, width, 0, out.iter_mut(), |place, number| {
+    let done = simd::unpack64(bytes, width, base, out);
+    let rest = out.get_mut(done..).unwrap_or_default();
+    unpack_from(bytes, width, done, rest.iter_mut(), |place, number| {
         *place = base.wrapping_add_unsigned(number);
     });
 }

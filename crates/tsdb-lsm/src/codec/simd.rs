@@ -6,17 +6,22 @@
 //! for bit what the plain code does.
 //!
 //! Inside, `unsafe` is of three kinds. Calls of functions with target features come after [`enabled`].
-//! Vectors are loaded from and stored to arrays of their size. The two loops that read at computed places,
-//! [`avx2::unpack32`] and [`streams::decode_four`], check before each read or write that it lies in its
+//! Vectors are loaded from and stored to arrays of their size. The loops that read at computed places,
+//! in `avx2_unpack` and `streams`, check before each read or write that it lies in its
 //! slice.
 
 use super::huffman::{Lookup, Position};
 use super::ints::{IntSummary, Scale, Scan};
+use super::totals::Total;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_sink;
+#[cfg(target_arch = "x86_64")]
+mod avx2_totals;
+#[cfg(target_arch = "x86_64")]
+mod avx2_unpack;
 #[cfg(target_arch = "x86_64")]
 mod streams;
 
@@ -67,7 +72,10 @@ macro_rules! kernels {
 
 kernels! {
     /// Unpacks numbers of `width` bits, plus `base`.
-    fn avx2::unpack32(bytes: &[u8], width: u32, base: i32, out: &mut [i32]) -> usize, else 0;
+    fn avx2_unpack::unpack32(bytes: &[u8], width: u32, base: i32, out: &mut [i32]) -> usize, else 0;
+
+    /// Unpacks numbers of `width` bits, plus `base`.
+    fn avx2_unpack::unpack64(bytes: &[u8], width: u32, base: i64, out: &mut [i64]) -> usize, else 0;
 
     /// Decodes four streams into the segments of `symbols`, each of `each` symbols, as far as it can.
     fn streams::decode_four(lookup: &Lookup, streams: [&[u8]; 4], symbols: &mut [i8], each: usize) -> [Position; 4],
@@ -75,6 +83,9 @@ kernels! {
 
     /// Adds `symbol * 2^low_bits` to each place.
     fn avx2::combine32(symbols: &[i8], low_bits: u32, out: &mut [i32]) -> usize, else 0;
+
+    /// Adds `symbol * 2^low_bits` to each place.
+    fn avx2::combine64(symbols: &[i8], low_bits: u32, out: &mut [i64]) -> usize, else 0;
 
     /// Turns residuals into levels.
     fn avx2::scan32(scan: &mut Scan, residuals: &mut [i32]) -> usize, else 0;
@@ -104,4 +115,7 @@ kernels! {
 
     /// Sum and extremes of the numbers at no more than 2^16 levels.
     fn avx2_sink::tally64(scale: Scale, levels: &[i64]) -> (IntSummary, usize), else (IntSummary::NONE, 0);
+
+    /// Adds groups of four values to a total.
+    fn avx2_totals::add_groups(total: &mut Total, values: &[f64]) -> usize, else 0;
 }

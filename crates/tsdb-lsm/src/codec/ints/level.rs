@@ -140,7 +140,9 @@ impl Level for i64 {
     }
 
     fn combine(symbols: &[i8], low_bits: u32, out: &mut [i64]) {
-        combine(symbols, low_bits, out);
+        let done = simd::combine64(symbols, low_bits, out);
+        let symbols = symbols.get(done..).unwrap_or_default();
+        combine(symbols, low_bits, out.get_mut(done..).unwrap_or_default());
     }
 
     fn scan(scan: &mut Scan, residuals: &mut [i64]) {

@@ -115,7 +115,10 @@ fn decode_group<L: Level>(reader: &mut Reader<'_>, group: &mut [L]) -> Result<()
     }
     let exceptions = reader.u8()?;
     let reference = L::of(read_signed(reader)?);
-    L::unpack(reader.take(packed_len(width, group.len()))?, width, reference, group);
+    // What follows the packed numbers is there for kernels that load more than they need.
+    let ahead = reader.ahead();
+    reader.take(packed_len(width, group.len()))?;
+    L::unpack(ahead, width, reference, group);
     for _ in 0..exceptions {
         let place = usize::from(reader.u8()?);
         let residual = read_signed(reader)?;

@@ -1,4 +1,4 @@
-//! Unpacking and scanning: from bytes to levels.
+//! From symbols and low bits to residuals, and from those to levels.
 
 use std::arch::x86_64::*;
 
@@ -34,102 +34,6 @@ pub(super) fn store4(to: &mut [i64; 4], vector: __m256i) {
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), vector) }
 }
 
-/// Widest numbers that [`unpack32`] does: eight of them begin in any bit and end within 32 of the first
-/// byte of each.
-const UNPACK_WIDTH_MAX: usize = 25;
-
-/// Per width where the four bytes of each of eight numbers stand in two loads of 16 bytes, of which the
-/// second begins [`second_load`] bytes behind the first, and how far each number is shifted in them.
-struct Spread {
-    bytes: [u8; 32],
-    shifts: [i32; 8],
-}
-
-#[expect(clippy::indexing_slicing, reason = "at compile time a bad index is a compile error")]
-static SPREADS: [Spread; UNPACK_WIDTH_MAX + 1] = {
-    let mut spreads = [const { Spread { bytes: [0; 32], shifts: [0; 8] } }; UNPACK_WIDTH_MAX + 1];
-    let mut width = 0;
-    while width <= UNPACK_WIDTH_MAX {
-        spreads[width] = spread(width);
-        width += 1;
-    }
-    spreads
-};
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "places in a vector"
-)]
-#[expect(clippy::indexing_slicing, reason = "at compile time a bad index is a compile error")]
-const fn spread(width: usize) -> Spread {
-    let mut spread = Spread { bytes: [0; 32], shifts: [0; 8] };
-    let mut number = 0;
-    while number < 8 {
-        let bit = number * width;
-        let load = if number < 4 { 0 } else { second_load(width) };
-        let mut byte = 0;
-        while byte < 4 {
-            spread.bytes[number * 4 + byte] = (bit / 8 - load + byte) as u8;
-            byte += 1;
-        }
-        spread.shifts[number] = (bit % 8) as i32;
-        number += 1;
-    }
-    spread
-}
-
-const fn second_load(width: usize) -> usize {
-    width * 4 / 8
-}
-
-/// See [`super::unpack32`]. Needs no bytes behind the last number: the last loads are from a copy.
-#[target_feature(enable = "avx2")]
-pub(super) fn unpack32(bytes: &[u8], width: u32, base: i32, out: &mut [i32]) -> usize {
-    /// Bytes that two loads reach over.
-    const REACH: usize = UNPACK_WIDTH_MAX / 2 + 16;
-    let width = width as usize;
-    if width == 0 {
-        out.fill(base);
-        return out.len();
-    }
-    let Some(spread) = SPREADS.get(width) else { return 0 };
-    let (groups, _) = out.as_chunks_mut::<8>();
-    let groups_len = groups.len();
-    let whole = (bytes.len() + width).saturating_sub(REACH) / width;
-    let (direct, copied) = groups.split_at_mut(whole.min(groups_len));
-    unpack_groups(spread, bytes, width, base, direct);
-    let rest = bytes.get(direct.len() * width..).unwrap_or(&[]);
-    let mut copy = [0; 4 * REACH];
-    copy.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    unpack_groups(spread, &copy, width, base, copied);
-    groups_len * 8
-}
-
-/// Unpacks groups of eight numbers as far as the loads lie inside of `bytes`, which is all the way for
-/// callers that counted.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn unpack_groups(spread: &Spread, bytes: &[u8], width: usize, base: i32, groups: &mut [[i32; 8]]) {
-    // SAFETY: 32 bytes in an array.
-    let places = unsafe { _mm256_loadu_si256(spread.bytes.as_ptr().cast()) };
-    let shifts = load8(&spread.shifts);
-    let mask = _mm256_set1_epi32((1 << width) - 1);
-    let base = _mm256_set1_epi32(base);
-    let second = second_load(width);
-    for (index, group) in groups.iter_mut().enumerate() {
-        let Some(reach) = bytes.get(index * width..index * width + second + 16) else { return };
-        // SAFETY: `reach` has `second + 16` bytes, so 16 from its start and 16 from `second` on.
-        let (low, high) = unsafe {
-            let low = _mm_loadu_si128(reach.as_ptr().cast());
-            (low, _mm_loadu_si128(reach.as_ptr().add(second).cast()))
-        };
-        let loaded = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
-        let numbers = _mm256_srlv_epi32(_mm256_shuffle_epi8(loaded, places), shifts);
-        store8(group, _mm256_add_epi32(_mm256_and_si256(numbers, mask), base));
-    }
-}
-
 /// See [`super::combine32`].
 #[target_feature(enable = "avx2")]
 pub(super) fn combine32(symbols: &[i8], low_bits: u32, out: &mut [i32]) -> usize {
@@ -141,6 +45,21 @@ pub(super) fn combine32(symbols: &[i8], low_bits: u32, out: &mut [i32]) -> usize
         let high = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(bytes));
         store8(group, _mm256_add_epi32(load8(group), _mm256_sll_epi32(high, shift)));
         done += 8;
+    }
+    done
+}
+
+/// See [`super::combine64`].
+#[target_feature(enable = "avx2")]
+pub(super) fn combine64(symbols: &[i8], low_bits: u32, out: &mut [i64]) -> usize {
+    let shift = _mm_cvtsi32_si128(low_bits.cast_signed());
+    let (groups, _) = out.as_chunks_mut::<4>();
+    let mut done = 0;
+    for (group, symbols) in groups.iter_mut().zip(symbols.as_chunks::<4>().0) {
+        let bytes = i32::from_le_bytes(symbols.map(i8::cast_unsigned));
+        let high = _mm256_cvtepi8_epi64(_mm_cvtsi32_si128(bytes));
+        store4(group, _mm256_add_epi64(load4(group), _mm256_sll_epi64(high, shift)));
+        done += 4;
     }
     done
 }

@@ -8,7 +8,14 @@ use super::avx2::{load4, load8, store4};
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store_doubles(to: &mut [f64; 4], vector: __m256d) {
+pub(super) fn load_doubles(from: &[f64; 4]) -> __m256d {
+    // SAFETY: the array has the 32 bytes of the vector; the load needs no alignment.
+    unsafe { _mm256_loadu_pd(from.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn store_doubles(to: &mut [f64; 4], vector: __m256d) {
     // SAFETY: the array has the 32 bytes of the vector; the store needs no alignment.
     unsafe { _mm256_storeu_pd(to.as_mut_ptr(), vector) }
 }

@@ -57,7 +57,9 @@ fn random_page(rng: &SimRng) -> (Vec<u8>, usize) {
             encode_values(&values, &mut Memo::default(), &mut bytes);
             return (bytes, values.len());
         }
-        _ => bytes.extend_from_slice(&[Mode::Decimal as u8, u8::try_from(pick(rng, 16)).unwrap(), 0]),
+        _ => {
+            bytes.extend_from_slice(&[Mode::Decimal as u8, u8::try_from(pick(rng, 16)).unwrap(), 0])
+        }
     }
     if !encode_planned(&integers, plan, &mut bytes) {
         encode_planned(&integers, Plan::of(Domain::Numbers), &mut bytes);
