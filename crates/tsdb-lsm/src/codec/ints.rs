@@ -46,6 +46,10 @@ fn read_signed(reader: &mut Reader<'_>) -> Result<i64, Malformed> {
     Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
 }
 
+/// Residuals that are scanned and handed on at a time: they and what becomes of them stay in the first-level
+/// cache.
+const STRIP: usize = 1024;
+
 /// Buffers that one thread decodes with.
 #[derive(Debug, Default)]
 struct Scratch {
@@ -107,14 +111,6 @@ fn decode_residuals<L: Level>(
     buffer: &mut Vec<L>,
     sink: &mut impl Sink,
 ) -> Result<(), Malformed> {
-    let mut scan = Scan::new(&header.model);
-    let scale = Scale::of(&header.model);
-    if header.kind == Kind::Packed {
-        return packed::decode(reader, count, |residuals: &mut [L]| {
-            L::scan(&mut scan, residuals);
-            L::send(sink, scale, residuals);
-        });
-    }
     if buffer.len() < count {
         buffer.resize(count, L::default());
     }
@@ -124,9 +120,14 @@ fn decode_residuals<L: Level>(
         Kind::Dictionary => dictionary::decode(reader, symbols, residuals)?,
         Kind::Sparse => sparse::decode(reader, residuals)?,
         Kind::Runs => sparse::decode_runs(reader, residuals)?,
-        Kind::Linear | Kind::Packed => residuals.fill(L::default()),
+        Kind::Packed => packed::decode(reader, residuals)?,
+        Kind::Linear => residuals.fill(L::default()),
     }
-    L::scan(&mut scan, residuals);
-    L::send(sink, scale, residuals);
+    let mut scan = Scan::new(&header.model);
+    let scale = Scale::of(&header.model);
+    for strip in residuals.chunks_mut(STRIP) {
+        L::scan(&mut scan, strip);
+        L::send(sink, scale, strip);
+    }
     Ok(())
 }

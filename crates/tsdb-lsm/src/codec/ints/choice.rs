@@ -57,6 +57,15 @@ struct Encoder<'a> {
 impl Encoder<'_> {
     /// The column in one kind, if it can have it.
     fn encode(&self, kind: Kind) -> Option<Vec<u8>> {
+        self.encode_with(kind, || best_parameters(&self.modelled.residuals))
+    }
+
+    /// As [`Encoder::encode`], with `parameters` for kind H.
+    fn encode_with(
+        &self,
+        kind: Kind,
+        parameters: impl FnOnce() -> Option<Parameters>,
+    ) -> Option<Vec<u8>> {
         let Modelled { model, residuals, nonzero } = self.modelled;
         let mut out = Vec::with_capacity(residuals.len() + 64);
         Header { kind, model: *model }.write(&mut out);
@@ -70,7 +79,7 @@ impl Encoder<'_> {
                 packed::encode(residuals, &mut out);
                 true
             }
-            Kind::Huffman => match best_parameters(residuals) {
+            Kind::Huffman => match parameters() {
                 Some(parameters) => {
                     entropy::encode(residuals, parameters, &mut out);
                     true
@@ -114,9 +123,9 @@ impl Encoder<'_> {
         }
         let mut exact_huffman = false;
         if best.bytes_per(count, 16) {
-            let huffman = self.encode(Kind::Huffman);
-            exact_huffman = best_parameters(residuals).is_some_and(|p| p.low_bits == 0);
-            best.offer(huffman, FASTER_ONE_IN);
+            let parameters = best_parameters(residuals);
+            exact_huffman = parameters.is_some_and(|p| p.low_bits == 0);
+            best.offer(self.encode_with(Kind::Huffman, || parameters), FASTER_ONE_IN);
         }
         if !exact_huffman && count >= 128 && best.bytes_per(count, 4) {
             best.offer(self.encode(Kind::Dictionary), 0);

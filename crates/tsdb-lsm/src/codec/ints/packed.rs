@@ -90,22 +90,9 @@ fn choose_frame(group: &[i64]) -> Frame {
     best
 }
 
-/// Reads what [`encode`] wrote for `count` residuals and calls `each` with every group.
-pub(super) fn decode<L: Level>(
-    reader: &mut Reader<'_>,
-    count: usize,
-    mut each: impl FnMut(&mut [L]),
-) -> Result<(), Malformed> {
-    let mut buffer = [L::default(); GROUP];
-    let mut left = count;
-    while left > 0 {
-        let here = left.min(GROUP);
-        let group = buffer.get_mut(..here).unwrap_or_default();
-        decode_group(reader, group)?;
-        each(group);
-        left -= here;
-    }
-    Ok(())
+/// Reads what [`encode`] wrote.
+pub(super) fn decode<L: Level>(reader: &mut Reader<'_>, out: &mut [L]) -> Result<(), Malformed> {
+    out.chunks_mut(GROUP).try_for_each(|group| decode_group(reader, group))
 }
 
 fn decode_group<L: Level>(reader: &mut Reader<'_>, group: &mut [L]) -> Result<(), Malformed> {
