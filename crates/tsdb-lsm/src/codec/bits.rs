@@ -18,16 +18,20 @@ pub(super) fn mask(width: u32) -> u64 {
 }
 
 /// Bits that `value` needs: 0 for 0, 64 from 2^63 on.
-#[inline]
+#[inline(always)]
 pub(super) fn bit_len(value: u64) -> u32 {
     u64::BITS - value.leading_zeros()
 }
 
 /// Appends `values`, each below 2^`width`; `width` is at most 64.
 pub(super) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
-    if width == 0 {
-        return;
+    if width > 0 {
+        simd::vectorised(pack_inlined, (values, width, out));
     }
+}
+
+#[inline(always)]
+fn pack_inlined<V: Iterator<Item = u64>>((values, width, out): (V, u32, &mut Vec<u8>)) {
     let (mut pending, mut pending_bits) = (0u64, 0u32);
     for value in values {
         pending |= value << pending_bits;

@@ -4,6 +4,7 @@
 //! its very bits, so NaN, infinities, -0.0 and everything else that does not fit stand apart as exceptions.
 
 use super::ints::{COUNT_MAX, DECIMAL_MAX, read_places, write_places};
+use super::simd;
 use crate::bytes::{Malformed, Reader, put_u64};
 
 /// 10^0 to 10^15, all exact.
@@ -34,14 +35,14 @@ pub(super) struct Decimal {
 pub(super) const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
 /// The integer nearest to `scaled`, which is below 2^51.
-#[inline]
+#[inline(always)]
 pub(super) fn round(scaled: f64) -> i64 {
     let rounded = (scaled + ROUNDER).to_bits();
     rounded.wrapping_sub(ROUNDER.to_bits()).cast_signed()
 }
 
 /// The integer for `value` at a power of ten, and whether the way back is exact.
-#[inline]
+#[inline(always)]
 fn try_integer(value: f64, power: f64) -> (i64, bool) {
     let scaled = value * power;
     let rounded = (scaled + ROUNDER) - ROUNDER;
@@ -108,18 +109,23 @@ fn sample_exponent(values: &[f64]) -> Option<usize> {
 
 /// Integers of all values and the places of those that are exceptions.
 fn at_exponent(values: &[f64], exponent: usize) -> (Vec<i64>, Vec<usize>) {
+    simd::vectorised(at_power, (values, power(exponent)))
+}
+
+#[inline(always)]
+fn at_power((values, power): (&[f64], f64)) -> (Vec<i64>, Vec<usize>) {
     /// Values that are looked at one by one only if one of them is an exception.
     const STRETCH: usize = 64;
-    let power = power(exponent);
-    let mut integers = Vec::with_capacity(values.len());
+    let mut integers = vec![0; values.len()];
     let mut exceptions = Vec::new();
-    for (index, stretch) in values.chunks(STRETCH).enumerate() {
+    let stretches = values.chunks(STRETCH).zip(integers.chunks_mut(STRETCH));
+    for (index, (stretch, integers)) in stretches.enumerate() {
         let mut all_exact = true;
-        integers.extend(stretch.iter().map(|value| {
-            let (integer, exact) = try_integer(*value, power);
+        for (value, integer) in stretch.iter().zip(integers) {
+            let (nearest, exact) = try_integer(*value, power);
             all_exact &= exact;
-            integer
-        }));
+            *integer = nearest;
+        }
         if !all_exact {
             let odd =
                 stretch.iter().enumerate().filter(|(_, value)| !try_integer(**value, power).1);

@@ -8,9 +8,11 @@ mod streams;
 mod tables;
 
 pub(super) use streams::{Position, decode_streams, encode_streams};
-pub(super) use tables::{TABLE_COUNT, TABLE_LENGTHS};
+use tables::{TABLE_COUNT, TABLE_LENGTHS};
 
 use std::sync::OnceLock;
+
+use super::simd;
 
 /// Number of symbols.
 pub(super) const SYMBOLS: usize = 31;
@@ -103,6 +105,26 @@ fn lookup(words: &[u32; SYMBOLS]) -> Box<Lookup> {
         *entry = u64::from(bits) | (count as u64) << 8 | symbols;
     }
     table
+}
+
+/// The table that codes symbols of these counts in the fewest bits, and their number.
+pub(super) fn best_table(histogram: &[u32; SYMBOLS]) -> (u8, u64) {
+    simd::vectorised(best_table_inlined, histogram)
+}
+
+#[inline(always)]
+fn best_table_inlined(histogram: &[u32; SYMBOLS]) -> (u8, u64) {
+    let (mut best, mut least) = (0, u32::MAX);
+    for (table, lengths) in (0u8..).zip(&TABLE_LENGTHS) {
+        let mut bits = 0;
+        for (length, count) in lengths.iter().zip(histogram) {
+            bits += u32::from(*length) * count;
+        }
+        if bits < least {
+            (best, least) = (table, bits);
+        }
+    }
+    (best, u64::from(least))
 }
 
 /// Number of streams that `count` symbols are coded in, and the symbols of each but the last. Four streams

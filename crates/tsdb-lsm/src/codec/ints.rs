@@ -32,7 +32,7 @@ use model::Header;
 pub(super) const COUNT_MAX: usize = 1 << 16;
 
 /// Maps small numbers of either sign to small ones: 0, -1, 1, -2, ...
-#[inline]
+#[inline(always)]
 fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
 }

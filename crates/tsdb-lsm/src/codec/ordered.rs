@@ -2,19 +2,19 @@
 //! that neighbours are close to each other as integers too.
 
 /// The integer of a double.
-#[inline]
+#[inline(always)]
 pub(super) fn to_ordered(value: f64) -> i64 {
     flip(value.to_bits().cast_signed())
 }
 
 /// The double of an integer.
-#[inline]
+#[inline(always)]
 pub(super) fn from_ordered(order: i64) -> f64 {
     f64::from_bits(flip(order).cast_unsigned())
 }
 
 /// Turns the magnitude of negative numbers around; its own inverse.
-#[inline]
+#[inline(always)]
 fn flip(bits: i64) -> i64 {
     bits ^ (bits >> 63 & i64::MAX)
 }

@@ -6,6 +6,7 @@
 use super::decimal::{POWERS, round};
 use super::ints::{DECIMAL_MAX, Domain, Integers, IntsMemo, decode_ints, encode_ints};
 use super::ordered::{from_ordered, to_ordered};
+use super::simd;
 use super::values::BEYOND;
 use crate::bytes::{Malformed, Reader, put_varint};
 
@@ -17,7 +18,7 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
-    #[inline]
+    #[inline(always)]
     fn value(self, multiple: i64) -> f64 {
         multiple as f64 / self.divisor * self.factor
     }
@@ -30,19 +31,32 @@ impl Scaling {
     }
 
     /// Doubles between `value` and that of `multiple`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn miss(self, value: f64, multiple: i64) -> i64 {
         to_ordered(value).wrapping_sub(to_ordered(self.value(multiple)))
     }
 }
 
+/// The multiples of all values and their misses; `None` if one is too large.
+#[inline(always)]
+fn split((scaling, values): (Scaling, &[f64])) -> Option<(Vec<i64>, Vec<i64>)> {
+    let (mut multiples, mut misses) = (vec![0; values.len()], vec![0; values.len()]);
+    let mut all = true;
+    for (value, (multiple, miss)) in values.iter().zip(multiples.iter_mut().zip(&mut misses)) {
+        let scaled = value / scaling.factor * scaling.divisor;
+        all &= scaled.abs() < DECIMAL_MAX as f64;
+        *multiple = round(scaled);
+        *miss = scaling.miss(*value, *multiple);
+    }
+    all.then_some((multiples, misses))
+}
+
 /// Appends the length of the column of multiples, that column, and the column of misses; says whether every
 /// value has a multiple.
 pub(super) fn encode(values: &[f64], scaling: Scaling, out: &mut Vec<u8>) -> bool {
-    let multiples: Option<Vec<i64>> = values.iter().map(|v| scaling.multiple(*v)).collect();
-    let Some(multiples) = multiples else { return false };
-    let misses: Vec<i64> =
-        values.iter().zip(&multiples).map(|(value, k)| scaling.miss(*value, *k)).collect();
+    let Some((multiples, misses)) = simd::vectorised(split, (scaling, values)) else {
+        return false;
+    };
     let mut column = Vec::new();
     encode_ints(&multiples, Domain::Numbers, &mut IntsMemo::default(), &mut column);
     put_varint(out, column.len() as u64);

@@ -1,4 +1,4 @@
-//! Kernels for processors with AVX2, FMA and BMI2; the only module of this crate with `unsafe`.
+//! Kernels for processors with AVX2, FMA and BMI; the only module of this crate with `unsafe`.
 //!
 //! The contract of all of them: a kernel is safe to call with any arguments. It works on a prefix of its
 //! input and says how long that is, which may be 0, and most of all is 0 where the processor lacks what it
@@ -51,7 +51,28 @@ fn enabled() -> bool {
     // The macro asks the processor once and keeps the answer.
     is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+}
+
+/// Calls `function`, plain code, translated for the processor's vectors and bit instructions where it has
+/// them. The result is the same. Only what is inlined is translated so: the function and what its loops call
+/// are `#[inline(always)]`.
+#[inline]
+pub(super) fn vectorised<A, T>(function: impl FnOnce(A) -> T, argument: A) -> T {
+    #[cfg(target_arch = "x86_64")]
+    if enabled() {
+        // SAFETY: the processor has the target features.
+        return unsafe { with_features(function, argument) };
+    }
+    function(argument)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn with_features<A, T>(function: impl FnOnce(A) -> T, argument: A) -> T {
+    function(argument)
 }
 
 /// Declares functions that call the kernel of the same name, or give `$otherwise` without kernels.

@@ -51,13 +51,18 @@ pub(crate) fn encode_values(values: &[f64], memo: &mut Memo, out: &mut Vec<u8>) 
 
 /// Appends values that are no decimals, in the mode that is shortest.
 fn encode_doubles(values: &[f64], memo: &mut Memo, out: &mut Vec<u8>) {
+    /// Bytes per value below which no other mode is tried.
+    const SHORT: usize = 5;
     let start = out.len();
-    encode_mode(values, Mode::FloatBits, memo, out);
-    for mode in [Mode::NearDecimal, Mode::NearMultiple] {
+    for mode in [Mode::NearDecimal, Mode::NearMultiple, Mode::FloatBits] {
         let mut other = Vec::new();
-        if encode_mode(values, mode, memo, &mut other) && other.len() < out.len() - start {
+        let encoded = encode_mode(values, mode, memo, &mut other);
+        if encoded && (out.len() == start || other.len() < out.len() - start) {
             out.truncate(start);
             out.append(&mut other);
+            if out.len() - start < SHORT * values.len() {
+                return;
+            }
         }
     }
     if out.len() - start > 8 * values.len() {

@@ -20,7 +20,7 @@ pub(in super::super) fn encode_streams(
     let mut bytes = Vec::with_capacity(symbols.len());
     for (index, segment) in symbols.chunks(each.max(1)).enumerate() {
         let start = bytes.len();
-        encode_stream(code, segment, &mut bytes);
+        simd::vectorised(encode_stream, (code, segment, &mut bytes));
         if index + 1 < streams {
             put_varint(out, (bytes.len() - start) as u64);
         }
@@ -30,7 +30,8 @@ pub(in super::super) fn encode_streams(
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is written")]
-fn encode_stream(code: &Code, symbols: &[u8], out: &mut Vec<u8>) {
+#[inline(always)]
+fn encode_stream((code, symbols, out): (&Code, &[u8], &mut Vec<u8>)) {
     let (mut pending, mut pending_bits) = (0u64, 0u32);
     for symbol in symbols {
         let (word, bits) = code.word(usize::from(*symbol));
@@ -112,14 +113,14 @@ fn finish_stream(code: &Code, bytes: &[u8], position: Position, out: &mut [i8]) 
     bit
 }
 
-#[inline]
+#[inline(always)]
 fn look_up(lookup: &Lookup, window: u64) -> u64 {
     let index = window & ((1 << CODE_BITS_MAX) - 1);
     lookup.get(index as usize).copied().unwrap_or(0)
 }
 
 /// At least 56 bits from `bit` on; those behind the end are zeros.
-#[inline]
+#[inline(always)]
 fn peek(bytes: &[u8], bit: usize) -> u64 {
     let rest = bytes.get(bit / 8..).unwrap_or(&[]);
     let word = match rest.first_chunk() {

@@ -2,6 +2,7 @@
 //! residuals.
 
 use super::super::bits::bit_len;
+use super::super::simd;
 use super::model::{Model, Transform, UNIT_MAX};
 use super::zigzag;
 
@@ -48,6 +49,11 @@ struct Constants {
 
 /// Models a column by the best transform, or by the one that `only` names.
 pub(super) fn model(numbers: &[i64], domain: Domain, only: Option<Transform>) -> Modelled {
+    simd::vectorised(model_inlined, (numbers, domain, only))
+}
+
+#[inline(always)]
+fn model_inlined((numbers, domain, only): (&[i64], Domain, Option<Transform>)) -> Modelled {
     let units = Units::of(numbers, domain);
     let constants = units.constants(domain == Domain::Times || only == Some(Transform::Line));
     let transform = only.unwrap_or_else(|| units.best_transform(&constants));
@@ -55,16 +61,16 @@ pub(super) fn model(numbers: &[i64], domain: Domain, only: Option<Transform>) ->
 }
 
 impl Units {
+    #[inline(always)]
     fn of(numbers: &[i64], domain: Domain) -> Units {
         let first = numbers.first().copied().unwrap_or(0);
-        let mut deltas = Vec::with_capacity(numbers.len());
-        let (mut before, mut any_bits) = (first, 0);
-        deltas.extend(numbers.iter().map(|number| {
-            let delta = number.wrapping_sub(before);
-            before = *number;
-            any_bits |= delta;
-            delta
-        }));
+        let mut deltas = vec![0; numbers.len()];
+        let mut any_bits = 0;
+        let pairs = numbers.iter().zip(numbers.iter().skip(1));
+        for (delta, (before, number)) in deltas.iter_mut().skip(1).zip(pairs) {
+            *delta = number.wrapping_sub(*before);
+            any_bits |= *delta;
+        }
         let unit = common_unit(&deltas, any_bits, domain);
         divide(&mut deltas, unit);
         let mut level = 0i64;
@@ -75,6 +81,7 @@ impl Units {
         Units { first, unit, levels: levels.collect(), deltas }
     }
 
+    #[inline(always)]
     fn constants(&self, with_line: bool) -> Constants {
         let drift = median(self.deltas.get(1..).unwrap_or_default().iter().copied());
         Constants {
@@ -85,6 +92,7 @@ impl Units {
     }
 
     /// 0 instead of a drift of 1 or -1 that saves next to nothing.
+    #[inline(always)]
     fn prefer_no_drift(&self, drift: i64) -> i64 {
         if drift.unsigned_abs() != 1 {
             return drift;
@@ -112,6 +120,7 @@ impl Units {
         })
     }
 
+    #[inline(always)]
     fn best_transform(&self, constants: &Constants) -> Transform {
         let Costs { centre, delta, delta_of_delta } = self.costs(constants);
         let line = constants.line.map_or(u64::MAX, |(slope, height)| {
@@ -131,6 +140,7 @@ impl Units {
         }
     }
 
+    #[inline(always)]
     fn costs(&self, constants: &Constants) -> Costs {
         let mut costs = Costs { centre: 0, delta: 0, delta_of_delta: 0 };
         let mut before = 0i64;
@@ -143,6 +153,7 @@ impl Units {
         costs
     }
 
+    #[inline(always)]
     fn apply(self, transform: Transform, constants: &Constants) -> Modelled {
         let Units { first, unit, levels, deltas } = &self;
         let mut residuals = Vec::with_capacity(levels.len());
@@ -190,6 +201,7 @@ impl Units {
     }
 
     /// Whether 32 bits hold everything, with room to spare.
+    #[inline(always)]
     fn is_narrow(&self, origin: i64, drift: i64, residuals: &[i64]) -> bool {
         const NARROW_BITS: u32 = 30;
         let levels = self.levels.iter().map(|level| zigzag(level.wrapping_add(origin)));
@@ -206,13 +218,14 @@ struct Costs {
 }
 
 /// Bits that a residual takes about.
-#[inline]
+#[inline(always)]
 fn cost(residual: i64) -> u64 {
     u64::from(bit_len(zigzag(residual)))
 }
 
 /// The greatest unit that is worth looking for: the power of two that all differences share, or their
 /// greatest common divisor. `any_bits` is the disjunction of all differences.
+#[inline(always)]
 fn common_unit(deltas: &[i64], any_bits: i64, domain: Domain) -> i64 {
     if any_bits == 0 {
         return 1;
@@ -238,6 +251,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 /// Divides by a divisor of all `deltas`.
+#[inline(always)]
 fn divide(deltas: &mut [i64], unit: i64) {
     if unit.count_ones() == 1 {
         let shift = unit.trailing_zeros();

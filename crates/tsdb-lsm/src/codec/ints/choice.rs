@@ -1,6 +1,7 @@
 //! The encoder's second half: which kind the residuals are written in.
 
-use super::super::huffman::{SYMBOLS, TABLE_LENGTHS};
+use super::super::huffman::{SYMBOLS, best_table};
+use super::super::simd;
 use super::analysis::{Domain, Modelled, model};
 use super::entropy::{self, LOW_BITS_MAX, Parameters};
 use super::model::{Header, Kind, Transform};
@@ -57,13 +58,15 @@ struct Encoder<'a> {
 impl Encoder<'_> {
     /// The column in one kind, if it can have it.
     fn encode(&self, kind: Kind) -> Option<Vec<u8>> {
-        self.encode_with(kind, || best_parameters(&self.modelled.residuals))
+        self.encode_with(kind, usize::MAX, || best_parameters(&self.modelled.residuals))
     }
 
-    /// As [`Encoder::encode`], with `parameters` for kind H.
+    /// As [`Encoder::encode`], with `parameters` for kind H, and without a dictionary that is expected to
+    /// take more than `limit` bytes.
     fn encode_with(
         &self,
         kind: Kind,
+        limit: usize,
         parameters: impl FnOnce() -> Option<Parameters>,
     ) -> Option<Vec<u8>> {
         let Modelled { model, residuals, nonzero } = self.modelled;
@@ -93,7 +96,7 @@ impl Encoder<'_> {
                 }
                 fits
             }
-            Kind::Dictionary => dictionary::encode(residuals, &mut out),
+            Kind::Dictionary => dictionary::encode(residuals, limit, &mut out),
         };
         possible.then_some(out)
     }
@@ -125,10 +128,11 @@ impl Encoder<'_> {
         if best.bytes_per(count, 16) {
             let parameters = best_parameters(residuals);
             exact_huffman = parameters.is_some_and(|p| p.low_bits == 0);
-            best.offer(self.encode_with(Kind::Huffman, || parameters), FASTER_ONE_IN);
+            best.offer(self.encode_with(Kind::Huffman, 0, || parameters), FASTER_ONE_IN);
         }
         if !exact_huffman && count >= 128 && best.bytes_per(count, 4) {
-            best.offer(self.encode(Kind::Dictionary), 0);
+            let limit = best.0.as_ref().map_or(usize::MAX, Vec::len);
+            best.offer(self.encode_with(Kind::Dictionary, limit, || None), 0);
         }
         if best.0.as_ref().is_none_or(|best| self.packing_may_pay(best.len())) {
             best.offer_faster(self.encode(Kind::Packed));
@@ -194,7 +198,7 @@ fn best_parameters(residuals: &[i64]) -> Option<Parameters> {
         return None;
     }
     let middle = usual_low_bits(residuals);
-    let fine = FineHistogram::of(residuals, middle);
+    let fine = simd::vectorised(FineHistogram::of, (residuals, middle));
     let count = residuals.len() as u64;
     let mut best: Option<(u64, Parameters)> = None;
     for low_bits in (middle.saturating_sub(1)..=(middle + 2).min(LOW_BITS_MAX)).rev() {
@@ -203,12 +207,10 @@ fn best_parameters(residuals: &[i64]) -> Option<Parameters> {
         let (histogram, exceptions) = fine.coarsen(low_bits);
         let exception_bits = u64::from(16 + 8 * ((low_bits + 12) / 7));
         let fixed = exceptions * exception_bits + count * u64::from(low_bits);
-        for (table, lengths) in (0..).zip(&TABLE_LENGTHS) {
-            let coded: u64 = lengths.iter().zip(&histogram).map(|(l, n)| u64::from(*l) * n).sum();
-            let bits = fixed + coded;
-            if bits < limit && best.is_none_or(|(least, _)| bits < least) {
-                best = Some((bits, Parameters { low_bits, table }));
-            }
+        let (table, coded) = best_table(&histogram);
+        let bits = fixed + coded;
+        if bits < limit {
+            best = Some((bits, Parameters { low_bits, table }));
         }
     }
     best.map(|(_, parameters)| parameters)
@@ -237,7 +239,8 @@ const FINE_BINS: usize = 512;
 const FINE_ZERO: i64 = 256;
 
 impl FineHistogram {
-    fn of(residuals: &[i64], middle: u32) -> FineHistogram {
+    #[inline(always)]
+    fn of((residuals, middle): (&[i64], u32)) -> FineHistogram {
         // One bit below the rounding of the fewest low bits in question.
         let shift = middle.saturating_sub(2);
         let (mut counts, mut beyond) = ([0; FINE_BINS], 0);
@@ -252,17 +255,21 @@ impl FineHistogram {
     }
 
     /// Counts of symbols, exceptions among those of 0, and the number of exceptions.
-    fn coarsen(&self, low_bits: u32) -> ([u64; SYMBOLS], u64) {
+    fn coarsen(&self, low_bits: u32) -> ([u32; SYMBOLS], u64) {
         let (mut histogram, mut exceptions) = ([0; SYMBOLS], self.beyond);
-        for (bin, count) in (-FINE_ZERO..).zip(&self.counts) {
-            let index = entropy::symbol_index(bin, low_bits - self.shift);
-            match usize::try_from(index).ok().and_then(|index| histogram.get_mut(index)) {
-                Some(symbol) => *symbol += u64::from(*count),
-                None => exceptions += u64::from(*count),
-            }
+        let bits = low_bits - self.shift;
+        let half = (1i64 << bits) >> 1;
+        // Bin b, from -256 on, belongs to symbol (b + half) >> bits.
+        let first = ((-15i64 << bits) - half + FINE_ZERO).cast_unsigned();
+        let first = usize::try_from(first).unwrap_or(0);
+        let (below, rest) = self.counts.split_at(first.min(FINE_BINS));
+        let (coded, above) = rest.split_at((SYMBOLS << bits).min(rest.len()));
+        for (symbol, bins) in histogram.iter_mut().zip(coded.chunks(1 << bits)) {
+            *symbol = bins.iter().sum();
         }
+        exceptions += below.iter().chain(above).map(|count| u64::from(*count)).sum::<u64>();
         if let Some(zero) = histogram.get_mut(SYMBOLS / 2) {
-            *zero += exceptions;
+            *zero += u32::try_from(exceptions).unwrap_or(u32::MAX);
         }
         (histogram, exceptions)
     }

@@ -5,6 +5,7 @@
 
 use super::super::bits::{mask, pack, packed_len};
 use super::super::huffman::{Code, ZERO, decode_streams, encode_streams};
+use super::super::simd;
 use super::exceptions;
 use super::level::Level;
 use crate::bytes::{Malformed, Reader};
@@ -20,7 +21,7 @@ pub(super) struct Parameters {
 pub(super) const LOW_BITS_MAX: u32 = 56;
 
 /// Index of the high part among the symbols; beyond them for an exception.
-#[inline]
+#[inline(always)]
 pub(super) fn symbol_index(residual: i64, low_bits: u32) -> u64 {
     let half = (1i64 << low_bits) >> 1;
     (residual.wrapping_add(half) >> low_bits).wrapping_add(ZERO).cast_unsigned()
@@ -31,23 +32,30 @@ pub(super) fn symbol_index(residual: i64, low_bits: u32) -> u64 {
 pub(super) fn encode(residuals: &[i64], parameters: Parameters, out: &mut Vec<u8>) {
     let Parameters { low_bits, table } = parameters;
     let Some(code) = Code::of_table(usize::from(table)) else { return };
-    let mut places = Vec::new();
-    let mut symbols = Vec::with_capacity(residuals.len());
-    for (place, residual) in residuals.iter().enumerate() {
-        let index = symbol_index(*residual, low_bits);
-        if index > 2 * ZERO.cast_unsigned() {
-            places.push(place);
-            symbols.push(ZERO as u8);
-        } else {
-            symbols.push(index as u8);
-        }
-    }
+    let (symbols, places) = simd::vectorised(symbols, (residuals, low_bits));
     out.push(low_bits as u8);
     out.push(table);
     exceptions::write(&places, residuals, out);
     let half = (1i64 << low_bits) >> 1;
     let low = residuals.iter().map(|y| y.wrapping_add(half).cast_unsigned() & mask(low_bits));
     encode_streams(code, &symbols, |out| pack(low, low_bits, out), out);
+}
+
+/// The symbol of each residual, and the places of exceptions.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "symbols are below 31")]
+fn symbols((residuals, low_bits): (&[i64], u32)) -> (Vec<u8>, Vec<usize>) {
+    let mut places = Vec::new();
+    let mut symbols = vec![ZERO as u8; residuals.len()];
+    for (place, (residual, symbol)) in residuals.iter().zip(&mut symbols).enumerate() {
+        let index = symbol_index(*residual, low_bits);
+        if index > 2 * ZERO.cast_unsigned() {
+            places.push(place);
+        } else {
+            *symbol = index as u8;
+        }
+    }
+    (symbols, places)
 }
 
 /// Reads what [`encode`] wrote.

@@ -1,6 +1,7 @@
 //! Kind P: bit packing in groups of 128 with a reference of their own, and exceptions.
 
 use super::super::bits::{bit_len, mask, pack, packed_len};
+use super::super::simd;
 use super::level::Level;
 use super::{put_signed, read_signed, zigzag};
 use crate::bytes::{Malformed, Reader};
@@ -30,7 +31,7 @@ pub(super) fn encode(residuals: &[i64], out: &mut Vec<u8>) {
 
 #[expect(clippy::cast_possible_truncation, reason = "widths and places in a group are below 129")]
 fn encode_group(group: &[i64], out: &mut Vec<u8>) {
-    let frame = choose_frame(group);
+    let frame = simd::vectorised(choose_frame, group);
     let limit = mask(frame.width);
     let exceptions: Vec<usize> = (0..)
         .zip(group)
@@ -52,6 +53,7 @@ fn encode_group(group: &[i64], out: &mut Vec<u8>) {
 }
 
 /// The shortest frame among those that begin at the smallest residual and those around 0.
+#[inline(always)]
 fn choose_frame(group: &[i64]) -> Frame {
     let min = group.iter().copied().min().unwrap_or(0);
     let max = group.iter().copied().max().unwrap_or(0);
