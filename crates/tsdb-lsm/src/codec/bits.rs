@@ -26,12 +26,24 @@ pub(super) fn bit_len(value: u64) -> u32 {
 /// Appends `values`, each below 2^`width`; `width` is at most 64.
 pub(super) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     if width > 0 {
-        simd::vectorised(pack_inlined, (values, width, out));
+        simd::vectorised(Pack(values, width, out));
+    }
+}
+
+/// The loop of [`pack`].
+struct Pack<'a, V>(V, u32, &'a mut Vec<u8>);
+
+impl<V: Iterator<Item = u64>> simd::HotLoop for Pack<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        pack_inlined(self.0, self.1, self.2);
     }
 }
 
 #[inline(always)]
-fn pack_inlined<V: Iterator<Item = u64>>((values, width, out): (V, u32, &mut Vec<u8>)) {
+fn pack_inlined(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
     let (mut pending, mut pending_bits) = (0u64, 0u32);
     for value in values {
         pending |= value << pending_bits;

@@ -109,8 +109,10 @@ fn sample_exponent(values: &[f64]) -> Option<usize> {
 
 /// Integers of all values and the places of those that are exceptions.
 fn at_exponent(values: &[f64], exponent: usize) -> (Vec<i64>, Vec<usize>) {
-    simd::vectorised(at_power, (values, power(exponent)))
+    simd::vectorised(AtPower((values, power(exponent))))
 }
+
+simd::hot_loop!(AtPower<'a>((&'a [f64], f64)) -> (Vec<i64>, Vec<usize>), at_power);
 
 #[inline(always)]
 fn at_power((values, power): (&[f64], f64)) -> (Vec<i64>, Vec<usize>) {

@@ -109,16 +109,18 @@ fn lookup(words: &[u32; SYMBOLS]) -> Box<Lookup> {
 
 /// The table that codes symbols of these counts in the fewest bits, and their number.
 pub(super) fn best_table(histogram: &[u32; SYMBOLS]) -> (u8, u64) {
-    simd::vectorised(best_table_inlined, histogram)
+    simd::vectorised(BestTable(histogram))
 }
+
+simd::hot_loop!(BestTable<'a>(&'a [u32; SYMBOLS]) -> (u8, u64), best_table_inlined);
 
 #[inline(always)]
 fn best_table_inlined(histogram: &[u32; SYMBOLS]) -> (u8, u64) {
     let (mut best, mut least) = (0, u32::MAX);
     for (table, lengths) in (0u8..).zip(&TABLE_LENGTHS) {
-        let mut bits = 0;
+        let mut bits = 0u32;
         for (length, count) in lengths.iter().zip(histogram) {
-            bits += u32::from(*length) * count;
+            bits = bits.wrapping_add(u32::from(*length).wrapping_mul(*count));
         }
         if bits < least {
             (best, least) = (table, bits);

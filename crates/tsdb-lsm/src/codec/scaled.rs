@@ -37,6 +37,8 @@ impl Scaling {
     }
 }
 
+simd::hot_loop!(Split<'a>((Scaling, &'a [f64])) -> Option<(Vec<i64>, Vec<i64>)>, split);
+
 /// The multiples of all values and their misses; `None` if one is too large.
 #[inline(always)]
 fn split((scaling, values): (Scaling, &[f64])) -> Option<(Vec<i64>, Vec<i64>)> {
@@ -54,7 +56,7 @@ fn split((scaling, values): (Scaling, &[f64])) -> Option<(Vec<i64>, Vec<i64>)> {
 /// Appends the length of the column of multiples, that column, and the column of misses; says whether every
 /// value has a multiple.
 pub(super) fn encode(values: &[f64], scaling: Scaling, out: &mut Vec<u8>) -> bool {
-    let Some((multiples, misses)) = simd::vectorised(split, (scaling, values)) else {
+    let Some((multiples, misses)) = simd::vectorised(Split((scaling, values))) else {
         return false;
     };
     let mut column = Vec::new();

@@ -56,24 +56,49 @@ fn enabled() -> bool {
         && is_x86_feature_detected!("lzcnt")
 }
 
-/// Calls `function`, plain code, translated for the processor's vectors and bit instructions where it has
-/// them. The result is the same. Only what is inlined is translated so: the function and what its loops call
-/// are `#[inline(always)]`.
+/// A loop in plain code, with its arguments.
+pub(super) trait HotLoop {
+    /// What it gives.
+    type Output;
+    /// Runs it. Only what is inlined is translated as [`vectorised`] promises, so this is
+    /// `#[inline(always)]`, as is all that it calls.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs a loop translated for the processor's vectors and bit instructions where it has them. The result is
+/// the same.
 #[inline]
-pub(super) fn vectorised<A, T>(function: impl FnOnce(A) -> T, argument: A) -> T {
+pub(super) fn vectorised<L: HotLoop>(hot_loop: L) -> L::Output {
     #[cfg(target_arch = "x86_64")]
     if enabled() {
         // SAFETY: the processor has the target features.
-        return unsafe { with_features(function, argument) };
+        return unsafe { with_features(hot_loop) };
     }
-    function(argument)
+    hot_loop.run()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-fn with_features<A, T>(function: impl FnOnce(A) -> T, argument: A) -> T {
-    function(argument)
+fn with_features<L: HotLoop>(hot_loop: L) -> L::Output {
+    hot_loop.run()
 }
+
+/// Declares the type `$name` of arguments of `$function`, as a [`HotLoop`].
+macro_rules! hot_loop {
+    ($name:ident<$life:lifetime>($arguments:ty) -> $output:ty, $function:path) => {
+        struct $name<$life>($arguments);
+
+        impl<$life> $crate::codec::simd::HotLoop for $name<$life> {
+            type Output = $output;
+
+            #[inline(always)]
+            fn run(self) -> $output {
+                $function(self.0)
+            }
+        }
+    };
+}
+pub(super) use hot_loop;
 
 /// Declares functions that call the kernel of the same name, or give `$otherwise` without kernels.
 macro_rules! kernels {

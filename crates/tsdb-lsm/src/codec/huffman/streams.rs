@@ -20,7 +20,7 @@ pub(in super::super) fn encode_streams(
     let mut bytes = Vec::with_capacity(symbols.len());
     for (index, segment) in symbols.chunks(each.max(1)).enumerate() {
         let start = bytes.len();
-        simd::vectorised(encode_stream, (code, segment, &mut bytes));
+        simd::vectorised(Encode((code, segment, &mut bytes)));
         if index + 1 < streams {
             put_varint(out, (bytes.len() - start) as u64);
         }
@@ -28,6 +28,8 @@ pub(in super::super) fn encode_streams(
     between(out);
     out.extend_from_slice(&bytes);
 }
+
+simd::hot_loop!(Encode<'a>((&'a Code, &'a [u8], &'a mut Vec<u8>)) -> (), encode_stream);
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is written")]
 #[inline(always)]

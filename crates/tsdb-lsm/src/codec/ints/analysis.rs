@@ -49,8 +49,10 @@ struct Constants {
 
 /// Models a column by the best transform, or by the one that `only` names.
 pub(super) fn model(numbers: &[i64], domain: Domain, only: Option<Transform>) -> Modelled {
-    simd::vectorised(model_inlined, (numbers, domain, only))
+    simd::vectorised(Modelling((numbers, domain, only)))
 }
+
+simd::hot_loop!(Modelling<'a>((&'a [i64], Domain, Option<Transform>)) -> Modelled, model_inlined);
 
 #[inline(always)]
 fn model_inlined((numbers, domain, only): (&[i64], Domain, Option<Transform>)) -> Modelled {
@@ -74,11 +76,12 @@ impl Units {
         let unit = common_unit(&deltas, any_bits, domain);
         divide(&mut deltas, unit);
         let mut level = 0i64;
-        let levels = deltas.iter().map(|delta| {
+        let mut levels = vec![0; deltas.len()];
+        for (to, delta) in levels.iter_mut().zip(&deltas) {
             level = level.wrapping_add(*delta);
-            level
-        });
-        Units { first, unit, levels: levels.collect(), deltas }
+            *to = level;
+        }
+        Units { first, unit, levels, deltas }
     }
 
     #[inline(always)]
@@ -142,15 +145,15 @@ impl Units {
 
     #[inline(always)]
     fn costs(&self, constants: &Constants) -> Costs {
-        let mut costs = Costs { centre: 0, delta: 0, delta_of_delta: 0 };
+        let (mut centre, mut of_delta, mut of_deltas) = (0u64, 0u64, 0u64);
         let mut before = 0i64;
         for (level, delta) in self.levels.iter().zip(&self.deltas).skip(1) {
-            costs.centre += cost(level.wrapping_sub(constants.centre));
-            costs.delta += cost(delta.wrapping_sub(constants.drift));
-            costs.delta_of_delta += cost(delta.wrapping_sub(before));
+            centre = centre.wrapping_add(cost(level.wrapping_sub(constants.centre)));
+            of_delta = of_delta.wrapping_add(cost(delta.wrapping_sub(constants.drift)));
+            of_deltas = of_deltas.wrapping_add(cost(delta.wrapping_sub(before)));
             before = *delta;
         }
-        costs
+        Costs { centre, delta: of_delta, delta_of_delta: of_deltas }
     }
 
     #[inline(always)]

@@ -198,7 +198,7 @@ fn best_parameters(residuals: &[i64]) -> Option<Parameters> {
         return None;
     }
     let middle = usual_low_bits(residuals);
-    let fine = simd::vectorised(FineHistogram::of, (residuals, middle));
+    let fine = simd::vectorised(Count((residuals, middle)));
     let count = residuals.len() as u64;
     let mut best: Option<(u64, Parameters)> = None;
     for low_bits in (middle.saturating_sub(1)..=(middle + 2).min(LOW_BITS_MAX)).rev() {
@@ -235,6 +235,8 @@ struct FineHistogram {
     beyond: u64,
 }
 
+simd::hot_loop!(Count<'a>((&'a [i64], u32)) -> FineHistogram, FineHistogram::of);
+
 const FINE_BINS: usize = 512;
 const FINE_ZERO: i64 = 256;
 
@@ -247,7 +249,7 @@ impl FineHistogram {
         for residual in residuals {
             let bin = (residual >> shift).wrapping_add(FINE_ZERO).cast_unsigned();
             match usize::try_from(bin).ok().and_then(|bin| counts.get_mut(bin)) {
-                Some(count) => *count += 1,
+                Some(count) => *count = u32::wrapping_add(*count, 1),
                 None => beyond += 1,
             }
         }

@@ -32,7 +32,7 @@ pub(super) fn symbol_index(residual: i64, low_bits: u32) -> u64 {
 pub(super) fn encode(residuals: &[i64], parameters: Parameters, out: &mut Vec<u8>) {
     let Parameters { low_bits, table } = parameters;
     let Some(code) = Code::of_table(usize::from(table)) else { return };
-    let (symbols, places) = simd::vectorised(symbols, (residuals, low_bits));
+    let (symbols, places) = simd::vectorised(Symbols((residuals, low_bits)));
     out.push(low_bits as u8);
     out.push(table);
     exceptions::write(&places, residuals, out);
@@ -40,6 +40,8 @@ pub(super) fn encode(residuals: &[i64], parameters: Parameters, out: &mut Vec<u8
     let low = residuals.iter().map(|y| y.wrapping_add(half).cast_unsigned() & mask(low_bits));
     encode_streams(code, &symbols, |out| pack(low, low_bits, out), out);
 }
+
+simd::hot_loop!(Symbols<'a>((&'a [i64], u32)) -> (Vec<u8>, Vec<usize>), symbols);
 
 /// The symbol of each residual, and the places of exceptions.
 #[inline(always)]

@@ -31,7 +31,7 @@ pub(super) fn encode(residuals: &[i64], out: &mut Vec<u8>) {
 
 #[expect(clippy::cast_possible_truncation, reason = "widths and places in a group are below 129")]
 fn encode_group(group: &[i64], out: &mut Vec<u8>) {
-    let frame = simd::vectorised(choose_frame, group);
+    let frame = simd::vectorised(Choose(group));
     let limit = mask(frame.width);
     let exceptions: Vec<usize> = (0..)
         .zip(group)
@@ -51,6 +51,8 @@ fn encode_group(group: &[i64], out: &mut Vec<u8>) {
         put_signed(out, group.get(place).copied().unwrap_or(0));
     }
 }
+
+simd::hot_loop!(Choose<'a>(&'a [i64]) -> Frame, choose_frame);
 
 /// The shortest frame among those that begin at the smallest residual and those around 0.
 #[inline(always)]
