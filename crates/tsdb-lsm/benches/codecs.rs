@@ -11,8 +11,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::storage::TimeColumn;
 use tsdb_lsm::bench_support::{
-    Memo, decode_times, decode_values, encode_times, encode_values, summarise_values, time_sets,
-    value_sets,
+    Memo, decode_times, decode_values, encode_packed, encode_times, encode_values,
+    summarise_values, time_sets, value_sets,
 };
 
 /// Rows of the chunks of a set, and the bytes that they are encoded in.
@@ -71,6 +71,37 @@ fn values(c: &mut Criterion) {
     group.finish();
 }
 
+/// Kind P, which the encoder seldom takes, on the walks of the benchmark suite.
+fn packed(c: &mut Criterion) {
+    let mut group = c.benchmark_group("packed");
+    let sets = value_sets(BLOCK_ROWS_MAX);
+    let set = sets.first().unwrap();
+    let encode = |values: &Vec<f64>| {
+        let mut bytes = Vec::new();
+        encode_packed(values, &mut bytes);
+        bytes
+    };
+    let encoded: Vec<Vec<u8>> = set.series.iter().map(encode).collect();
+    group.throughput(Throughput::Elements(report("packed walks", &encoded)));
+    let mut back = Vec::with_capacity(BLOCK_ROWS_MAX);
+    group.bench_function(BenchmarkId::new("decode", set.name), |b| {
+        b.iter(|| {
+            for bytes in &encoded {
+                back.clear();
+                decode_values(black_box(bytes), BLOCK_ROWS_MAX, &mut back).unwrap();
+            }
+        });
+    });
+    group.bench_function(BenchmarkId::new("summarise", set.name), |b| {
+        b.iter(|| {
+            for bytes in &encoded {
+                black_box(summarise_values(black_box(bytes), BLOCK_ROWS_MAX).unwrap());
+            }
+        });
+    });
+    group.finish();
+}
+
 fn times(c: &mut Criterion) {
     let mut group = c.benchmark_group("times");
     for set in time_sets(BLOCK_ROWS_MAX) {
@@ -102,5 +133,5 @@ fn times(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, values, times);
+criterion_group!(benches, values, packed, times);
 criterion_main!(benches);

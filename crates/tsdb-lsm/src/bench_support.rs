@@ -47,6 +47,12 @@ pub fn encode_values(values: &[f64], memo: &mut Memo, out: &mut Vec<u8>) {
     codec::encode_values(values, &mut memo.0, out);
 }
 
+/// Appends the encoding of whole numbers below 2^51 as decimals of kind P (bit packing), which the encoder
+/// takes where it is hardly longer than kind H.
+pub fn encode_packed(values: &[f64], out: &mut Vec<u8>) {
+    codec::encode_packed(values, out);
+}
+
 /// Appends the `count` values that `bytes` are to `out`.
 ///
 /// # Errors

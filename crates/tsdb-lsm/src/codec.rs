@@ -29,6 +29,8 @@ mod values;
 
 pub(crate) use memo::Memo;
 pub(crate) use times::{decode_times, encode_times};
+#[cfg(feature = "test-util")]
+pub(crate) use values::encode_packed;
 pub(crate) use values::{decode_values, encode_values, summarise_values};
 
 use tsdb_core::Presence;

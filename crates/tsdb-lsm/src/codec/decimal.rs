@@ -76,6 +76,9 @@ pub(super) fn decimal(values: &[f64], memo: Option<u8>) -> Option<Decimal> {
         let (integers, exceptions) = at_exponent(values, exponent);
         let odd = exceptions.iter().filter_map(|place| values.get(*place).copied());
         let odd: Vec<f64> = odd.filter(|value| can_be_decimal(*value)).collect();
+        if odd.len() * 2 > values.len() {
+            return None;
+        }
         let higher = odd.iter().fold(exponent, |e, value| exponent_for(*value, e).unwrap_or(e));
         let saved = odd.len() * EXCEPTION_BITS;
         if higher > exponent && saved > (higher - exponent) * values.len() * DIGIT_BITS {

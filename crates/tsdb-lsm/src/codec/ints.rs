@@ -17,7 +17,7 @@ mod sparse;
 
 pub(super) use analysis::Domain;
 pub(super) use choice::{IntsMemo, encode_ints};
-#[cfg(test)]
+#[cfg(any(test, feature = "test-util"))]
 pub(super) use choice::{Plan, encode_planned};
 pub(super) use exceptions::{read_places, write_places};
 pub(super) use level::Scan;

@@ -8,6 +8,6 @@ use super::ints::IntsMemo;
 pub(crate) struct Memo {
     /// Exponent of the last column of decimals.
     pub(super) exponent: Option<u8>,
-    /// Of the column of integers.
+    /// Of the column of integers; of multiples where there are two.
     pub(super) ints: IntsMemo,
 }

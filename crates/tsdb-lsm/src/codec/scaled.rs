@@ -55,12 +55,17 @@ fn split((scaling, values): (Scaling, &[f64])) -> Option<(Vec<i64>, Vec<i64>)> {
 
 /// Appends the length of the column of multiples, that column, and the column of misses; says whether every
 /// value has a multiple.
-pub(super) fn encode(values: &[f64], scaling: Scaling, out: &mut Vec<u8>) -> bool {
+pub(super) fn encode(
+    values: &[f64],
+    scaling: Scaling,
+    memo: &mut IntsMemo,
+    out: &mut Vec<u8>,
+) -> bool {
     let Some((multiples, misses)) = simd::vectorised(Split((scaling, values))) else {
         return false;
     };
     let mut column = Vec::new();
-    encode_ints(&multiples, Domain::Numbers, &mut IntsMemo::default(), &mut column);
+    encode_ints(&multiples, Domain::Numbers, memo, &mut column);
     put_varint(out, column.len() as u64);
     out.append(&mut column);
     encode_ints(&misses, Domain::Numbers, &mut IntsMemo::default(), out);

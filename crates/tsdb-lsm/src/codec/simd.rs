@@ -10,6 +10,9 @@
 //! in `avx2_unpack` and `streams`, check before each read or write that it lies in its
 //! slice.
 
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
+
 use super::huffman::{Lookup, Position};
 use super::ints::{IntSummary, Scale, Scan};
 use super::totals::Total;
@@ -48,12 +51,14 @@ fn enabled() -> bool {
     if PLAIN.get() {
         return false;
     }
-    // The macro asks the processor once and keeps the answer.
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-        && is_x86_feature_detected!("lzcnt")
+    static ENABLED: LazyLock<bool> = LazyLock::new(|| {
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+    });
+    *ENABLED
 }
 
 /// A loop in plain code, with its arguments.

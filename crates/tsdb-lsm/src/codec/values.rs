@@ -55,9 +55,10 @@ fn encode_doubles(values: &[f64], memo: &mut Memo, out: &mut Vec<u8>) {
     const SHORT: usize = 5;
     let start = out.len();
     for mode in [Mode::NearDecimal, Mode::NearMultiple, Mode::FloatBits] {
-        let mut other = Vec::new();
-        let encoded = encode_mode(values, mode, memo, &mut other);
+        let (mut other, mut memo_then) = (Vec::new(), *memo);
+        let encoded = encode_mode(values, mode, &mut memo_then, &mut other);
         if encoded && (out.len() == start || other.len() < out.len() - start) {
+            *memo = memo_then;
             out.truncate(start);
             out.append(&mut other);
             if out.len() - start < SHORT * values.len() {
@@ -103,17 +104,28 @@ pub(super) fn encode_mode(values: &[f64], mode: Mode, memo: &mut Memo, out: &mut
             let Some(exponent) = scaled::near_exponent(values) else { return false };
             let power = POWERS.get(usize::from(exponent)).copied().unwrap_or(1.0);
             out.extend_from_slice(&[mode as u8, exponent]);
-            return scaled::encode(values, Scaling { divisor: power, factor: 1.0 }, out);
+            let scaling = Scaling { divisor: power, factor: 1.0 };
+            return scaled::encode(values, scaling, &mut memo.ints, out);
         }
         Mode::NearMultiple => {
             let Some(scaling) = common_scaling(values) else { return false };
             out.push(mode as u8);
             put_u64(out, scaling.divisor.to_bits());
             put_u64(out, scaling.factor.to_bits());
-            return scaled::encode(values, scaling, out);
+            return scaled::encode(values, scaling, &mut memo.ints, out);
         }
     }
     true
+}
+
+/// Appends whole numbers below 2^51 as decimals of kind P.
+#[cfg(feature = "test-util")]
+pub(crate) fn encode_packed(values: &[f64], out: &mut Vec<u8>) {
+    use super::ints::{Kind, Plan, encode_planned};
+    out.extend_from_slice(&[Mode::Decimal as u8, 0, 0]);
+    let integers: Vec<i64> = values.iter().map(|value| super::decimal::round(*value)).collect();
+    let plan = Plan { kind: Some(Kind::Packed), ..Plan::of(Domain::Numbers) };
+    encode_planned(&integers, plan, out);
 }
 
 /// Reads `count` values, at least one, which are the rest of `reader`, and appends them to `out`.

@@ -24,16 +24,69 @@ impl Plan {
 
 /// What a series' last column was encoded as, to be tried first for its next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in super::super) struct IntsMemo {}
+pub(in super::super) struct IntsMemo {
+    last: Option<Last>,
+}
+
+/// A choice, and what it cost when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Last {
+    transform: Transform,
+    kind: Kind,
+    /// Bytes of 1024 numbers.
+    bytes: u32,
+    /// Columns that took it since.
+    uses: u8,
+}
+
+impl Last {
+    /// Columns after which everything is looked at again: another choice may have become better.
+    const USES_MAX: u8 = 8;
+
+    /// It is taken as long as a column is at most one byte in so many longer.
+    const MARGIN: u32 = 64;
+
+    /// Whether residuals that are mostly 0 could have a much shorter kind.
+    fn is_outdone(&self, modelled: &Modelled) -> bool {
+        let dense = matches!(self.kind, Kind::Packed | Kind::Huffman | Kind::Dictionary);
+        dense && modelled.nonzero * 3 < modelled.residuals.len()
+    }
+}
+
+fn bytes_of_1024(bytes: usize, count: usize) -> u32 {
+    u32::try_from(bytes * 1024 / count.max(1)).unwrap_or(u32::MAX)
+}
 
 /// Appends a column.
 pub(in super::super) fn encode_ints(
     numbers: &[i64],
     domain: Domain,
-    _memo: &mut IntsMemo,
+    memo: &mut IntsMemo,
     out: &mut Vec<u8>,
 ) {
-    encode_planned(numbers, Plan::of(domain), out);
+    if let Some(bytes) = encode_as_last(numbers, domain, memo) {
+        out.extend_from_slice(&bytes);
+        return;
+    }
+    let modelled = model(numbers, domain, None);
+    let transform = modelled.model.transform;
+    let (kind, bytes) = Encoder { modelled: &modelled, domain }.best(true);
+    let size = bytes_of_1024(bytes.len(), numbers.len());
+    memo.last = Some(Last { transform, kind, bytes: size, uses: 0 });
+    out.extend_from_slice(&bytes);
+}
+
+/// The column as the last one was written, if that is about as short as it was then.
+fn encode_as_last(numbers: &[i64], domain: Domain, memo: &mut IntsMemo) -> Option<Vec<u8>> {
+    let last = memo.last.as_mut().filter(|last| last.uses < Last::USES_MAX)?;
+    let modelled = model(numbers, domain, Some(last.transform));
+    if last.is_outdone(&modelled) {
+        return None;
+    }
+    let bytes = Encoder { modelled: &modelled, domain }.encode(last.kind)?;
+    last.uses += 1;
+    let limit = last.bytes.saturating_add(last.bytes / Last::MARGIN);
+    (bytes_of_1024(bytes.len(), numbers.len()) <= limit).then_some(bytes)
 }
 
 /// Appends a column as `plan` wants it, and says whether it could.
@@ -45,7 +98,7 @@ pub(in super::super) fn encode_planned(numbers: &[i64], plan: Plan, out: &mut Ve
             Some(bytes) => out.extend_from_slice(&bytes),
             None => return false,
         },
-        None => out.extend_from_slice(&encoder.best(true)),
+        None => out.extend_from_slice(&encoder.best(true).1),
     }
     true
 }
@@ -106,38 +159,40 @@ impl Encoder<'_> {
         let domain = if self.domain == Domain::Times { Domain::Numbers } else { self.domain };
         let modelled = model(numbers, domain, None);
         let encoder = Encoder { modelled: &modelled, domain };
-        out.extend_from_slice(&encoder.best(false));
+        out.extend_from_slice(&encoder.best(false).1);
     }
 
     /// The column in the kind that is shortest, or nearly so and faster.
-    fn best(&self, with_runs: bool) -> Vec<u8> {
+    fn best(&self, with_runs: bool) -> (Kind, Vec<u8>) {
         let Modelled { model, residuals, nonzero } = self.modelled;
         let count = residuals.len();
         if let Some(linear) = self.encode(Kind::Linear) {
-            return linear;
+            return (Kind::Linear, linear);
         }
         let mut best = Best(None);
         let delta = model.transform == Transform::Delta;
         if delta && nonzero * 12 < count {
-            best.offer(self.encode(Kind::Sparse), 0);
+            best.offer(Kind::Sparse, self.encode(Kind::Sparse), 0);
         }
         if with_runs && delta && nonzero * 3 < count && *nonzero >= 24 {
-            best.offer(self.encode(Kind::Runs), 0);
+            best.offer(Kind::Runs, self.encode(Kind::Runs), 0);
         }
         let mut exact_huffman = false;
         if best.bytes_per(count, 16) {
             let parameters = best_parameters(residuals);
             exact_huffman = parameters.is_some_and(|p| p.low_bits == 0);
-            best.offer(self.encode_with(Kind::Huffman, 0, || parameters), FASTER_ONE_IN);
+            let huffman = self.encode_with(Kind::Huffman, 0, || parameters);
+            best.offer(Kind::Huffman, huffman, FASTER_ONE_IN);
         }
         if !exact_huffman && count >= 128 && best.bytes_per(count, 4) {
-            let limit = best.0.as_ref().map_or(usize::MAX, Vec::len);
-            best.offer(self.encode_with(Kind::Dictionary, limit, || None), 0);
+            let limit = best.len();
+            let dictionary = self.encode_with(Kind::Dictionary, limit, || None);
+            best.offer(Kind::Dictionary, dictionary, 0);
         }
-        if best.0.as_ref().is_none_or(|best| self.packing_may_pay(best.len())) {
-            best.offer_faster(self.encode(Kind::Packed));
+        if best.0.is_none() || self.packing_may_pay(best.len()) {
+            best.offer_packed(self.encode(Kind::Packed));
         }
-        best.0.unwrap_or_default()
+        best.0.unwrap_or((Kind::Linear, Vec::new()))
     }
 
     /// Whether packed groups from the start, the middle and the end say that packing all could pay.
@@ -159,29 +214,32 @@ impl Encoder<'_> {
 const FASTER_ONE_IN: usize = 50;
 
 /// The best encoding so far.
-struct Best(Option<Vec<u8>>);
+struct Best(Option<(Kind, Vec<u8>)>);
 
 impl Best {
-    /// True without any, or if it takes more than `count / divisor` bytes.
-    fn bytes_per(&self, count: usize, divisor: usize) -> bool {
-        self.0.as_ref().is_none_or(|best| best.len() * divisor > count)
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(usize::MAX, |(_, bytes)| bytes.len())
     }
 
-    /// Takes a slower one if it is shorter by more than one byte in `margin`.
-    fn offer(&mut self, bytes: Option<Vec<u8>>, margin: usize) {
+    /// True without any, or if it takes more than `count / divisor` bytes.
+    fn bytes_per(&self, count: usize, divisor: usize) -> bool {
+        self.len().saturating_mul(divisor) > count
+    }
+
+    /// Takes a slower kind if it is shorter by more than one byte in `margin`.
+    fn offer(&mut self, kind: Kind, bytes: Option<Vec<u8>>, margin: usize) {
         let Some(bytes) = bytes else { return };
         let extra = bytes.len().checked_div(margin).unwrap_or(0);
-        if self.0.as_ref().is_none_or(|best| bytes.len() + extra < best.len()) {
-            self.0 = Some(bytes);
+        if bytes.len() + extra < self.len() {
+            self.0 = Some((kind, bytes));
         }
     }
 
-    /// Takes a faster one unless it is longer by more than one byte in [`FASTER_ONE_IN`].
-    fn offer_faster(&mut self, bytes: Option<Vec<u8>>) {
+    /// Takes the fastest kind unless it is longer by more than one byte in [`FASTER_ONE_IN`].
+    fn offer_packed(&mut self, bytes: Option<Vec<u8>>) {
         let Some(bytes) = bytes else { return };
-        let faster = |best: &Vec<u8>| bytes.len() <= best.len() + best.len() / FASTER_ONE_IN;
-        if self.0.as_ref().is_none_or(faster) {
-            self.0 = Some(bytes);
+        if bytes.len() <= self.len().saturating_add(self.len() / FASTER_ONE_IN) {
+            self.0 = Some((Kind::Packed, bytes));
         }
     }
 }

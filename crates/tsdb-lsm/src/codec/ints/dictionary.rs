@@ -88,8 +88,8 @@ fn expected_len(dictionary: &[(u32, i64)], count: usize) -> usize {
         }
     }
     let sampled = histogram.iter().sum::<u32>().max(1);
-    let bits = best_table(&histogram).1 as usize * count / sampled as usize;
-    bits / 8
+    let bits = best_table(&histogram).1 * count as u64 / u64::from(sampled);
+    usize::try_from(bits / 8).unwrap_or(usize::MAX)
 }
 
 /// Finds symbols by value: a hash table with room to spare.
