@@ -37,13 +37,16 @@ fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
 }
 
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
 fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, zigzag(value));
 }
 
 fn read_signed(reader: &mut Reader<'_>) -> Result<i64, Malformed> {
-    let value = reader.varint()?;
-    Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    reader.varint().map(unzigzag)
 }
 
 /// Residuals that are scanned and handed on at a time: they and what becomes of them stay in the first-level

@@ -3,7 +3,7 @@
 use super::super::bits::{bit_len, mask, pack, packed_len};
 use super::super::simd;
 use super::level::Level;
-use super::{put_signed, read_signed, zigzag};
+use super::{put_signed, read_signed, unzigzag, zigzag};
 use crate::bytes::{Malformed, Reader};
 
 /// Residuals that share a reference and a width. Smaller adapts better, larger costs fewer headers.
@@ -100,12 +100,18 @@ pub(super) fn decode<L: Level>(reader: &mut Reader<'_>, out: &mut [L]) -> Result
 }
 
 fn decode_group<L: Level>(reader: &mut Reader<'_>, group: &mut [L]) -> Result<(), Malformed> {
-    let width = u32::from(reader.u8()?);
+    let (width, exceptions, reference) = match reader.ahead() {
+        // A short reference: read at once what is usual.
+        [width, exceptions, reference @ ..0x80, ..] => {
+            reader.take(3)?;
+            (*width, *exceptions, unzigzag(u64::from(*reference)))
+        }
+        _ => (reader.u8()?, reader.u8()?, read_signed(reader)?),
+    };
+    let (width, reference) = (u32::from(width), L::of(reference));
     if width > L::BITS {
         return Err(reader.malformed("a width above that of the numbers"));
     }
-    let exceptions = reader.u8()?;
-    let reference = L::of(read_signed(reader)?);
     // What follows the packed numbers is there for kernels that load more than they need.
     let ahead = reader.ahead();
     reader.take(packed_len(width, group.len()))?;

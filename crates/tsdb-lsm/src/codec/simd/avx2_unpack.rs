@@ -102,16 +102,10 @@ unsafe fn gather(window: &[u8; WINDOW], loads: [usize; 2], places: &[u8; 32]) ->
     _mm256_shuffle_epi8(loaded, places)
 }
 
-/// The window of each of `groups` that lies in `bytes` whole.
-#[inline]
-fn windows<'a, T>(
-    bytes: &'a [u8],
-    width: usize,
-    groups: &'a mut [[T; 8]],
-) -> impl Iterator<Item = (&'a [u8; WINDOW], &'a mut [T; 8])> {
-    let starts = (0..bytes.len()).step_by(width.max(1));
-    let windows = starts.map_while(|start| bytes.get(start..)?.first_chunk());
-    windows.zip(groups)
+/// The window that begins at `at`, if it lies in `bytes` whole.
+#[inline(always)]
+fn window(bytes: &[u8], at: usize) -> Option<&[u8; WINDOW]> {
+    bytes.get(at..)?.first_chunk()
 }
 
 /// The bytes from `at` on, at most those of one window, and zeros.
@@ -156,13 +150,15 @@ fn groups32(
     let shifts = load8(&spread.shifts);
     let mask = _mm256_set1_epi32((1 << width) - 1);
     let base = _mm256_set1_epi32(base);
-    let mut done = 0;
-    for (window, group) in windows(bytes, width, groups) {
+    let (mut done, mut at) = (0, 0);
+    for group in groups {
+        let Some(window) = window(bytes, at) else { break };
         // SAFETY: the second load begins at byte 12 or before.
         let loaded = unsafe { gather(window, spread.loads, &spread.bytes) };
         let numbers = _mm256_and_si256(_mm256_srlv_epi32(loaded, shifts), mask);
         store8(group, _mm256_add_epi32(numbers, base));
         done += 1;
+        at += width;
     }
     done
 }
@@ -197,8 +193,9 @@ fn groups64(
 ) -> usize {
     let mask = _mm256_set1_epi64x((1 << width) - 1);
     let base = _mm256_set1_epi64x(base);
-    let mut done = 0;
-    for (window, group) in windows(bytes, width, groups) {
+    let (mut done, mut at) = (0, 0);
+    for group in groups {
+        let Some(window) = window(bytes, at) else { break };
         for (half, spread) in group.as_chunks_mut().0.iter_mut().zip(spreads) {
             // SAFETY: the last load begins at byte 6 * 57 / 8 = 42 or before.
             let loaded = unsafe { gather(window, spread.loads, &spread.bytes) };
@@ -206,6 +203,7 @@ fn groups64(
             store4(half, _mm256_add_epi64(_mm256_and_si256(shifted, mask), base));
         }
         done += 1;
+        at += width;
     }
     done
 }
