@@ -1,5 +1,5 @@
-//! Inner pieces by plain functions, for the benches of this crate: the codecs of columns and one
-//! generation of the memtable. Nothing is decided here, and nothing but a bench may use it.
+//! Inner pieces by plain functions, for the benches of this crate and for fuzzing: the codecs of columns and
+//! one generation of the memtable. Nothing is decided here, and nothing else may use it.
 
 use tsdb_core::storage::TimeColumn;
 use tsdb_core::{MemoryBudget, TimeRange, WriteBatch};
@@ -73,6 +73,14 @@ pub fn summarise_values(
         Ok(summary) => Ok(summary.map(|summary| (summary.sum, summary.min, summary.max))),
         Err(malformed) => Err(malformed.what),
     }
+}
+
+/// Decodes any bytes as columns of all sorts.
+///
+/// # Panics
+/// If what comes out is not what was asked for.
+pub fn decode_anything(bytes: &[u8]) {
+    codec::decode_anything(bytes);
 }
 
 /// Appends the encoding of strictly increasing `times` in ns, at least one, to `out`.

@@ -82,5 +82,31 @@ pub(crate) fn decode_presence(
     Ok((Presence::Some(words), present))
 }
 
+/// Decodes any bytes as a column of each sort, the first two as the number of rows, and checks what must
+/// hold: the entry for fuzzing.
+///
+/// # Panics
+/// If a decoder gives another number of rows than it was asked for, or timestamps that do not increase.
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) fn decode_anything(bytes: &[u8]) {
+    let [low, high, bytes @ ..] = bytes else { return };
+    let rows = 1 + usize::from(u16::from_le_bytes([*low, *high]));
+    let mut values = Vec::new();
+    if decode_values(&mut Reader::new(bytes), rows, &mut values).is_ok() {
+        assert_eq!(values.len(), rows, "another number of values");
+    }
+    if let Ok(Some(summary)) = summarise_values(&mut Reader::new(bytes), rows) {
+        assert!(summary.min.total_cmp(&summary.max).is_le(), "a summary without order");
+    }
+    let mut times = tsdb_core::TimeColumn::default();
+    if decode_times(&mut Reader::new(bytes), rows, &mut times).is_ok() {
+        assert_eq!(times.len(), rows, "another number of timestamps");
+        let pairs = times.iter().zip(times.iter().skip(1));
+        assert!(pairs.into_iter().all(|(a, b)| a < b), "timestamps that do not increase");
+    }
+    // Any answer will do.
+    let _ = decode_presence(&mut Reader::new(bytes), rows);
+}
+
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,7 @@ pub fn value_sets(count: usize) -> Vec<DataSet<f64>> {
     let mut sets = benchmark_sets(count);
     sets.extend(counter_sets(count));
     sets.extend(gauge_sets(count));
+    sets.extend(measured_sets(count));
     sets.extend(odd_sets(count));
     sets
 }
@@ -226,12 +227,8 @@ fn counter_sets(count: usize) -> Vec<DataSet<f64>> {
     ]
 }
 
-/// Gauges: constant ones, rarely changing ones, and measurements of few digits or of all.
+/// Gauges of whole numbers: constant ones, rarely changing ones, flags, bytes in pages.
 fn gauge_sets(count: usize) -> Vec<DataSet<f64>> {
-    let wave = |r: &mut Random, _| (r.unit() * 6.3, 15.0 + 10.0 * r.unit());
-    let at = |(phase, height): (f64, f64), index: usize| {
-        height + 5.0 * (phase + index as f64 / 1400.0).sin()
-    };
     vec![
         set(
             "const_gauge",
@@ -265,6 +262,28 @@ fn gauge_sets(count: usize) -> Vec<DataSet<f64>> {
                 x.trunc() * 4096.0
             },
         ),
+        set(
+            "flags01",
+            18,
+            count,
+            |_, s| (0.0, [0.001, 0.01, 0.05, 0.1].into_iter().nth((s % 4) as usize).unwrap_or(0.1)),
+            |r, (x, chance), _| {
+                if r.unit() < *chance {
+                    *x = 1.0 - *x;
+                }
+                *x
+            },
+        ),
+    ]
+}
+
+/// Measurements, of few digits or of all.
+fn measured_sets(count: usize) -> Vec<DataSet<f64>> {
+    let wave = |r: &mut Random, _| (r.unit() * 6.3, 15.0 + 10.0 * r.unit());
+    let at = |(phase, height): (f64, f64), index: usize| {
+        height + 5.0 * (phase + index as f64 / 1400.0).sin()
+    };
+    vec![
         set(
             "ratio4",
             11,
@@ -312,18 +331,6 @@ fn gauge_sets(count: usize) -> Vec<DataSet<f64>> {
                 *speed = 0.97 * *speed + 2e-6 * r.normal();
                 *x += *speed + 1e-5;
                 rounded(*x, 7)
-            },
-        ),
-        set(
-            "flags01",
-            18,
-            count,
-            |_, s| (0.0, [0.001, 0.01, 0.05, 0.1].into_iter().nth((s % 4) as usize).unwrap_or(0.1)),
-            |r, (x, chance), _| {
-                if r.unit() < *chance {
-                    *x = 1.0 - *x;
-                }
-                *x
             },
         ),
     ]

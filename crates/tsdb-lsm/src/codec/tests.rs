@@ -92,21 +92,29 @@ proptest! {
         prop_assert_eq!(present, rows.iter().filter(|p| **p).count());
     }
 
-    /// Whatever the bytes are: refused, or exactly as many values as were announced.
+    /// Whatever the bytes are: refused, or exactly as many values as were announced. The bytes begin as those
+    /// of a mode and of a kind of integers do, so that many get past the first checks.
     #[test]
-    fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60), first in 0u8..7, rows in 1usize..5000) {
-        let mut bytes = bytes;
-        bytes.insert(0, first);
-        let mut values = Vec::new();
-        if decode_values(&mut Reader::new(&bytes), rows, &mut values).is_ok() {
-            prop_assert_eq!(values.len(), rows);
+    fn any_bytes_are_decoded_or_refused(rows in any::<u16>(), mode in 0u8..7, head in 0u8..64, bytes in prop::collection::vec(prop_oneof![0u8..4, any::<u8>()], 0..120)) {
+        let [low, high] = (rows >> (mode % 3 * 4)).to_le_bytes();
+        for start in [vec![mode], vec![mode, 0, 0, head], vec![mode, head]] {
+            let start = [low, high].into_iter().chain(start);
+            decode_anything(&start.chain(bytes.iter().copied()).collect::<Vec<_>>());
         }
-        let mut times = TimeColumn::default();
-        if decode_times(&mut Reader::new(&bytes), rows, &mut times).is_ok() {
-            prop_assert_eq!(times.len(), rows);
-            prop_assert!(times.iter().zip(times.iter().skip(1)).all(|(a, b)| a < b));
+    }
+
+    #[test]
+    fn damaged_integers_are_decoded_or_refused(numbers in any_integers(), kind in prop::sample::select(Kind::ALL.to_vec()), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let plan = Plan { kind: Some(kind), ..Plan::of(Domain::Numbers) };
+        let rows = u16::try_from(numbers.len() - 1).unwrap().to_le_bytes();
+        for mode in [&[2][..], &[1, 0, 0], &[1, 3, 0]] {
+            let mut bytes = [&rows[..], mode].concat();
+            if encode_planned(&numbers, plan, &mut bytes) {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+                decode_anything(&bytes);
+            }
         }
-        let _ = decode_presence(&mut Reader::new(&bytes), rows);
     }
 
     #[test]
