@@ -117,8 +117,13 @@ fn decode_group<L: Level>(reader: &mut Reader<'_>, group: &mut [L]) -> Result<()
     reader.take(packed_len(width, group.len()))?;
     L::unpack(ahead, width, reference, group);
     for _ in 0..exceptions {
-        let place = usize::from(reader.u8()?);
-        let residual = read_signed(reader)?;
+        let (place, residual) = match reader.ahead() {
+            [place, residual @ ..0x80, ..] => {
+                reader.take(2)?;
+                (usize::from(*place), unzigzag(u64::from(*residual)))
+            }
+            _ => (usize::from(reader.u8()?), read_signed(reader)?),
+        };
         let beyond = reader.malformed("an exception behind the end of its group");
         *group.get_mut(place).ok_or(beyond)? = L::of(residual);
     }

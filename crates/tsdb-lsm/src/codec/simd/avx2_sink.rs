@@ -69,16 +69,12 @@ impl Factors {
 /// See [`super::integers32`].
 #[target_feature(enable = "avx2")]
 pub(super) fn integers32(scale: Scale, levels: &[i32], out: &mut [i64]) -> usize {
-    if i32::try_from(scale.unit).is_err() {
-        return 0;
-    }
-    let (base, unit) = (_mm256_set1_epi64x(scale.base), _mm256_set1_epi64x(scale.unit));
+    let factors = Factors::of(scale);
     let (groups, _) = out.as_chunks_mut::<8>();
     let mut done = 0;
     for (group, levels) in groups.iter_mut().zip(levels.as_chunks().0) {
         for (to, half) in group.as_chunks_mut().0.iter_mut().zip(halves(load8(levels))) {
-            let products = _mm256_mul_epi32(_mm256_cvtepi32_epi64(half), unit);
-            store4(to, _mm256_add_epi64(base, products));
+            store4(to, factors.numbers(_mm256_cvtepi32_epi64(half)));
         }
         done += 8;
     }
