@@ -31,7 +31,9 @@ pub(crate) use memo::Memo;
 pub(crate) use times::{decode_times, encode_times};
 #[cfg(feature = "test-util")]
 pub(crate) use values::encode_packed;
-pub(crate) use values::{decode_values, encode_values, summarise_values};
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use values::summarise_values;
+pub(crate) use values::{decode_values, encode_values};
 
 use tsdb_core::Presence;
 

@@ -8,7 +8,7 @@ use crate::bytes::{Malformed, Reader, put_i64, put_varint};
 const REGULAR: u8 = 0;
 const IRREGULAR: u8 = 1;
 
-/// Appends strictly increasing timestamps, at least one.
+/// Appends strictly increasing timestamps, at least one and at most [`COUNT_MAX`].
 pub(crate) fn encode_times(times: &[i64], out: &mut Vec<u8>) {
     let Some(first) = times.first() else { return };
     if let Some(step) = regular_step(times) {
@@ -16,6 +16,7 @@ pub(crate) fn encode_times(times: &[i64], out: &mut Vec<u8>) {
         put_i64(out, *first);
         put_varint(out, step);
     } else {
+        assert!(times.len() <= COUNT_MAX, "a column has at most {COUNT_MAX} timestamps");
         out.push(IRREGULAR);
         encode_ints(times, Domain::Times, &mut IntsMemo::default(), out);
     }

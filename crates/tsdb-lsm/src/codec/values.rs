@@ -139,7 +139,11 @@ pub(crate) fn decode_values(
     }
     let start = out.len();
     out.resize(start + count, 0.0);
-    decode_slice(reader, out.get_mut(start..).unwrap_or_default())
+    let result = decode_slice(reader, out.get_mut(start..).unwrap_or_default());
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
 }
 
 fn read_mode(reader: &mut Reader<'_>) -> Result<Mode, Malformed> {
@@ -211,6 +215,10 @@ pub(crate) struct ValueSummary {
 
 /// Sum and extremes of `count` values, at least one, which are the rest of `reader`; `None` if one of them
 /// is NaN.
+#[cfg_attr(
+    not(any(test, feature = "test-util")),
+    expect(dead_code, reason = "the scan does not aggregate pages yet")
+)]
 pub(crate) fn summarise_values(
     reader: &mut Reader<'_>,
     count: usize,

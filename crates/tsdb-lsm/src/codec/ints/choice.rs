@@ -8,7 +8,8 @@ use super::model::{Header, Kind, Transform};
 use super::packed::GROUP;
 use super::{dictionary, packed, sparse};
 
-/// What the encoder may use: everything, unless a test wants it otherwise.
+/// What a test or a bench wants the encoder to use; without it, everything.
+#[cfg(any(test, feature = "test-util"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Plan {
     pub domain: Domain,
@@ -16,6 +17,7 @@ pub(in super::super) struct Plan {
     pub kind: Option<Kind>,
 }
 
+#[cfg(any(test, feature = "test-util"))]
 impl Plan {
     pub(in super::super) fn of(domain: Domain) -> Plan {
         Plan { domain, transform: None, kind: None }
@@ -90,6 +92,7 @@ fn encode_as_last(numbers: &[i64], domain: Domain, memo: &mut IntsMemo) -> Optio
 }
 
 /// Appends a column as `plan` wants it, and says whether it could.
+#[cfg(any(test, feature = "test-util"))]
 pub(in super::super) fn encode_planned(numbers: &[i64], plan: Plan, out: &mut Vec<u8>) -> bool {
     let modelled = model(numbers, plan.domain, plan.transform);
     let encoder = Encoder { modelled: &modelled, domain: plan.domain };
