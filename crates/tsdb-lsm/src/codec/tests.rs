@@ -316,3 +316,55 @@ fn columns_above_the_limit_are_refused() {
     encode_times(&[1, 2, 5], &mut bytes);
     assert!(decode_times(&mut Reader::new(&bytes), count, &mut times).is_err());
 }
+
+/// Bytes that get as far as a certain check, and what it says.
+#[test]
+fn columns_that_contradict_themselves_are_refused() {
+    // Header: kind | transform << 3 | narrow << 5, base 0, unit 1, drift 0.
+    let refused: &[(&[u8], &str)] = &[
+        (&[6, 0, 1, 0], "an unknown encoding of integers"),
+        (&[0x40, 0, 1, 0], "an unknown encoding of integers"),
+        (&[0, 0, 0, 0], "a unit of 0 or above 2^62"),
+        (&[1, 0, 1, 0, 1, 4, 2], "places that do not increase, or beyond the end"),
+        (&[1, 0, 1, 0, 2, 1, 0, 2, 2], "places that do not increase, or beyond the end"),
+        (&[1, 0, 1, 0, 0, 9], "bytes behind the end"),
+        (&[2, 0, 1, 0, 65, 0, 0], "a width above that of the numbers"),
+        (&[0x22, 0, 1, 0, 33, 0, 0], "a width above that of the numbers"),
+        (&[2, 0, 1, 0, 0, 1, 0, 4, 2], "an exception behind the end of its group"),
+        (&[3, 0, 1, 0, 57, 0, 0], "more low bits than numbers have"),
+        (&[0x23, 0, 1, 0, 32, 0, 0], "more low bits than numbers have"),
+        (&[3, 0, 1, 0, 0, 39, 0], "an unknown table of codes"),
+        (&[3, 0, 1, 0, 0, 0, 0], "a stream of another length"),
+        (&[4, 0, 1, 0], "runs that are not of differences from 0"),
+        (&[12, 0, 1, 2], "runs that are not of differences from 0"),
+        (&[12, 0, 1, 0, 5], "more runs than numbers"),
+        (&[12, 0, 1, 0, 1, 4, 12, 0, 1, 0, 0, 0, 1, 0], "runs inside of runs"),
+        // The only run begins behind the end.
+        (
+            &[12, 0, 1, 0, 1, 4, 0, 8, 1, 0, 0, 2, 1, 0],
+            "runs that do not increase, or beyond the end",
+        ),
+        (&[5, 0, 1, 0, 0], "a dictionary of no or more than 31 values"),
+        (&[5, 0, 1, 0, 32], "a dictionary of no or more than 31 values"),
+    ];
+    for (bytes, expected) in refused {
+        let mut numbers = [0; 4];
+        let mut sink = Integers::new(&mut numbers);
+        let error = decode_ints(&mut Reader::new(bytes), 4, &mut sink).unwrap_err();
+        assert_eq!(error.what, *expected, "{bytes:?}");
+    }
+    let beyond =
+        [&[1, 0, 0, 0][..], &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x08, 1, 0]].concat();
+    let refused: &[(&[u8], &str)] = &[
+        (&[6], "an unknown encoding of values"),
+        (&[1, 16], "an exponent above 15"),
+        (&[1, 0, 1, 0, 2], "an unknown form of exceptions"),
+        (&beyond, "an integer of 2^51 or more in a column of decimals"),
+    ];
+    for (bytes, expected) in refused {
+        let mut values = vec![7.0];
+        let error = decode_values(&mut Reader::new(bytes), 4, &mut values).unwrap_err();
+        assert_eq!((error.what, values.len()), (*expected, 1), "{bytes:?}");
+    }
+    assert!(summarise_values(&mut Reader::new(&beyond), 4).is_err());
+}
