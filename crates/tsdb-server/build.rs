@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .btree_map(".")
+        .codec_path("crate::grpc::codec::Messages")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! What the suites in this package share: a server process ([`server`]), a client that can also
-//! misbehave ([`http`]), a browser ([`browser`]), chance from a seed ([`seed`]), and crash simulation of
-//! the engine ([`sim`]).
+//! misbehave ([`http`]), the memory that a process takes ([`memory`]), a server in narrow places ([`limits`]), load
+//! and queries that ask too much of it ([`load`], [`hostile`]), what goes on beside ([`beside`]) and figures
+//! ([`meter`]), a browser ([`browser`]), chance from a seed ([`seed`]), and crash simulation of the engine
+//! ([`sim`]).
 //!
 //! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
 //! is test code throughout: a panic is its way to report.
@@ -11,8 +13,14 @@
     reason = "helpers of tests report by panicking; the caller's line stands in the message"
 )]
 
+pub mod beside;
 pub mod browser;
+pub mod hostile;
 pub mod http;
+pub mod limits;
+pub mod load;
+pub mod memory;
+pub mod meter;
 pub mod seed;
 pub mod server;
 pub mod sim;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     announcement: Vec<String>,
-    log: Option<JoinHandle<String>>,
+    log: Log,
 }
 
 /// A server that ended before it was ready.
@@ -86,17 +87,17 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the server binary runs");
-        let log = collect(child.stderr.take().unwrap());
+        let log = Log::of(child.stderr.take().unwrap());
         match announcement(&mut child) {
             Some(announcement) => {
                 let address = address_of(&announcement);
-                let server = Server { child, address, announcement, log: Some(log) };
+                let server = Server { child, address, announcement, log };
                 server.wait_until_ready();
                 Ok(server)
             }
             None => {
                 let status = child.wait().unwrap();
-                Err(Refusal { status, log: log.join().unwrap() })
+                Err(Refusal { status, log: log.whole() })
             }
         }
     }
@@ -132,6 +133,11 @@ impl Server {
         self.child.id()
     }
 
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.so_far()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
@@ -157,7 +163,7 @@ impl Server {
         let begin = Instant::now();
         while begin.elapsed() < STOP_TIME_MAX {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, self.log.take().unwrap().join().unwrap());
+                return (status, std::mem::take(&mut self.log).whole());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -184,13 +190,40 @@ pub fn command(data_dir: &Path, flags: &[&str]) -> Command {
     command
 }
 
-/// Reads everything that comes, until the other end closes.
-fn collect(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
+/// What a process writes to standard error, read as it comes.
+#[derive(Debug, Default)]
+struct Log {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    /// Reads everything that comes, until the other end closes.
+    fn of(mut stream: impl Read + Send + 'static) -> Log {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let mut piece = [0; 8192];
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                let mut bytes = sink.lock().unwrap_or_else(PoisonError::into_inner);
+                bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
+            }
+        });
+        Log { bytes, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
-    })
+    }
+
+    /// All of it, once the process has ended.
+    fn whole(mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        self.so_far()
+    }
 }
 
 /// The lines that a server prints when it is ready, up to the last of its three commands. None when it

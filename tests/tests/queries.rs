@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::env::{Env, SimClock, SimVfs};
+use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::time::{DAY, MINUTE};
 use tsdb_core::{
     CatalogueChange, FieldSet, Maintain as _, MemoryStore, SeriesKey, Storage, TagCharset, Ticket,
@@ -222,6 +223,18 @@ fn indexed_queries() {
     // The newest row of each series is in its newest chunk.
     let last = stores.counts("SELECT last(usage) FROM cpu GROUP BY host");
     assert_eq!(last.chunks(), [HOSTS, HOSTS * ROWS, HOSTS, 0, 0]);
+    // And in a run to the chunks: of the two that the series has on this day, one is read.
+    let long = i64::try_from(BLOCK_ROWS_MAX).unwrap();
+    let (start, rows) = (DAYS * DAY, long + 100);
+    let rows: Vec<_> = (0..rows).map(|row| (0, start + row, values(0, DAYS, row))).collect();
+    stores.write(&rows);
+    stores.engine.flush().unwrap();
+    let of_chunk = |from: i64, to: i64| {
+        let time = format!("time >= {} AND time < {}", start + from, start + to);
+        stores.counts(&format!("SELECT usage FROM cpu WHERE {time} AND host = 'h00'")).chunks()
+    };
+    assert_eq!(of_chunk(5, 10), [1, long, 1, 0, 0]);
+    assert_eq!(of_chunk(long, long + 10), [1, 100, 1, 0, 0]);
     // What no series has is known without reading.
     let plan = answer(
         Arc::clone(&stores.engine) as _,
@@ -296,6 +309,11 @@ fn every_function_answers_alike_over_both_stores() {
         queries.push(format!("SELECT {call} FROM cpu WHERE usage > 20 AND host =~ /h0/"));
         queries.push(format!(
             "SELECT derivative({call}, 1h) FROM cpu WHERE time >= 1d GROUP BY time(8h), rack"
+        ));
+        // Windows that hold whole chunks, whose summaries may answer; and one that is cut for one call only.
+        queries.push(format!("SELECT {call} FROM cpu WHERE time >= 0 GROUP BY time(1d), host"));
+        queries.push(format!(
+            "SELECT {call}, derivative({call}, 1h) FROM cpu WHERE time >= 36h GROUP BY time(1d), rack"
         ));
     }
     for change in changes {

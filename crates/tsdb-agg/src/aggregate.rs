@@ -137,6 +137,13 @@ pub trait Aggregation {
     /// O(1), but for aggregations that grow.
     fn finalize(&mut self, slot: usize) -> Option<f64>;
 
+    /// As [`finalize`](Self::finalize), but gives up once `stop` says so, with no answer or with a wrong one:
+    /// for answers that take long to find.
+    fn finalize_until(&mut self, slot: usize, stop: &dyn Fn() -> bool) -> Option<f64> {
+        let _ = stop;
+        self.finalize(slot)
+    }
+
     /// Whether values came in and are too few for an answer: one value has no deviation.
     fn is_null(&self, slot: usize) -> bool {
         let _ = slot;

@@ -209,17 +209,23 @@ mod tests {
 
     #[test]
     fn partial_merges_keep_what_was_lost() {
-        let pieces: [&[f64]; 4] = [&[1e16], &[1.0, 1.0, 1.0], &[0.25; 4], &[-1e16]];
-        let mut total = Sum::default();
-        total.resize(1);
-        for piece in pieces {
-            let mut part = Sum::default();
-            part.resize(1);
-            let times: Vec<i64> = (0..piece.len() as i64).collect();
-            part.accumulate(0, &Run::dense(&times, piece));
-            total.merge(0, &part, 0);
-        }
-        assert_eq!(total.finalize(0), Some(4.0));
+        let check = |pieces: &[&[f64]], expected: f64| {
+            let mut total = Sum::default();
+            total.resize(1);
+            for piece in pieces {
+                let mut part = Sum::default();
+                part.resize(1);
+                let times: Vec<i64> = (0..piece.len() as i64).collect();
+                part.accumulate(0, &Run::dense(&times, piece));
+                total.merge(0, &part, 0);
+            }
+            assert_eq!(total.finalize(0), Some(expected), "{pieces:?}");
+        };
+        check(&[&[1e16], &[1.0, 1.0, 1.0], &[0.25; 4], &[-1e16]], 4.0);
+        // Each 1 is lost by itself, so what was lost must add up over the merges.
+        check(&[&[1e16], &[1.0], &[1.0], &[-1e16]], 2.0);
+        // What a part lost by itself must be added to what was lost before.
+        check(&[&[1e16], &[1.0], &[1e16, 1.0], &[-2e16]], 2.0);
     }
 
     #[test]

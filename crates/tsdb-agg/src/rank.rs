@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use crate::aggregate::{Aggregation, Run};
 use crate::function::Function;
 use crate::kernel;
+use crate::nth::select_nth;
 use crate::percent::Percent;
 
 /// Which of the values is meant.
@@ -26,7 +27,12 @@ pub struct Ranked {
     rule: Rule,
     timed: bool,
     slots: Vec<Points>,
+    /// The point that was chosen last, and of which slot: who asks for its value asks for its time next.
+    chosen: Option<(usize, Option<i64>)>,
 }
+
+/// Values that are looked at between two questions whether to stop.
+const VALUES_PER_STEP: usize = 1 << 16;
 
 /// The values of a slot in any order, with their times in ns where those are asked for.
 #[derive(Debug, Clone)]
@@ -39,13 +45,13 @@ impl Ranked {
     /// Empty states that keep the time of each value, so that [`Aggregation::time`] has an answer.
     #[must_use]
     pub fn timed(rule: Rule) -> Ranked {
-        Ranked { rule, timed: true, slots: Vec::new() }
+        Ranked { rule, timed: true, slots: Vec::new(), chosen: None }
     }
 
     /// Empty states that keep values only: half the memory.
     #[must_use]
     pub fn untimed(rule: Rule) -> Ranked {
-        Ranked { rule, timed: false, slots: Vec::new() }
+        Ranked { rule, timed: false, slots: Vec::new(), chosen: None }
     }
 
     /// Which function this is the state of.
@@ -56,10 +62,10 @@ impl Ranked {
         }
     }
 
-    /// The place in ascending order that the rule means among `count` numbers.
-    fn nearest(&self, slot: usize) -> Option<(usize, usize)> {
+    /// The place in ascending order that the rule means among how many numbers.
+    fn nearest(&self, slot: usize, stop: &dyn Fn() -> bool) -> Option<(usize, usize)> {
         let points = self.slots.get(slot)?;
-        let numbers = points.numbers();
+        let numbers = points.numbers(stop)?;
         // Without any number, the first NaN stands for all of them.
         let count = if numbers == 0 { points.len() } else { numbers };
         let last = count.checked_sub(1)?;
@@ -88,30 +94,35 @@ impl Points {
         }
     }
 
-    /// How many are not NaN.
-    fn numbers(&self) -> usize {
+    /// How many are not NaN; nothing if it was stopped.
+    fn numbers(&self, stop: &dyn Fn() -> bool) -> Option<usize> {
+        fn count<T>(items: &[T], stop: &dyn Fn() -> bool, is_nan: fn(&T) -> bool) -> Option<usize> {
+            let steps = items.chunks(VALUES_PER_STEP);
+            steps
+                .map(|step| (!stop()).then(|| step.iter().filter(|item| !is_nan(item)).count()))
+                .sum()
+        }
         match self {
-            Points::Values(values) => values.iter().filter(|value| !value.is_nan()).count(),
-            Points::Timed(points) => points.iter().filter(|point| !point.0.is_nan()).count(),
+            Points::Values(values) => count(values, stop, |value| value.is_nan()),
+            Points::Timed(points) => count(points, stop, |point| point.0.is_nan()),
         }
     }
 
-    /// The point at `place` in ascending order, by reordering. O(points).
-    fn at(&mut self, place: usize) -> Option<(f64, Option<i64>)> {
-        if place >= self.len() {
-            return None;
-        }
-        Some(match self {
+    /// The point at `place` in ascending order, by reordering; nothing if it was stopped. O(points).
+    fn at(&mut self, place: usize, stop: &dyn Fn() -> bool) -> Option<(f64, Option<i64>)> {
+        match self {
             Points::Values(values) => {
-                (*values.select_nth_unstable_by(place, |a, b| ascending(*a, *b)).1, None)
+                let by_value = |a: &f64, b: &f64| ascending(*a, *b);
+                let found = select_nth(values, place, by_value, stop);
+                values.get(place).filter(|_| found).map(|value| (*value, None))
             }
             Points::Timed(points) => {
                 let by_value_then_time =
                     |a: &(f64, i64), b: &(f64, i64)| ascending(a.0, b.0).then(a.1.cmp(&b.1));
-                let (value, time) = *points.select_nth_unstable_by(place, by_value_then_time).1;
-                (value, Some(time))
+                let found = select_nth(points, place, by_value_then_time, stop);
+                points.get(place).filter(|_| found).map(|(value, time)| (*value, Some(*time)))
             }
-        })
+        }
     }
 
     /// Bytes that making room for `more` points takes.
@@ -193,12 +204,14 @@ impl Aggregation for Ranked {
     }
 
     fn accumulate(&mut self, slot: usize, run: &Run<'_>) {
+        self.chosen = None;
         if let Some(points) = self.slots.get_mut(slot) {
             points.extend(run);
         }
     }
 
     fn merge(&mut self, slot: usize, from: &Self, from_slot: usize) {
+        self.chosen = None;
         if let (Some(points), Some(more)) = (self.slots.get_mut(slot), from.slots.get(from_slot)) {
             points.append(more);
         }
@@ -214,20 +227,27 @@ impl Aggregation for Ranked {
     }
 
     fn finalize(&mut self, slot: usize) -> Option<f64> {
-        let (place, count) = self.nearest(slot)?;
+        self.finalize_until(slot, &|| false)
+    }
+
+    fn finalize_until(&mut self, slot: usize, stop: &dyn Fn() -> bool) -> Option<f64> {
+        let (place, count) = self.nearest(slot, stop)?;
         let points = self.slots.get_mut(slot)?;
-        let (value, _) = points.at(place)?;
+        let (value, time) = points.at(place, stop)?;
+        self.chosen = Some((slot, time));
         if self.rule != Rule::Median || count % 2 == 1 {
             return Some(value + 0.0);
         }
-        let (next, _) = points.at(place + 1)?;
+        let (next, _) = points.at(place + 1, stop)?;
         Some(middle(value, next) + 0.0)
     }
 
     fn time(&mut self, slot: usize) -> Option<i64> {
         let Rule::NearestRank(_) = self.rule else { return None };
-        let (place, _) = self.nearest(slot)?;
-        self.slots.get_mut(slot)?.at(place)?.1
+        if self.chosen.is_none_or(|(chosen, _)| chosen != slot) {
+            self.finalize(slot)?;
+        }
+        self.chosen.and_then(|(_, time)| time)
     }
 }
 
@@ -316,6 +336,21 @@ mod tests {
         assert_eq!(answer(rule, &[f64::NAN, 1.0, f64::NAN]), (Some(1.0), Some(10)));
         let (value, time) = answer(rule, &[f64::NAN, f64::NAN]);
         assert!(value.unwrap().is_nan() && time.is_some());
+    }
+
+    #[test]
+    fn an_answer_that_is_not_waited_for_is_none() {
+        for rule in [Rule::Median, Rule::NearestRank(Percent::HALF)] {
+            let mut state = Ranked::timed(rule);
+            state.resize(1);
+            state.accumulate(0, &Run::dense(&[1, 2], &[3.0, 4.0]));
+            assert_eq!(state.finalize_until(0, &|| true), None);
+            assert_eq!(state.finalize_until(0, &|| false), state.finalize(0));
+            // The time that was found before is not that of what came in since.
+            let before = state.time(0);
+            state.accumulate(0, &Run::dense(&[3, 4], &[1.0, 0.0]));
+            assert!(rule == Rule::Median || state.time(0) != before);
+        }
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::spread::Spread;
 use crate::variance::{Measure, Variance};
 use crate::window::Segment;
 
+/// Slots that are answered for between two questions whether to stop.
+const SLOTS_PER_STEP: usize = 1024;
+
 /// The states of one [`Function`] over many slots.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each variant is the state of the function of its name")]
@@ -232,6 +235,23 @@ impl States {
     /// Appends the answers of `count` slots from `base` on to `out`.
     pub fn finalize(&mut self, base: usize, count: usize, out: &mut Vec<Option<f64>>) {
         dispatch!(self, state => out.extend((base..base + count).map(|slot| state.finalize(slot))));
+    }
+
+    /// As [`States::finalize`], but gives up once `stop` says so, with fewer answers or wrong ones.
+    pub fn finalize_until(
+        &mut self,
+        base: usize,
+        count: usize,
+        stop: &dyn Fn() -> bool,
+        out: &mut Vec<Option<f64>>,
+    ) {
+        let mut slots = (base..base + count).peekable();
+        while slots.peek().is_some() && !stop() {
+            let some = slots.by_ref().take(SLOTS_PER_STEP);
+            dispatch!(self, state => {
+                out.extend(some.map(|slot| state.finalize_until(slot, stop)));
+            });
+        }
     }
 
     /// Whether values came in and are too few for an answer; see [`Aggregation::is_null`].

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use crate::{Error, Result};
 
@@ -48,21 +48,49 @@ impl fmt::Display for Pool {
     }
 }
 
-/// How full a pool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// How full a pool is, or how near the process is to the memory that the system lets it have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Pressure {
-    /// Below 60 %: nothing to do.
+    /// Nothing to do.
+    #[default]
     Normal,
-    /// From 60 %: flush earlier.
+    /// From [`Pressure::ELEVATED_PERCENT`]: flush earlier.
     Elevated,
-    /// From 85 %: slow down; at 100 % reservations are refused.
+    /// From [`Pressure::HIGH_PERCENT`]: slow down; at 100 % of a pool reservations are refused.
     High,
+}
+
+impl Pressure {
+    /// Where [`Pressure::Elevated`] begins, in percent.
+    pub const ELEVATED_PERCENT: usize = 60;
+    /// Where [`Pressure::High`] begins, in percent.
+    pub const HIGH_PERCENT: usize = 85;
+
+    /// The pressure of `used` of `limit` bytes.
+    pub fn of(used: usize, limit: usize) -> Pressure {
+        let (used, limit) = (used as u128 * 100, limit as u128);
+        if used >= limit * Self::HIGH_PERCENT as u128 {
+            Pressure::High
+        } else if used >= limit * Self::ELEVATED_PERCENT as u128 {
+            Pressure::Elevated
+        } else {
+            Pressure::Normal
+        }
+    }
 }
 
 const MIB: usize = 1 << 20;
 
 /// Total of [`MemoryBudget::with_total`]'s shares, in MiB, and the default limit.
 pub const DEFAULT_TOTAL_BYTES: usize = 288 * MIB;
+
+/// What all clones of a budget share.
+#[derive(Debug)]
+struct Accounts {
+    pools: [Account; 5],
+    /// A [`Pressure`] that somebody measured from outside.
+    process: AtomicU8,
+}
 
 #[derive(Debug, Default)]
 struct Account {
@@ -72,7 +100,54 @@ struct Account {
 
 /// Limits and use of all pools. Cloning shares them.
 #[derive(Debug, Clone)]
-pub struct MemoryBudget(Arc<[Account; 5]>);
+pub struct MemoryBudget {
+    accounts: Arc<Accounts>,
+    share: Option<Arc<Share>>,
+}
+
+/// The part of a pool that one user of it may take.
+#[derive(Debug)]
+struct Share {
+    pool: Pool,
+    used: AtomicUsize,
+    terms: ShareTerms,
+}
+
+/// What one of many users of a pool may take of it, and how a refusal is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareTerms {
+    /// Most bytes at once.
+    pub bytes_max: usize,
+    /// Name of the limit, as in configuration.
+    pub limit: &'static str,
+    /// What to do when it is reached.
+    pub remedy: &'static str,
+}
+
+impl Share {
+    /// Takes `more` bytes.
+    fn take(&self, more: usize, account: &Account) -> Result<()> {
+        let own = self.used.fetch_add(more, Ordering::Relaxed);
+        let total = own.saturating_add(more);
+        let others = account.used.load(Ordering::Relaxed) > own;
+        let half = if others { account.limit / 2 } else { usize::MAX };
+        let allowed = self.terms.bytes_max.min(half);
+        if total <= allowed {
+            return Ok(());
+        }
+        self.give_back(more);
+        Err(Error::LimitExceeded {
+            limit: self.terms.limit,
+            wanted: total as u64,
+            allowed: allowed as u64,
+            remedy: self.terms.remedy,
+        })
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 impl Default for MemoryBudget {
     fn default() -> Self {
@@ -89,11 +164,27 @@ impl MemoryBudget {
 
     /// Limits in bytes, in the order of [`Pool::ALL`].
     pub fn with_limits(limits: [usize; 5]) -> MemoryBudget {
-        MemoryBudget(Arc::new(limits.map(|limit| Account { used: AtomicUsize::new(0), limit })))
+        let account = |limit| Account { used: AtomicUsize::new(0), limit };
+        let pools = limits.map(account);
+        let accounts = Accounts { pools, process: AtomicU8::new(Pressure::Normal as u8) };
+        MemoryBudget { accounts: Arc::new(accounts), share: None }
+    }
+
+    /// The same budget for one of many users of `pool`. What it takes counts there as before; it may take
+    /// what `terms` say, and no more than half of the pool while others hold any of it. Other pools are
+    /// not restricted. A share of a share replaces it.
+    #[must_use]
+    pub fn share(&self, pool: Pool, terms: ShareTerms) -> MemoryBudget {
+        let share = Share { pool, used: AtomicUsize::new(0), terms };
+        MemoryBudget { accounts: Arc::clone(&self.accounts), share: Some(Arc::new(share)) }
+    }
+
+    fn share_of(&self, pool: Pool) -> Option<&Share> {
+        self.share.as_deref().filter(|share| share.pool == pool)
     }
 
     fn account(&self, pool: Pool) -> &Account {
-        let [memtable, compaction, cache, queries, bodies] = &*self.0;
+        let [memtable, compaction, cache, queries, bodies] = &self.accounts.pools;
         match pool {
             Pool::Memtable => memtable,
             Pool::Compaction => compaction,
@@ -106,7 +197,8 @@ impl MemoryBudget {
     /// Takes `bytes` from `pool` until the reservation is dropped.
     ///
     /// # Errors
-    /// [`Error::OverBudget`]; nothing is taken then.
+    /// [`Error::OverBudget`]; [`Error::LimitExceeded`] for more than a [`MemoryBudget::share`]. Nothing is
+    /// taken then.
     pub fn reserve(&self, pool: Pool, bytes: usize) -> Result<Reservation> {
         let mut reservation = Reservation { budget: self.clone(), pool, bytes: 0 };
         reservation.grow(bytes)?;
@@ -116,6 +208,9 @@ impl MemoryBudget {
     /// Takes `bytes` even above the limit; for what must go on to bring the use down.
     pub fn reserve_anyway(&self, pool: Pool, bytes: usize) -> Reservation {
         self.account(pool).used.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(share) = self.share_of(pool) {
+            share.used.fetch_add(bytes, Ordering::Relaxed);
+        }
         Reservation { budget: self.clone(), pool, bytes }
     }
 
@@ -129,16 +224,23 @@ impl MemoryBudget {
         self.account(pool).limit
     }
 
-    /// How full `pool` is.
+    /// How full `pool` is, or the pressure on the process if that is higher.
     pub fn pressure(&self, pool: Pool) -> Pressure {
-        let (used, limit) = (self.used(pool) as u128, self.limit(pool) as u128);
-        if used * 100 >= limit * 85 {
-            Pressure::High
-        } else if used * 100 >= limit * 60 {
-            Pressure::Elevated
-        } else {
-            Pressure::Normal
-        }
+        Pressure::of(self.used(pool), self.limit(pool)).max(self.process_pressure())
+    }
+
+    /// Says how near the process is to the memory that the system lets it have. Reservations count what is
+    /// allocated under the budget; the registry, code, and what the allocator keeps come on top, and only
+    /// somebody who looks at the process from outside knows of them.
+    pub fn set_process_pressure(&self, pressure: Pressure) {
+        self.accounts.process.store(pressure as u8, Ordering::Relaxed);
+    }
+
+    /// What [`MemoryBudget::set_process_pressure`] said last.
+    pub fn process_pressure(&self) -> Pressure {
+        let said = self.accounts.process.load(Ordering::Relaxed);
+        let known = [Pressure::Normal, Pressure::Elevated, Pressure::High];
+        known.into_iter().find(|pressure| *pressure as u8 == said).unwrap_or_default()
     }
 }
 
@@ -154,9 +256,11 @@ impl Reservation {
     /// Takes `more` bytes in addition.
     ///
     /// # Errors
-    /// [`Error::OverBudget`]; the reservation keeps what it had.
+    /// As [`MemoryBudget::reserve`]; the reservation keeps what it had.
     pub fn grow(&mut self, more: usize) -> Result<()> {
         let account = self.budget.account(self.pool);
+        let share = self.budget.share_of(self.pool);
+        share.map_or(Ok(()), |share| share.take(more, account))?;
         let taken = account.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(more).filter(|sum| *sum <= account.limit)
         });
@@ -166,22 +270,43 @@ impl Reservation {
                 Ok(())
             }
             Err(used) => {
+                if let Some(share) = share {
+                    share.give_back(more);
+                }
                 Err(Error::OverBudget { pool: self.pool, wanted: more, used, limit: account.limit })
             }
         }
     }
 
+    /// Takes what is missing to `bytes` in all, even above the limit; as [`MemoryBudget::reserve_anyway`].
+    pub fn cover_anyway(&mut self, bytes: usize) {
+        let more = self.budget.reserve_anyway(self.pool, bytes.saturating_sub(self.bytes));
+        self.merge(more);
+    }
+
     /// Gives `bytes` back, at most what is held.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.budget.account(self.pool).used.fetch_sub(bytes, Ordering::Relaxed);
+        // The pool first: in between, what this share held must not look like somebody else's.
+        self.budget.account(self.pool).used.fetch_sub(bytes, Ordering::AcqRel);
+        if let Some(share) = self.budget.share_of(self.pool) {
+            share.give_back(bytes);
+        }
         self.bytes -= bytes;
     }
 
-    /// Moves all of `other`, which must be of the same pool, into this reservation.
+    /// Moves all of `other`, which must be of the same pool, into this reservation; what it counts for
+    /// in a share of the pool goes there too.
     pub fn merge(&mut self, mut other: Reservation) {
         debug_assert_eq!(self.pool, other.pool, "reservations of one pool can be merged");
-        self.bytes += std::mem::take(&mut other.bytes);
+        let bytes = std::mem::take(&mut other.bytes);
+        if let Some(share) = other.budget.share_of(other.pool) {
+            share.give_back(bytes);
+        }
+        if let Some(share) = self.budget.share_of(self.pool) {
+            share.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.bytes += bytes;
     }
 
     /// Bytes held.
@@ -192,7 +317,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.account(self.pool).used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.shrink(self.bytes);
     }
 }
 
@@ -244,5 +369,50 @@ mod tests {
             }
         });
         assert_eq!(budget.used(Pool::Bodies), 0);
+    }
+
+    #[test]
+    fn a_share_is_bounded_by_its_terms_and_by_half_of_the_pool_beside_others() {
+        let terms = |bytes_max| ShareTerms { bytes_max, limit: "each", remedy: "ask for less" };
+        let budget = MemoryBudget::with_limits([0, 0, 0, 100, 100]);
+        let one = budget.share(Pool::Queries, terms(usize::MAX));
+        let mut held = one.reserve(Pool::Queries, 60).unwrap();
+        held.merge(one.reserve(Pool::Queries, 20).unwrap());
+        assert_eq!(budget.used(Pool::Queries), 80);
+        let other = budget.share(Pool::Queries, terms(15));
+        let small = other.reserve(Pool::Queries, 10).unwrap();
+        // The first holds more than half, which it keeps, and gets no more.
+        let refused = held.grow(1).unwrap_err();
+        let expected =
+            Error::LimitExceeded { limit: "each", wanted: 81, allowed: 50, remedy: "ask for less" };
+        assert_eq!(refused, expected);
+        let refused = other.reserve(Pool::Queries, 6).unwrap_err();
+        assert!(
+            matches!(refused, Error::LimitExceeded { wanted: 16, allowed: 15, .. }),
+            "{refused}"
+        );
+        assert!(one.reserve(Pool::Bodies, 99).is_ok(), "other pools are not restricted");
+        drop(small);
+        held.grow(20).unwrap();
+        assert!(matches!(held.grow(1), Err(Error::OverBudget { .. })));
+        held.shrink(60);
+        assert_eq!(budget.used(Pool::Queries), 40);
+        drop(held);
+        assert_eq!(
+            (budget.used(Pool::Queries), one.share.unwrap().used.load(Ordering::Relaxed)),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn pressure_on_the_process_is_felt_in_every_pool() {
+        let budget = MemoryBudget::with_limits([100; 5]);
+        let other = budget.clone();
+        let _held = budget.reserve(Pool::Memtable, 70).unwrap();
+        other.set_process_pressure(Pressure::High);
+        assert!(Pool::ALL.iter().all(|pool| budget.pressure(*pool) == Pressure::High));
+        other.set_process_pressure(Pressure::Normal);
+        assert_eq!(budget.pressure(Pool::Memtable), Pressure::Elevated);
+        assert_eq!(budget.pressure(Pool::Cache), Pressure::Normal);
     }
 }

@@ -226,9 +226,12 @@ pub enum Error {
         /// What to do about it.
         remedy: &'static str,
     },
-    /// The query was killed or its client went away.
+    /// Nobody waits for the answer of the query any more.
     #[error("query was cancelled")]
     Cancelled,
+    /// Somebody ended the query.
+    #[error("query was killed by KILL QUERY: run it again if its answer is still wanted")]
+    Killed,
     /// The query ran out of time.
     #[error("query ran into its time limit: narrow the time range or raise --query-timeout")]
     DeadlineExceeded,
@@ -292,7 +295,7 @@ impl Error {
             Error::Poisoned { .. } | Error::Io { .. } | Error::Closed => ErrorKind::StorageFailed,
             Error::Corrupt { .. } => ErrorKind::Corrupt,
             Error::Engine { kind, .. } => *kind,
-            Error::Cancelled => ErrorKind::Cancelled,
+            Error::Cancelled | Error::Killed => ErrorKind::Cancelled,
             Error::DeadlineExceeded => ErrorKind::Deadline,
         }
     }

@@ -20,7 +20,7 @@ use crate::storage::{
 use crate::time::{MAX_TIME, MIN_TIME, check_time};
 use crate::{
     Catalogue, CatalogueChange, DataPoint, Epoch, Error, FieldSet, FieldSetRef, NAME_TAG,
-    NamespaceId, Result, SeriesKey, SeriesRef, Tags, Ticket, TimeRange, WriteBatch,
+    NamespaceId, Pool, Result, SeriesKey, SeriesRef, Tags, Ticket, TimeRange, WriteBatch,
 };
 
 /// Database that [`MemoryStore::insert`] writes to.
@@ -321,7 +321,9 @@ impl Snapshot for MemorySnapshot {
             }
         };
         let keys: Vec<SeriesKey> = matching.iter().map(|(key, _)| (*key).clone()).collect();
-        let (series, groups) = group_series(keys, &request.group_by);
+        let mut held = request.budget.reserve(Pool::Queries, 0)?;
+        let (series, groups) =
+            group_series(keys, &request.group_by, &mut |bytes| held.grow(bytes))?;
         let counters = Arc::new(ScanCounters::default());
         counters.series_matched.add(series.len() as u64);
         let mut waiting = Vec::new();
@@ -341,7 +343,7 @@ impl Snapshot for MemorySnapshot {
                 counters: Arc::clone(&counters),
             }));
         }
-        Ok(Selection { columns, series, groups, cursors, counters })
+        Ok(Selection { columns, series, groups, cursors, counters, held: vec![Arc::new(held)] })
     }
 
     fn estimate(&self, request: &ScanRequest) -> Result<Estimate> {
@@ -370,12 +372,12 @@ impl Snapshot for MemorySnapshot {
         Ok(alive.take(limit).map(|(key, _)| key.clone()).collect())
     }
 
-    fn fields(&self, namespace: NamespaceId, measurement: &str) -> Result<Vec<Arc<str>>> {
-        let measurements = [Arc::from(measurement)];
+    fn fields(&self, request: &SeriesRequest) -> Result<Vec<Arc<str>>> {
+        request.cancel.check()?;
         let matching =
-            self.matching(namespace, Some(&measurements), &crate::matcher::TagFilter::True)?;
-        let all = matching.iter().flat_map(|(_, rows)| rows.values());
-        let mut names: Vec<Arc<str>> = all.flat_map(|f| f.keys().cloned()).collect();
+            self.matching(request.namespace, request.measurements.as_deref(), &request.filter)?;
+        let all = matching.iter().flat_map(|(_, rows)| in_range(rows, request.time));
+        let mut names: Vec<Arc<str>> = all.flat_map(|(_, f)| f.keys().cloned()).collect();
         names.sort_unstable();
         names.dedup();
         Ok(names)

@@ -131,11 +131,12 @@ pub trait Snapshot: Send + Sync {
     /// As [`Snapshot::select`].
     fn series(&self, request: &SeriesRequest) -> Result<Vec<SeriesKey>>;
 
-    /// Names of the fields that visible rows of `measurement` have, sorted.
+    /// Names of the fields that the visible rows of the request's series inside its time range have,
+    /// sorted. The request's limit does not matter.
     ///
     /// # Errors
     /// As [`Snapshot::select`].
-    fn fields(&self, namespace: NamespaceId, measurement: &str) -> Result<Vec<Arc<str>>>;
+    fn fields(&self, request: &SeriesRequest) -> Result<Vec<Arc<str>>>;
 
     /// Sizes of the store as of this snapshot.
     fn statistics(&self) -> Statistics;

@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use tsdb_agg::{Changes, Fill, WindowGrid};
 use tsdb_core::storage::{Order, Selection};
-use tsdb_core::{Column, time};
+use tsdb_core::{CancelToken, Column, time};
 
 use crate::Result;
-use crate::context::{Charge, Memory};
+use crate::memory::{Charge, QueryMemory};
 use crate::op::changes::GroupChanges;
 use crate::op::choose::{Choose, Chosen};
 use crate::op::expr::{Operand, ValueExpr};
 use crate::op::fold::{CallPlan, Fold};
-use crate::op::rows::{GroupRows, Output, Rows};
+use crate::op::rows::{ARC_BYTES, GroupRows, Output, Rows};
 use crate::op::scan::Progress;
+use crate::pace::Pace;
 use crate::plan::{ChangePlan, Frame, SelectPlan};
 use crate::result::{ResultColumn, Series, Validity, Values};
 use crate::scope::Place;
@@ -31,7 +32,7 @@ pub(crate) struct Assembler<'a> {
     pub(crate) place: &'a Place,
     pub(crate) selection: &'a Selection,
     pub(crate) grid: Option<WindowGrid>,
-    pub(crate) memory: &'a Memory,
+    pub(crate) memory: &'a QueryMemory,
     pub(crate) progress: &'a Progress,
     /// Pays for the answer.
     pub(crate) charge: Charge,
@@ -40,17 +41,20 @@ pub(crate) struct Assembler<'a> {
 impl Assembler<'_> {
     /// Tables of plain rows, one per group.
     pub(crate) fn rows(&mut self, rows: Rows<'_>) -> Result<Vec<Series>> {
-        let (groups, charge) = rows.into_groups();
+        let cancel = self.progress.cancel();
+        let (groups, charge) = rows.into_groups(cancel)?;
         // What paid for the rows pays for the answer, which is made of them.
         self.charge = charge;
         let (offset, limit) = self.page();
-        let mut tables = Vec::new();
+        let mut tables = self.tables(groups.len())?;
         for (group, rows) in groups {
-            self.progress.check()?;
-            let _scratch = self.scratch(rows.times.len(), rows.columns.len())?;
-            let GroupRows { times, columns } = rows.arrange(self.frame.order, offset, limit);
+            cancel.check()?;
+            let mut scratch = self.memory.charge();
+            let order = self.frame.order;
+            let GroupRows { times, columns } =
+                rows.arrange(order, offset, limit, &mut scratch, cancel)?;
             if !times.is_empty() {
-                tables.push(self.table(group, times, columns, |_, _| false));
+                tables.push(self.table(group, times, columns, |_, _| false)?);
             }
         }
         Ok(tables)
@@ -63,28 +67,28 @@ impl Assembler<'_> {
         changes: &[ChangePlan],
         outputs: &[ValueExpr],
     ) -> Result<Vec<Series>> {
-        let (groups, charge) = rows.into_groups();
+        let cancel = self.progress.cancel();
+        let (groups, charge) = rows.into_groups(cancel)?;
         self.charge = charge;
-        let mut tables = Vec::new();
+        let mut tables = self.tables(groups.len())?;
         for (group, rows) in groups {
-            self.progress.check()?;
-            let width = rows.columns.len().saturating_add(changes.len().saturating_mul(2));
-            let _scratch = self.scratch(rows.times.len(), width)?;
+            cancel.check()?;
+            let width = changes.len().saturating_mul(2).saturating_add(outputs.len());
+            let mut scratch = self.scratch(rows.times.len(), width)?;
             // Oldest first whatever the order of the answer, which is the same rows read backwards.
-            let rows = rows.arrange(Order::Ascending, 0, usize::MAX);
-            let found = GroupChanges::of(&rows, changes);
-            let page = self.paged(found.rows());
+            let rows = rows.arrange(Order::Ascending, 0, usize::MAX, &mut scratch, cancel)?;
+            let found = GroupChanges::of(&rows, changes, cancel)?;
+            let page = self.paged(found.rows(cancel)?);
             if page.is_empty() {
                 continue;
             }
             self.charge_rows(page.len(), outputs.len())?;
             let times = page.iter().filter_map(|row| found.times.get(*row).copied()).collect();
-            let inputs: Vec<Column> = found.columns.iter().map(|c| pick(c, &page)).collect();
-            let values = outputs
-                .iter()
-                .map(|output| floats(&output.evaluate(&inputs, page.len()), page.len()))
-                .collect();
-            tables.push(self.table(group, times, values, |_, _| false));
+            let inputs = picked(&found.columns, &page, cancel)?;
+            let values =
+                outputs.iter().map(|output| evaluated(output, &inputs, page.len(), cancel));
+            let values = values.collect::<Result<_>>()?;
+            tables.push(self.table(group, times, values, |_, _| false)?);
         }
         Ok(tables)
     }
@@ -96,25 +100,27 @@ impl Assembler<'_> {
         calls: &[CallPlan],
         outputs: &[ValueExpr],
     ) -> Result<Vec<Series>> {
-        let mut tables = Vec::new();
+        let cancel = self.progress.cancel();
         let windows = self.grid.map_or(1, |grid| grid.count());
-        let _scratch = self.scratch(windows, calls.len().saturating_mul(2))?;
+        let width = calls.len().saturating_mul(2).saturating_add(outputs.len());
+        let _scratch = self.scratch(windows, width)?;
         let mut columns: Vec<Vec<Option<f64>>> = vec![Vec::new(); calls.len()];
+        let _listed = self.scratch(fold.groups_count(), 1)?;
         let groups = fold.groups();
-        let _listed = self.scratch(groups.len(), 1)?;
+        let mut tables = self.tables(groups.len())?;
         for (group, base) in groups {
-            self.progress.check()?;
             for (number, (call, column)) in calls.iter().zip(&mut columns).enumerate() {
-                fold.finalize(number, base, column);
+                fold.finalize(number, base, cancel, column)?;
                 self.change(column, call);
             }
             let is_null = |call: usize, window: usize| fold.is_null(call, base + window);
-            let (begin, shown) = self.shown(calls, &columns, is_null);
+            let (begin, shown) = self.shown(calls, &columns, is_null)?;
             let page = self.paged(shown);
             if page.is_empty() {
                 continue;
             }
             for (number, (column, call)) in columns.iter_mut().zip(calls).enumerate() {
+                cancel.check()?;
                 if call.lead() == 0 {
                     self.fill_windows(column, call, begin, self.frame.order);
                     empty_nulls(column, |window| fold.is_null(number, base + window));
@@ -123,21 +129,23 @@ impl Assembler<'_> {
             let is_windowed = self.grid.is_some();
             let point_time = if is_windowed { None } else { single_time(fold, calls, base) };
             let times: Vec<i64> = page.iter().map(|w| self.time_of(*w, || point_time)).collect();
-            let inputs: Vec<Column> = columns.iter().map(|column| pick(column, &page)).collect();
+            let inputs = picked(&columns, &page, cancel)?;
             self.charge_rows(times.len(), outputs.len())?;
             let values = outputs.iter().map(|output| match output {
                 ValueExpr::Input(call) if calls.get(*call).is_some_and(CallPlan::is_whole) => {
-                    inputs.get(*call).map_or_else(|| absent(times.len()), |c| whole(c, times.len()))
+                    cancel.check()?;
+                    let column = inputs.get(*call);
+                    Ok(column.map_or_else(|| absent(times.len()), |c| whole(c, times.len())))
                 }
-                output => floats(&output.evaluate(&inputs, times.len()), times.len()),
+                output => evaluated(output, &inputs, times.len(), cancel),
             });
-            let values = values.collect();
+            let values = values.collect::<Result<_>>()?;
             let is_null = |column: usize, row: usize| {
                 let slot = page.get(row).map_or(usize::MAX, |window| base + window);
                 let of_call = |call: usize| fold.is_null(call, slot);
                 outputs.get(column).is_some_and(|output| output.has_input(&of_call))
             };
-            tables.push(self.table(group, times, values, is_null));
+            tables.push(self.table(group, times, values, is_null)?);
         }
         Ok(tables)
     }
@@ -150,7 +158,7 @@ impl Assembler<'_> {
         calls: &[CallPlan],
         columns: &[Vec<Option<f64>>],
         is_null: impl Fn(usize, usize) -> bool,
-    ) -> (usize, Vec<usize>) {
+    ) -> Result<(usize, Vec<usize>)> {
         let windows = self.grid.map_or(1, |grid| grid.count());
         let earliest = self.first_window(0);
         let has_row = |number: usize, window: usize| {
@@ -158,7 +166,10 @@ impl Assembler<'_> {
             value.is_some_and(Option::is_some) || is_null(number, window)
         };
         let any_row = |window: &usize| (0..calls.len()).any(|number| has_row(number, *window));
-        let Some(first) = (earliest..windows).find(any_row) else { return (earliest, Vec::new()) };
+        let Some(first) = (earliest..windows).find(any_row) else {
+            return Ok((earliest, Vec::new()));
+        };
+        self.progress.check()?;
         // Without a lower bound the answer begins where the group does.
         let begin = if self.frame.has_start { earliest } else { first };
         // Changes stand where they are; fill() is about what they are made of.
@@ -166,8 +177,9 @@ impl Assembler<'_> {
             && calls.iter().enumerate().any(|(number, call)| {
                 call.lead() == 0 && (begin..windows).any(|window| has_row(number, window))
             });
+        self.progress.check()?;
         let shown = (begin..windows).filter(|window| is_filled || any_row(window));
-        (begin, shown.collect())
+        Ok((begin, shown.collect()))
     }
 
     /// The first window of which rows count for a call that needs `lead` more than are shown.
@@ -197,9 +209,10 @@ impl Assembler<'_> {
 
     /// Tables of chosen rows, one per group that has one.
     pub(crate) fn chosen(&mut self, choose: &Choose, outputs: &[Output]) -> Result<Vec<Series>> {
-        let mut tables = Vec::new();
+        let cancel = self.progress.cancel();
+        let mut tables = self.tables(choose.groups_count())?;
         for (group, windows) in choose.groups() {
-            self.progress.check()?;
+            cancel.check()?;
             let Some(first) = windows.iter().position(Option::is_some) else { continue };
             let begin = if self.frame.has_start { 0 } else { first };
             let kept = (begin..windows.len()).filter(|window| {
@@ -215,15 +228,15 @@ impl Assembler<'_> {
             let times: Vec<i64> = page.iter().map(|w| self.time_of(*w, point_time)).collect();
             self.charge_rows(times.len(), outputs.len())?;
             let _scratch = self.scratch(windows.len(), outputs.len().saturating_add(2))?;
-            let inputs = self.chosen_inputs(windows, &rows, &page);
-            let values = outputs.iter().map(|output| match output {
-                Output::Value(expr) => floats(&expr.evaluate(&inputs, times.len()), times.len()),
-                Output::Tag(key) => {
-                    Values::Strings(rows.iter().map(|r| self.tag(*r, key)).collect())
-                }
-            });
-            let values = values.collect();
-            tables.push(self.table(group, times, values, |_, _| false));
+            let inputs = self.chosen_inputs(windows, &rows, &page)?;
+            let mut values = Vec::with_capacity(outputs.len());
+            for output in outputs {
+                values.push(match output {
+                    Output::Value(expr) => evaluated(expr, &inputs, times.len(), cancel)?,
+                    Output::Tag(key) => self.tags(&rows, key)?,
+                });
+            }
+            tables.push(self.table(group, times, values, |_, _| false)?);
         }
         Ok(tables)
     }
@@ -234,7 +247,7 @@ impl Assembler<'_> {
         windows: &[Option<Chosen>],
         rows: &[Option<&Chosen>],
         page: &[usize],
-    ) -> Vec<Column> {
+    ) -> Result<Vec<Column>> {
         let mut values: Vec<Option<f64>> =
             windows.iter().map(|row| row.as_ref().map(|row| row.value)).collect();
         if let (Some(grid), Fill::Linear) = (&self.grid, self.frame.fill) {
@@ -243,16 +256,27 @@ impl Assembler<'_> {
         let mut inputs = vec![pick(&values, page)];
         let width = rows.iter().flatten().map(|row| row.row.len()).max().unwrap_or(0);
         for field in 0..width {
+            self.progress.check()?;
             let mut column = Column::default();
             column.fill(rows.iter().map(|row| row.and_then(|row| row.row.get(field).copied()?)));
             inputs.push(column);
         }
-        inputs
+        Ok(inputs)
     }
 
-    fn tag(&self, row: Option<&Chosen>, key: &str) -> Option<Arc<str>> {
-        let series = self.selection.series.get(row?.series as usize)?;
-        series.key.tag(key).map(Arc::from)
+    /// The values of a tag of the series that `rows` are of.
+    fn tags(&mut self, rows: &[Option<&Chosen>], key: &str) -> Result<Values> {
+        let mut pace = Pace::new(self.progress.cancel());
+        let mut texts = Vec::with_capacity(rows.len());
+        self.charge.grow(rows.len().saturating_mul(size_of::<Option<Arc<str>>>()))?;
+        for row in rows {
+            pace.step()?;
+            let series = row.and_then(|row| self.selection.series.get(row.series as usize));
+            let text = series.and_then(|series| series.key.tag(key));
+            self.charge.grow(text.map_or(0, |text| text.len() + ARC_BYTES))?;
+            texts.push(text.map(Arc::from));
+        }
+        Ok(Values::Strings(texts))
     }
 
     /// Fills one aggregate of a group over its windows, of which those from `begin` on are used, in `order`.
@@ -317,10 +341,19 @@ impl Assembler<'_> {
     /// Charges what putting a table together takes beside the table: numbers of rows, and columns of values
     /// that may be missing.
     fn scratch(&self, rows: usize, columns: usize) -> Result<Charge> {
-        let mut charge = self.memory.charge()?;
+        let mut charge = self.memory.charge();
         charge
             .grow(rows.saturating_mul(size_of::<usize>() + columns * size_of::<Option<f64>>()))?;
         Ok(charge)
+    }
+
+    /// An empty list for at most `count` tables.
+    fn tables(&mut self, count: usize) -> Result<Vec<Series>> {
+        let tags = self.plan.group_keys.len().saturating_mul(size_of::<(Arc<str>, Arc<str>)>());
+        let columns = self.plan.columns.len().saturating_mul(size_of::<ResultColumn>());
+        let table = size_of::<Series>().saturating_add(tags).saturating_add(columns);
+        self.charge.grow(count.saturating_mul(table))?;
+        Ok(Vec::with_capacity(count))
     }
 
     fn charge_rows(&mut self, rows: usize, columns: usize) -> Result<()> {
@@ -334,20 +367,24 @@ impl Assembler<'_> {
         times: Vec<i64>,
         values: Vec<Values>,
         is_null: impl Fn(usize, usize) -> bool,
-    ) -> Series {
+    ) -> Result<Series> {
         let group = self.selection.groups.get(group as usize);
         let tag_values = group.into_iter().flatten().cloned();
+        let mut tags = Vec::with_capacity(self.plan.group_keys.len());
+        tags.extend(self.plan.group_keys.iter().cloned().zip(tag_values));
+        let mut columns = Vec::with_capacity(self.plan.columns.len());
         let named = self.plan.columns.iter().cloned().zip(values).enumerate();
-        let columns = named.map(|(column, (name, mut values))| {
+        for (column, (name, mut values)) in named {
+            self.progress.check()?;
             fill_gaps(&mut values, self.frame.fill, &|row| is_null(column, row));
-            ResultColumn { name, values }
-        });
-        Series {
-            name: Some(Arc::clone(&self.place.measurement)),
-            tags: self.plan.group_keys.iter().cloned().zip(tag_values).collect(),
-            times: Some(times),
-            columns: columns.collect(),
+            columns.push(ResultColumn { name, values });
         }
+        Ok(Series {
+            name: Some(Arc::clone(&self.place.measurement)),
+            tags,
+            times: Some(times),
+            columns,
+        })
     }
 }
 
@@ -366,6 +403,32 @@ fn empty_nulls(column: &mut [Option<f64>], is_null: impl Fn(usize) -> bool) {
             *value = None;
         }
     }
+}
+
+/// The rows `rows` of columns.
+fn picked(
+    columns: &[Vec<Option<f64>>],
+    rows: &[usize],
+    cancel: &CancelToken,
+) -> Result<Vec<Column>> {
+    let pick = |column: &Vec<Option<f64>>| {
+        cancel.check()?;
+        Ok(pick(column, rows))
+    };
+    columns.iter().map(pick).collect()
+}
+
+/// The values of an expression.
+fn evaluated(
+    output: &ValueExpr,
+    inputs: &[Column],
+    rows: usize,
+    cancel: &CancelToken,
+) -> Result<Values> {
+    cancel.check()?;
+    let operand = output.evaluate(inputs, rows);
+    cancel.check()?;
+    Ok(floats(&operand, rows))
 }
 
 fn pick(column: &[Option<f64>], rows: &[usize]) -> Column {

@@ -10,7 +10,7 @@ use crate::context::QueryContext;
 use crate::limits::QueryLimits;
 use crate::plan::plan;
 use crate::result::StatementResult;
-use crate::run::Runner;
+use crate::run::{Runner, check_rows};
 use crate::scope::View;
 use crate::{Error, Result, explain, manage, show};
 
@@ -52,7 +52,7 @@ impl Executor {
         let catalogue = store.catalogue();
         let snapshot = store.snapshot()?;
         let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
-        match statement {
+        let answer = match statement {
             Statement::Select(select) => self.select(select, &view),
             Statement::Explain { analyze, select } => {
                 let plan = plan(select, &view)?;
@@ -71,8 +71,14 @@ impl Executor {
                 what: "SHOW QUERIES outside of the server",
                 remedy: "ask the server, which knows what runs",
             }),
+            Statement::KillQuery { .. } => Err(Error::Unsupported {
+                what: "KILL QUERY outside of the server",
+                remedy: "ask the server, which knows what runs",
+            }),
             change => manage::execute(change, store, &view).map(|()| StatementResult::default()),
-        }
+        }?;
+        check_rows(answer.rows(), &self.limits)?;
+        Ok(answer)
     }
 
     fn select(&self, select: &Select, view: &View<'_>) -> Result<StatementResult> {

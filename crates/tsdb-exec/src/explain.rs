@@ -31,13 +31,14 @@ pub(crate) fn explain(
         let engine = runner.progress.scans();
         lines.push(format!(
             "engine: series_matched {}, rows_scanned {}, chunks_read {}, chunks_skipped {}, \
-             chunks_summarised {}, bytes_read {}",
+             chunks_summarised {}, bytes_read {}, bytes_cached {}",
             engine.series_matched,
             engine.rows_scanned,
             engine.chunks_read,
             engine.chunks_skipped,
             engine.chunks_summarised,
-            engine.bytes_read
+            engine.bytes_read,
+            engine.bytes_cached
         ));
         lines.push(format!("read: {rows} rows, {samples} values, {blocks} blocks"));
         lines.push(format!("answer: {} series, {} rows", answer.series.len(), answer.rows()));

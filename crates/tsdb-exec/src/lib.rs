@@ -20,8 +20,9 @@
 //!
 //! What holds everywhere: the answer does not depend on the number of threads (parts depend on the data
 //! alone and are merged in the order of series); operators work on whole blocks, charge the memory budget's
-//! pool of queries and look at the cancellation token once per block; a statement over a limit ends with an
-//! error that names the limit, never with half an answer.
+//! pool of queries and look at the cancellation token once per block, and every other loop over what can be
+//! many looks at it every some thousand steps, so that a statement ends within a tenth of a second of being
+//! told to; a statement over a limit ends with an error that names the limit, never with half an answer.
 //!
 //! The crate knows nothing of engines, files, networks and formats of answers, and has no clock: `now()`
 //! comes with the [`QueryContext`].
@@ -33,12 +34,15 @@ mod executor;
 mod explain;
 mod limits;
 mod manage;
+mod memory;
 mod op;
+mod pace;
 mod plan;
 mod result;
 mod run;
 mod scope;
 mod show;
+mod sort;
 #[cfg(test)]
 mod tests;
 
@@ -46,4 +50,5 @@ pub use context::QueryContext;
 pub use error::{Error, Result};
 pub use executor::Executor;
 pub use limits::QueryLimits;
+pub use memory::{Charge, QueryMemory};
 pub use result::{Message, ResultColumn, Series, StatementResult, Validity, Values};

@@ -1,4 +1,6 @@
-//! What one statement may cost. Memory is bounded elsewhere, by the process's budget.
+//! What one statement may cost.
+
+use crate::Error;
 
 /// Limits of one statement; exceeding one ends the statement with an error that names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,36 @@ impl Default for QueryLimits {
             rows_max: 10_000_000,
             parallel_samples_min: 1_000_000,
         }
+    }
+}
+
+/// A limit of [`QueryLimits`] by its name, which is that of the flag that sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Series,
+    Samples,
+    Buckets,
+    Rows,
+}
+
+impl Limit {
+    /// The error of a statement that needs more.
+    pub(crate) fn exceeded(self, wanted: u64, allowed: u64) -> Error {
+        let (name, remedy) = match self {
+            Limit::Series => ("query-series", "add conditions on tags, or raise --query-series"),
+            Limit::Samples => {
+                ("query-samples", "narrow the time range or the series, or raise --query-samples")
+            }
+            Limit::Buckets => (
+                "query-buckets",
+                "widen the windows, narrow the time range, or raise --query-buckets",
+            ),
+            Limit::Rows => (
+                "query-rows",
+                "add a LIMIT, narrow the time range or aggregate, or raise --query-rows",
+            ),
+        };
+        Error::limit(name, wanted, allowed, remedy)
     }
 }
 

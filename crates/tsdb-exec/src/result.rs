@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::context::Charge;
+use tsdb_core::CancelToken;
+
+use crate::Result;
+use crate::memory::Charge;
+use crate::pace::ROWS_PER_LOOK;
 
 /// The answer to one statement. Holds its share of the memory budget until it is dropped.
 #[derive(Debug, Default)]
@@ -14,7 +18,7 @@ pub struct StatementResult {
     /// IANA name of the zone that timestamps are to be shown in; UTC when absent.
     pub time_zone: Option<String>,
     /// Keeps the memory of the columns charged.
-    pub(crate) charges: Vec<Charge>,
+    pub(crate) charge: Option<Charge>,
 }
 
 /// One table of an answer.
@@ -76,6 +80,14 @@ impl StatementResult {
         StatementResult { series: vec![series], ..StatementResult::default() }
     }
 
+    /// Keeps `charge`, which pays for a part of the tables, as long as they are there.
+    pub(crate) fn pay(&mut self, charge: Charge) {
+        match &mut self.charge {
+            Some(paid) => paid.merge(charge),
+            none => *none = Some(charge),
+        }
+    }
+
     /// Number of rows in all tables.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -95,17 +107,21 @@ impl Series {
     }
 
     /// Leaves out the first `count` rows.
-    pub(crate) fn skip(&mut self, count: usize) {
-        let rows: Vec<usize> = (count..self.rows()).collect();
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn skip(&mut self, count: usize, cancel: &CancelToken) -> Result<()> {
         if count == 0 {
-            return;
+            return Ok(());
         }
+        let rows: Vec<usize> = (count..self.rows()).collect();
         for column in &mut self.columns {
-            column.values = column.values.pick(&rows);
+            column.values = column.values.pick(&rows, cancel)?;
         }
         if let Some(times) = &mut self.times {
             times.drain(..count.min(times.len()));
         }
+        Ok(())
     }
 
     /// A table without times.
@@ -170,17 +186,56 @@ impl Values {
     }
 
     /// The rows `rows`, in that order.
-    pub(crate) fn pick(&self, rows: &[usize]) -> Values {
-        fn each<T: Clone>(values: &[T], rows: &[usize]) -> Vec<T> {
-            rows.iter().filter_map(|row| values.get(*row).cloned()).collect()
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn pick(&self, rows: &[usize], cancel: &CancelToken) -> Result<Values> {
+        fn each<T: Clone>(values: &[T], rows: &[usize], cancel: &CancelToken) -> Result<Vec<T>> {
+            let mut picked = Vec::with_capacity(rows.len());
+            for some in rows.chunks(ROWS_PER_LOOK) {
+                cancel.check()?;
+                picked.extend(some.iter().filter_map(|row| values.get(*row).cloned()));
+            }
+            Ok(picked)
+        }
+        Ok(match self {
+            Values::Floats(values, valid) => {
+                Values::Floats(each(values, rows, cancel)?, valid.pick(rows))
+            }
+            Values::Integers(values, valid) => {
+                Values::Integers(each(values, rows, cancel)?, valid.pick(rows))
+            }
+            Values::Booleans(values) => Values::Booleans(each(values, rows, cancel)?),
+            Values::Strings(values) => Values::Strings(each(values, rows, cancel)?),
+        })
+    }
+
+    /// Bytes of a row, which say of a text that it is shared.
+    pub(crate) fn row_bytes(&self) -> usize {
+        match self {
+            Values::Floats(..) => size_of::<f64>() + 1,
+            Values::Integers(..) => size_of::<i64>() + 1,
+            Values::Booleans(_) => 1,
+            Values::Strings(_) => size_of::<Option<Arc<str>>>(),
+        }
+    }
+
+    /// Makes room for `rows` rows in all.
+    pub(crate) fn make_room(&mut self, rows: usize) {
+        fn each<T>(values: &mut Vec<T>, rows: usize) {
+            values.reserve_exact(rows.saturating_sub(values.len()));
         }
         match self {
-            Values::Floats(values, valid) => Values::Floats(each(values, rows), valid.pick(rows)),
-            Values::Integers(values, valid) => {
-                Values::Integers(each(values, rows), valid.pick(rows))
+            Values::Floats(values, validity) => {
+                each(values, rows);
+                validity.make_room(rows);
             }
-            Values::Booleans(values) => Values::Booleans(each(values, rows)),
-            Values::Strings(values) => Values::Strings(each(values, rows)),
+            Values::Integers(values, validity) => {
+                each(values, rows);
+                validity.make_room(rows);
+            }
+            Values::Booleans(values) => each(values, rows),
+            Values::Strings(values) => each(values, rows),
         }
     }
 }
@@ -208,6 +263,13 @@ impl Validity {
         self.count += count;
         if !self.flags.is_empty() {
             self.flags.resize(self.count, true);
+        }
+    }
+
+    /// Makes room for `rows` rows in all, where there are flags.
+    fn make_room(&mut self, rows: usize) {
+        if !self.flags.is_empty() {
+            self.flags.reserve_exact(rows.saturating_sub(self.flags.len()));
         }
     }
 

@@ -9,8 +9,8 @@ use tsdb_core::{Block, Error as CoreError, Pool, TimeRange};
 use tsdb_ql::Page;
 
 use crate::assemble::Assembler;
-use crate::context::{Charge, Memory};
-use crate::limits::{PARTS_MAX, QueryLimits};
+use crate::limits::{Limit, PARTS_MAX, QueryLimits};
+use crate::memory::{self, Charge, QueryMemory};
 use crate::op::choose::Choose;
 use crate::op::fold::Fold;
 use crate::op::rows::Rows;
@@ -23,23 +23,28 @@ use crate::{Error, Result};
 /// Most windows that are tried for alone before all are read: a try in vain must cost little.
 const NEWEST_WINDOWS_MAX: u64 = 10_000;
 
+/// What to do about values that do not fit into what one query may have.
+const USE_APPROX_OR_RAISE: &str = "percentile() and median() keep every value: use approx_percentile(), narrow \
+                                   the time range, or raise --query-memory";
+/// What to do about values that do not fit into the memory of queries.
+const USE_APPROX_OR_RAISE_POOL: &str = "percentile() and median() keep every value: use approx_percentile(), \
+                                        narrow the time range, or raise --memory-limit";
+
 /// Runs SELECTs over one view of the store.
 pub(crate) struct Runner<'r> {
     pub(crate) view: &'r View<'r>,
     pub(crate) limits: &'r QueryLimits,
-    pub(crate) memory: Memory,
     pub(crate) progress: Progress,
 }
 
 impl<'r> Runner<'r> {
     pub(crate) fn new(view: &'r View<'r>, limits: &'r QueryLimits) -> Runner<'r> {
         let context = view.context;
-        Runner {
-            view,
-            limits,
-            memory: Memory::new(&context.budget),
-            progress: Progress::new(limits.samples_max, context.cancel.clone()),
-        }
+        Runner { view, limits, progress: Progress::new(limits.samples_max, context.cancel.clone()) }
+    }
+
+    fn memory(&self) -> &QueryMemory {
+        &self.view.context.memory
     }
 
     /// The answer to `plan`.
@@ -49,9 +54,10 @@ impl<'r> Runner<'r> {
     pub(crate) fn run(&self, plan: &SelectPlan) -> Result<StatementResult> {
         let mut result =
             StatementResult { time_zone: plan.time_zone.clone(), ..StatementResult::default() };
+        let mut rows = 0;
         for scan in &plan.scans {
             self.progress.check()?;
-            let (mut tables, charges) = match self.newest_windows(plan, scan)? {
+            let (mut tables, charge) = match self.newest_windows(plan, scan)? {
                 Some(found) => found,
                 None => self.scan(plan, scan, &plan.frame)?,
             };
@@ -61,9 +67,16 @@ impl<'r> Runner<'r> {
                 plan.frame.page.series_limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
             tables.drain(..skipped.min(tables.len()));
             tables.truncate(kept.unwrap_or(usize::MAX));
-            result.series.append(&mut tables);
-            result.charges.extend(charges);
-            self.check_rows(result.rows())?;
+            rows += tables.iter().map(Series::rows).sum::<usize>();
+            check_rows(rows, self.limits)?;
+            if result.series.is_empty() {
+                result.series = tables;
+            } else {
+                result.series.append(&mut tables);
+            }
+            if let Some(charge) = charge {
+                result.pay(charge);
+            }
         }
         // Newest first is the whole answer read backwards, as InfluxDB has it.
         if plan.frame.order == Order::Descending {
@@ -75,11 +88,7 @@ impl<'r> Runner<'r> {
     /// `GROUP BY time(…) ORDER BY time DESC LIMIT n` without other groups: tries to answer from the newest n
     /// windows alone. That is the answer only if each of them has a value in every column; otherwise older
     /// rows say where the answer begins and what fills the gaps, and all must be read.
-    fn newest_windows(
-        &self,
-        plan: &SelectPlan,
-        scan: &ScanPlan,
-    ) -> Result<Option<(Vec<Series>, Vec<Charge>)>> {
+    fn newest_windows(&self, plan: &SelectPlan, scan: &ScanPlan) -> Result<Option<Tables>> {
         let frame = &plan.frame;
         let (Some(windows), Some(limit)) = (frame.windows, frame.page.limit) else {
             return Ok(None);
@@ -106,7 +115,7 @@ impl<'r> Runner<'r> {
         let page = Page { limit: Some(shown), offset: None, ..frame.page };
         let time = TimeRange::new(start, frame.time.end);
         let tail = Frame { time, has_start: true, fill: Fill::None, page, ..frame.clone() };
-        let (mut tables, charges) = self.scan(plan, scan, &tail)?;
+        let (mut tables, charge) = self.scan(plan, scan, &tail)?;
         let full = |table: &Series| {
             table.rows() as u64 == shown && table.columns.iter().all(ResultColumn::is_full)
         };
@@ -114,44 +123,24 @@ impl<'r> Runner<'r> {
             return Ok(None);
         }
         let offset = usize::try_from(frame.page.offset.unwrap_or(0)).unwrap_or(usize::MAX);
-        tables.iter_mut().for_each(|table| table.skip(offset));
-        Ok(Some((tables, charges)))
-    }
-
-    fn check_rows(&self, rows: usize) -> Result<()> {
-        if rows as u64 <= self.limits.rows_max {
-            return Ok(());
+        for table in &mut tables {
+            table.skip(offset, self.progress.cancel())?;
         }
-        Err(Error::limit(
-            "max-rows",
-            rows as u64,
-            self.limits.rows_max,
-            "add a LIMIT, narrow the time range or aggregate, or raise the limit",
-        ))
+        Ok(Some((tables, charge)))
     }
 
-    /// The tables of one measurement, in order of groups, and what pays for them.
-    fn scan(
-        &self,
-        plan: &SelectPlan,
-        scan: &ScanPlan,
-        frame: &Frame,
-    ) -> Result<(Vec<Series>, Vec<Charge>)> {
+    /// The tables of one measurement, in order of groups.
+    fn scan(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> Result<Tables> {
         let tables = self.tables(plan, scan, frame);
         if scan.keeps_values() { tables.map_err(advised) } else { tables }
     }
 
     /// As [`Runner::scan`], with errors that know nothing of functions.
-    fn tables(
-        &self,
-        plan: &SelectPlan,
-        scan: &ScanPlan,
-        frame: &Frame,
-    ) -> Result<(Vec<Series>, Vec<Charge>)> {
+    fn tables(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> Result<Tables> {
         let mut request = self.request(plan, scan, frame);
         let estimate = self.view.snapshot.estimate(&request)?;
         if estimate.rows == 0 {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok((Vec::new(), None));
         }
         self.check_series(estimate.series)?;
         let grid = self.grid(frame, &request, &estimate)?;
@@ -166,9 +155,9 @@ impl<'r> Runner<'r> {
             place: &scan.place,
             selection: &selection,
             grid,
-            memory: &self.memory,
+            memory: self.memory(),
             progress: &self.progress,
-            charge: self.memory.charge()?,
+            charge: self.memory().charge(),
         };
         let tables = match (kept, &scan.work) {
             (Some(Kept::Rows(rows)), Work::Changes { changes, outputs, .. }) => {
@@ -183,7 +172,7 @@ impl<'r> Runner<'r> {
             }
             _ => Vec::new(),
         };
-        Ok((tables, vec![assembler.charge]))
+        Ok((tables, Some(assembler.charge)))
     }
 
     /// Reads the selection and keeps of it what the work of the scan needs; `None` without any part.
@@ -194,23 +183,25 @@ impl<'r> Runner<'r> {
         selection: &mut Selection,
         grid: Option<WindowGrid>,
     ) -> Result<Option<Kept<'p>>> {
+        let cancel = self.progress.cancel();
         Ok(match &scan.work {
             Work::Rows(plan) | Work::Changes { rows: plan, .. } => {
-                let new = || Ok(Rows::new(plan, self.memory.charge()?));
-                self.collect(scan, selection, new, |a, b| Ok(a.merge(b)))?.map(Kept::Rows)
+                let new = || Rows::new(plan, self.memory().charge());
+                self.collect(scan, selection, new, |a, b| a.merge(b, cancel))?.map(Kept::Rows)
             }
             Work::Fold { calls, .. } => {
                 let starts: Vec<i64> = calls.iter().map(|c| frame.start_of(c.lead())).collect();
-                let new = || Ok(Fold::new(calls, &starts, grid, self.memory.charge()?));
-                self.collect(scan, selection, new, |a, b| a.merge(&b))?.map(Kept::Fold)
+                let new = || Fold::new(calls, &starts, grid, self.memory().charge());
+                self.collect(scan, selection, new, |a, b| a.merge(&b, cancel))?.map(Kept::Fold)
             }
             Work::Choose { call, .. } => {
-                let new = || Ok(Choose::new(call.clone(), grid, self.memory.charge()?));
-                let chosen = self.collect(scan, selection, new, |a, b| a.merge(&b))?;
-                chosen.map(|mut choose| {
-                    choose.settle();
-                    Kept::Choose(choose)
-                })
+                let new = || Choose::new(call.clone(), grid, self.memory().charge());
+                let chosen = self.collect(scan, selection, new, |a, b| a.merge(b, cancel))?;
+                let settle = |mut choose: Choose| {
+                    choose.settle(cancel)?;
+                    Ok::<_, Error>(Kept::Choose(choose))
+                };
+                chosen.map(settle).transpose()?
             }
         })
     }
@@ -220,7 +211,7 @@ impl<'r> Runner<'r> {
         &self,
         scan: &ScanPlan,
         selection: &mut Selection,
-        new: impl Fn() -> Result<S> + Sync,
+        new: impl Fn() -> S + Sync,
         merge: impl Fn(S, S) -> Result<S>,
     ) -> Result<Option<S>> {
         let sinks = collect(selection, scan.filter.as_ref(), &self.progress, new)?;
@@ -248,7 +239,7 @@ impl<'r> Runner<'r> {
             want: scan.want,
             order: scan.order,
             limit_per_series: scan.limit_per_series,
-            budget: self.view.context.budget.clone(),
+            budget: self.memory().budget().clone(),
             cancel: self.view.context.cancel.clone(),
             ..all
         }
@@ -258,12 +249,7 @@ impl<'r> Runner<'r> {
         if series <= self.limits.series_max {
             return Ok(());
         }
-        Err(Error::limit(
-            "max-series",
-            series,
-            self.limits.series_max,
-            "add conditions on tags, or raise the limit",
-        ))
+        Err(Limit::Series.exceeded(series, self.limits.series_max))
     }
 
     /// The windows of a scan. Without a lower bound they begin at the first row.
@@ -290,12 +276,10 @@ impl<'r> Runner<'r> {
         };
         match covered {
             Ok(grid) => Ok(Some(grid)),
-            Err(tsdb_agg::Error::TooManyWindows { wanted, allowed }) => Err(Error::limit(
-                "max-buckets",
-                u64::try_from(wanted).unwrap_or(u64::MAX),
-                allowed,
-                "widen the windows, narrow the time range, or raise the limit",
-            )),
+            Err(tsdb_agg::Error::TooManyWindows { wanted, allowed }) => {
+                let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+                Err(Limit::Buckets.exceeded(wanted, allowed))
+            }
             Err(other) => {
                 Err(Error::Storage(tsdb_core::Error::Invalid { what: other.to_string() }))
             }
@@ -327,21 +311,33 @@ impl<'r> Runner<'r> {
 
 /// The error of a scan that keeps all values, with what to do if it is about memory.
 fn advised(error: Error) -> Error {
-    let remedy = "percentile() and median() keep every value: use approx_percentile(), narrow the time \
-                  range, or raise --memory-limit";
     match error {
         Error::Storage(CoreError::OverBudget { pool: Pool::Queries, wanted, used, limit }) => {
-            Error::limit("query-memory", used.saturating_add(wanted) as u64, limit as u64, remedy)
+            let wanted = used.saturating_add(wanted) as u64;
+            Error::limit(memory::LIMIT, wanted, limit as u64, USE_APPROX_OR_RAISE_POOL)
         }
         Error::Storage(CoreError::LimitExceeded {
-            limit: limit @ "query-memory",
+            limit: memory::LIMIT,
             wanted,
             allowed,
-            ..
-        }) => Error::limit(limit, wanted, allowed, remedy),
+            remedy,
+        }) => {
+            let has_flag = remedy == memory::REMEDY_OF_FLAG;
+            let advice = if has_flag { USE_APPROX_OR_RAISE } else { USE_APPROX_OR_RAISE_POOL };
+            Error::limit(memory::LIMIT, wanted, allowed, advice)
+        }
         other => other,
     }
 }
+
+/// Refuses an answer of more than the most rows.
+pub(crate) fn check_rows(rows: usize, limits: &QueryLimits) -> Result<()> {
+    let rows = rows as u64;
+    if rows <= limits.rows_max { Ok(()) } else { Err(Limit::Rows.exceeded(rows, limits.rows_max)) }
+}
+
+/// The tables of a scan, and what pays for them.
+type Tables = (Vec<Series>, Option<Charge>);
 
 /// What the sinks of a scan kept, as one.
 enum Kept<'p> {

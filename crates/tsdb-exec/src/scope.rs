@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use tsdb_core::matcher::Pattern;
 use tsdb_core::storage::{SeriesRequest, Snapshot};
-use tsdb_core::{CancelToken, Catalogue, NamespaceId, SeriesKey};
+use tsdb_core::{Catalogue, NamespaceId, SeriesKey};
 use tsdb_ql::{Measurement, MeasurementName, Source};
 
 use crate::context::QueryContext;
+use crate::memory::Charge;
+use crate::pace::Pace;
 use crate::{Error, Result};
+
+/// Bytes that a name in a list takes beside its text: its pointer, its counters, its place.
+pub(crate) const NAME_BYTES: usize = 48;
+
+/// Memory of a series key in a list beside its text, at most.
+const KEY_BYTES: usize = size_of::<SeriesKey>() + 2 * size_of::<usize>();
 
 /// One measurement of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,12 +103,8 @@ impl<'v> View<'v> {
             MeasurementName::Name(name) => Ok(vec![name.as_str().into()]),
             MeasurementName::Regex(pattern) => {
                 let pattern = Pattern::new(pattern)?;
-                let request = SeriesRequest {
-                    cancel: self.context.cancel.clone(),
-                    ..SeriesRequest::all(namespace)
-                };
-                let series = self.snapshot.series(&request)?;
-                let mut names = measurement_names(&series);
+                let (series, mut held) = self.series(&self.series_request(namespace, None))?;
+                let mut names = self.measurement_names(&series, &mut held)?;
                 names.retain(|name| pattern.is_match(name));
                 Ok(names)
             }
@@ -109,33 +113,95 @@ impl<'v> View<'v> {
 
     /// Keys of all tags that series of a place have, sorted. O(series of the measurement).
     pub(crate) fn tag_keys(&self, place: &Place) -> Result<Vec<Arc<str>>> {
-        let request = SeriesRequest {
-            measurements: Some(vec![Arc::clone(&place.measurement)]),
-            cancel: CancelToken::clone(&self.context.cancel),
-            ..SeriesRequest::all(place.namespace)
-        };
-        Ok(tag_keys(&self.snapshot.series(&request)?))
+        let request = self.series_request(place.namespace, Some(&place.measurement));
+        let (series, mut held) = self.series(&request)?;
+        self.tag_keys_of(&series, &mut held)
     }
-}
 
-/// The distinct measurements of `series`, which are in key order.
-pub(crate) fn measurement_names(series: &[SeriesKey]) -> Vec<Arc<str>> {
-    let mut names: Vec<Arc<str>> = Vec::new();
-    for key in series {
-        if names.last().is_none_or(|last| **last != *key.measurement()) {
-            names.push(key.measurement().into());
+    /// The series that `request` finds, in key order, and what pays for them.
+    ///
+    /// # Errors
+    /// What storage says, a list that does not fit into the memory of queries.
+    pub(crate) fn series(&self, request: &SeriesRequest) -> Result<(Vec<SeriesKey>, Charge)> {
+        let series = self.snapshot.series(request)?;
+        let mut charge = self.context.memory.charge();
+        let mut pace = self.pace();
+        for key in &series {
+            pace.step()?;
+            charge.grow(key.as_str().len() + KEY_BYTES)?;
+        }
+        Ok((series, charge))
+    }
+
+    /// A loop of this statement.
+    pub(crate) fn pace(&self) -> Pace<'_> {
+        Pace::new(&self.context.cancel)
+    }
+
+    /// The distinct measurements of `series`, which are in key order.
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn measurement_names(
+        &self,
+        series: &[SeriesKey],
+        charge: &mut Charge,
+    ) -> Result<Vec<Arc<str>>> {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        let mut pace = self.pace();
+        for key in series {
+            pace.step()?;
+            let name = key.measurement();
+            if names.last().is_none_or(|last| **last != *name) {
+                charge.grow(NAME_BYTES + name.len())?;
+                names.push(name.into());
+            }
+        }
+        Ok(names)
+    }
+
+    /// The distinct tag keys of `series`, sorted.
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn tag_keys_of(
+        &self,
+        series: &[SeriesKey],
+        charge: &mut Charge,
+    ) -> Result<Vec<Arc<str>>> {
+        let mut keys: Vec<Arc<str>> = Vec::new();
+        let mut pace = self.pace();
+        for (tag, _) in series.iter().flat_map(SeriesKey::tags) {
+            pace.step()?;
+            if let Err(place) = keys.binary_search_by(|key| (**key).cmp(tag)) {
+                charge.grow(NAME_BYTES + tag.len())?;
+                keys.insert(place, tag.into());
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Names of the fields that rows of a measurement have, sorted.
+    pub(crate) fn fields(
+        &self,
+        namespace: NamespaceId,
+        measurement: &str,
+    ) -> Result<Vec<Arc<str>>> {
+        Ok(self.snapshot.fields(&self.series_request(namespace, Some(measurement)))?)
+    }
+
+    /// A question for all series of a namespace or of one of its measurements, under this statement's
+    /// budget and token.
+    pub(crate) fn series_request(
+        &self,
+        namespace: NamespaceId,
+        measurement: Option<&str>,
+    ) -> SeriesRequest {
+        SeriesRequest {
+            measurements: measurement.map(|name| vec![name.into()]),
+            budget: self.context.memory.budget().clone(),
+            cancel: self.context.cancel.clone(),
+            ..SeriesRequest::all(namespace)
         }
     }
-    names
-}
-
-/// The distinct tag keys of `series`, sorted.
-pub(crate) fn tag_keys(series: &[SeriesKey]) -> Vec<Arc<str>> {
-    let mut keys: Vec<Arc<str>> = Vec::new();
-    for (tag, _) in series.iter().flat_map(SeriesKey::tags) {
-        if let Err(place) = keys.binary_search_by(|key| (**key).cmp(tag)) {
-            keys.insert(place, tag.into());
-        }
-    }
-    keys
 }

@@ -1,6 +1,7 @@
 //! SHOW: answers from the rows of a snapshot and from the catalogue. A series whose rows are all deleted is
 //! not listed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tsdb_core::matcher::{Pattern, TagFilter};
@@ -9,13 +10,16 @@ use tsdb_core::time::format_go_duration;
 use tsdb_core::{NamespaceId, SeriesKey, TimeRange};
 use tsdb_ql::{ConditionContext, KeyFilter, MeasurementName, Page, ShowScope, split_condition};
 
-use crate::context::Memory;
+use crate::memory::Charge;
+use crate::pace::Pace;
 use crate::result::{ResultColumn, Series, StatementResult, Validity, Values};
-use crate::scope::{View, measurement_names, tag_keys};
+use crate::scope::{NAME_BYTES, View};
+use crate::sort::{merge_lists, sort_by};
 use crate::{Error, Result};
 
-/// Bytes that a name in an answer takes beside its text: its pointer, its counters, its place.
-const NAME_BYTES: usize = 48;
+/// Bytes that a pair of texts which stand elsewhere takes in a set that is half full, in the list that is
+/// sorted, and in what sorting takes.
+const PAIR_BYTES: usize = 5 * size_of::<(&str, &str)>();
 
 /// `SHOW DATABASES`
 pub(crate) fn databases(view: &View<'_>) -> StatementResult {
@@ -49,28 +53,31 @@ pub(crate) fn policies(view: &View<'_>, database: Option<&str>) -> Result<Statem
 
 /// `SHOW MEASUREMENTS`. As in InfluxDB a database that does not exist has none.
 pub(crate) fn measurements(view: &View<'_>, scope: &ShowScope) -> Result<StatementResult> {
-    let series = match series(view, scope, "SHOW MEASUREMENTS") {
-        Err(Error::DatabaseNotFound { .. }) => Vec::new(),
-        other => other?,
-    };
-    let names = page(measurement_names(&series), &scope.page);
-    let column = ResultColumn::texts("name", names);
     let mut result = StatementResult::default();
-    if !column.values.is_empty() {
-        charge(view, &mut result, std::slice::from_ref(&column))?;
+    let (series, _held) = match series(view, scope, "SHOW MEASUREMENTS") {
+        Err(Error::DatabaseNotFound { .. }) => return Ok(result),
+        found => found?,
+    };
+    let mut charge = view.context.memory.charge();
+    let names = page(view.measurement_names(&series, &mut charge)?, &scope.page);
+    if !names.is_empty() {
+        let column = ResultColumn::texts("name", names);
         result.series.push(Series::table(Some("measurements".into()), vec![column]));
+        result.pay(charge);
     }
     Ok(result)
 }
 
 /// `SHOW SERIES`
 pub(crate) fn all_series(view: &View<'_>, scope: &ShowScope) -> Result<StatementResult> {
-    let series = series(view, scope, "SHOW SERIES")?;
-    let keys = page(series, &scope.page).into_iter().map(|key| Arc::from(key.to_string()));
-    let column = ResultColumn::texts("key", keys);
+    let (series, _held) = series(view, scope, "SHOW SERIES")?;
+    let mut keys = Texts::new(view);
+    for key in page(series, &scope.page) {
+        keys.push(&key.to_string())?;
+    }
     let mut result = StatementResult::default();
-    if !column.values.is_empty() {
-        charge(view, &mut result, std::slice::from_ref(&column))?;
+    if !keys.texts.is_empty() {
+        let column = keys.into_column("key", &mut result);
         result.series.push(Series::table(None, vec![column]));
     }
     Ok(result)
@@ -78,9 +85,8 @@ pub(crate) fn all_series(view: &View<'_>, scope: &ShowScope) -> Result<Statement
 
 /// `SHOW TAG KEYS`
 pub(crate) fn all_tag_keys(view: &View<'_>, scope: &ShowScope) -> Result<StatementResult> {
-    let series = series(view, scope, "SHOW TAG KEYS")?;
-    per_measurement(view, scope, &series, |_, series| {
-        let keys = page(tag_keys(series), &scope.page);
+    per_measurement(view, scope, "SHOW TAG KEYS", |_, series, charge| {
+        let keys = page(view.tag_keys_of(series, charge)?, &scope.page);
         Ok(vec![ResultColumn::texts("tagKey", keys)])
     })
 }
@@ -92,24 +98,34 @@ pub(crate) fn tag_values(
     keys: &KeyFilter,
 ) -> Result<StatementResult> {
     let wanted = KeyTest::new(keys)?;
-    let series = series(view, scope, "SHOW TAG VALUES")?;
-    per_measurement(view, scope, &series, |_, series| {
-        let tags = series.iter().flat_map(SeriesKey::tags).filter(|(key, _)| wanted.holds(key));
-        let mut pairs: Vec<(&str, &str)> = tags.collect();
-        pairs.sort_unstable();
-        pairs.dedup();
-        let pairs = page(pairs, &scope.page);
-        Ok(vec![
-            ResultColumn::texts("key", pairs.iter().map(|(key, _)| Arc::from(*key))),
-            ResultColumn::texts("value", pairs.iter().map(|(_, value)| Arc::from(*value))),
-        ])
+    per_measurement(view, scope, "SHOW TAG VALUES", |_, series, charge| {
+        // Many series have the same values: only what differs is kept and sorted.
+        let mut held = view.context.memory.charge();
+        let mut distinct: HashSet<(&str, &str)> = HashSet::new();
+        let mut pace = view.pace();
+        for pair in series.iter().flat_map(SeriesKey::tags) {
+            pace.step()?;
+            if wanted.holds(pair.0) && !distinct.contains(&pair) {
+                held.grow(PAIR_BYTES)?;
+                distinct.insert(pair);
+            }
+        }
+        let pairs: Vec<(&str, &str)> = distinct.into_iter().collect();
+        let pairs = page(sort_by(pairs, &view.context.cancel, Ord::cmp)?, &scope.page);
+        let (mut keys, mut values) = (Texts::new(view), Texts::new(view));
+        for (key, value) in pairs {
+            keys.push_again(key)?;
+            values.push(value)?;
+        }
+        charge.merge(keys.charge);
+        charge.merge(values.charge);
+        Ok(vec![column("key", keys.texts), column("value", values.texts)])
     })
 }
 
 /// `SHOW FIELD KEYS`
 pub(crate) fn field_keys(view: &View<'_>, scope: &ShowScope) -> Result<StatementResult> {
     let database = view.database(scope.database.as_deref())?;
-    let series = series(view, scope, "SHOW FIELD KEYS")?;
     let mut namespaces: Vec<NamespaceId> = Vec::new();
     if scope.measurements.is_empty() {
         namespaces = view.namespaces(database, None)?;
@@ -119,18 +135,63 @@ pub(crate) fn field_keys(view: &View<'_>, scope: &ShowScope) -> Result<Statement
     }
     namespaces.sort_unstable();
     namespaces.dedup();
-    per_measurement(view, scope, &series, |measurement, _| {
+    per_measurement(view, scope, "SHOW FIELD KEYS", |measurement, _, charge| {
         let mut fields: Vec<Arc<str>> = Vec::new();
         for namespace in &namespaces {
-            fields.extend(view.snapshot.fields(*namespace, measurement)?);
+            fields.extend(view.fields(*namespace, measurement)?);
         }
         fields.sort_unstable();
         fields.dedup();
         let fields = page(fields, &scope.page);
+        for field in &fields {
+            charge.grow(2 * NAME_BYTES + field.len())?;
+        }
         // Every field is a column of f64, whatever a client wrote.
         let types = vec![Arc::from("float"); fields.len()];
         Ok(vec![ResultColumn::texts("fieldKey", fields), ResultColumn::texts("fieldType", types)])
     })
+}
+
+/// A column of texts that pays for itself as it grows.
+struct Texts<'v> {
+    texts: Vec<Option<Arc<str>>>,
+    charge: Charge,
+    pace: Pace<'v>,
+}
+
+impl<'v> Texts<'v> {
+    fn new(view: &View<'v>) -> Texts<'v> {
+        let (memory, cancel) = (&view.context.memory, &view.context.cancel);
+        Texts { texts: Vec::new(), charge: memory.charge(), pace: Pace::new(cancel) }
+    }
+
+    fn push(&mut self, text: &str) -> Result<()> {
+        self.pace.step()?;
+        self.charge.grow(NAME_BYTES + text.len())?;
+        self.texts.push(Some(Arc::from(text)));
+        Ok(())
+    }
+
+    /// As [`Texts::push`]; the same text as before takes no memory once more.
+    fn push_again(&mut self, text: &str) -> Result<()> {
+        let last = self.texts.last().and_then(Option::as_ref);
+        let Some(same) = last.filter(|last| ***last == *text).cloned() else {
+            return self.push(text);
+        };
+        self.pace.step()?;
+        self.charge.grow(NAME_BYTES)?;
+        self.texts.push(Some(same));
+        Ok(())
+    }
+
+    fn into_column(self, name: &str, result: &mut StatementResult) -> ResultColumn {
+        result.pay(self.charge);
+        column(name, self.texts)
+    }
+}
+
+fn column(name: &str, texts: Vec<Option<Arc<str>>>) -> ResultColumn {
+    ResultColumn { name: name.into(), values: Values::Strings(texts) }
 }
 
 /// `WITH KEY …`, compiled.
@@ -160,20 +221,26 @@ impl<'k> KeyTest<'k> {
     }
 }
 
-/// One table per measurement of `series`, which is in key order; those without rows are left out.
+/// One table per measurement that `scope` speaks of, in order of names; those without rows are left out.
+/// `columns` makes one from the name and the series, and charges for it.
 fn per_measurement(
     view: &View<'_>,
     scope: &ShowScope,
-    series: &[SeriesKey],
-    mut columns: impl FnMut(&str, &[SeriesKey]) -> Result<Vec<ResultColumn>>,
+    statement: &'static str,
+    mut columns: impl FnMut(&str, &[SeriesKey], &mut Charge) -> Result<Vec<ResultColumn>>,
 ) -> Result<StatementResult> {
+    let (series, _held) = series(view, scope, statement)?;
     let mut result = StatementResult::default();
-    for chunk in series.chunk_by(|a, b| a.measurement() == b.measurement()) {
+    let mut charge = view.context.memory.charge();
+    let mut rest = series.as_slice();
+    while let Some(name) = rest.first().map(SeriesKey::measurement) {
         view.context.cancel.check()?;
-        let Some(name) = chunk.first().map(SeriesKey::measurement) else { continue };
-        let columns = columns(name, chunk)?;
+        let (same, others) = rest.split_at(rest.partition_point(|key| key.measurement() == name));
+        rest = others;
+        let columns = columns(name, same, &mut charge)?;
         if columns.iter().any(|column| !column.values.is_empty()) {
-            charge(view, &mut result, &columns)?;
+            let own = size_of::<Series>() + columns.len() * size_of::<ResultColumn>();
+            charge.grow(own + NAME_BYTES + name.len())?;
             result.series.push(Series::table(Some(name.into()), columns));
         }
     }
@@ -183,23 +250,8 @@ fn per_measurement(
         ..Page::default()
     };
     result.series = page(result.series, &of_series);
+    result.pay(charge);
     Ok(result)
-}
-
-/// Makes `result` pay for `columns`.
-fn charge(view: &View<'_>, result: &mut StatementResult, columns: &[ResultColumn]) -> Result<()> {
-    let texts = columns.iter().filter_map(|column| match &column.values {
-        Values::Strings(texts) => Some(texts),
-        _ => None,
-    });
-    let bytes = texts.flatten().flatten().map(|text| text.len() + NAME_BYTES).sum();
-    let mut charge = match result.charges.pop() {
-        Some(charge) => charge,
-        None => Memory::new(&view.context.budget).charge()?,
-    };
-    charge.grow(bytes)?;
-    result.charges.push(charge);
-    Ok(())
 }
 
 /// Offset and limit of `page`, applied to `items`.
@@ -210,43 +262,88 @@ fn page<T>(mut items: Vec<T>, page: &Page) -> Vec<T> {
     items
 }
 
-/// The series that `scope` speaks of, in key order, each once, in whatever policies they are.
-fn series(view: &View<'_>, scope: &ShowScope, statement: &'static str) -> Result<Vec<SeriesKey>> {
+/// The series that `scope` speaks of, in key order, each once, in whatever policies they are, and what pays
+/// for them.
+fn series(
+    view: &View<'_>,
+    scope: &ShowScope,
+    statement: &'static str,
+) -> Result<(Vec<SeriesKey>, Charge)> {
     let database = view.database(scope.database.as_deref())?;
     let (time, filter) = condition(view, scope, statement)?;
-    let ask = |namespace: NamespaceId, measurements: Option<Vec<Arc<str>>>| {
-        let request = SeriesRequest {
-            measurements,
-            filter: filter.clone(),
-            time,
-            cancel: view.context.cancel.clone(),
-            ..SeriesRequest::all(namespace)
-        };
-        view.snapshot.series(&request)
+    let mut charge = view.context.memory.charge();
+    let mut lists: Vec<Vec<SeriesKey>> = Vec::new();
+    let mut ask = |namespace: NamespaceId, name: Option<&str>, pattern: Option<&Pattern>| {
+        let all = view.series_request(namespace, name);
+        let request = SeriesRequest { filter: filter.clone(), time, ..all };
+        let (mut found, held) = view.series(&request)?;
+        charge.merge(held);
+        if let Some(pattern) = pattern {
+            found = of_measurements(view, found, pattern)?;
+        }
+        lists.push(found);
+        Ok::<(), Error>(())
     };
-    let mut found: Vec<SeriesKey> = Vec::new();
     if scope.measurements.is_empty() {
         for namespace in view.namespaces(database, None)? {
-            found.extend(ask(namespace, None)?);
+            ask(namespace, None, None)?;
         }
     }
     for measurement in &scope.measurements {
         let policy = measurement.policy.as_deref().filter(|name| !name.is_empty());
         for namespace in view.namespaces(database, policy)? {
             match &measurement.name {
-                MeasurementName::Name(name) => {
-                    found.extend(ask(namespace, Some(vec![name.as_str().into()]))?);
-                }
+                MeasurementName::Name(name) => ask(namespace, Some(name), None)?,
                 MeasurementName::Regex(pattern) => {
-                    let pattern = Pattern::new(pattern)?;
-                    let all = ask(namespace, None)?.into_iter();
-                    found.extend(all.filter(|key| pattern.is_match(key.measurement())));
+                    ask(namespace, None, Some(&Pattern::new(pattern)?))?;
                 }
             }
         }
     }
-    found.sort_unstable();
-    found.dedup();
+    Ok((each_once(view, lists)?, charge))
+}
+
+/// Those of `series`, which are in key order, whose measurement matches.
+fn of_measurements(
+    view: &View<'_>,
+    series: Vec<SeriesKey>,
+    pattern: &Pattern,
+) -> Result<Vec<SeriesKey>> {
+    let mut pace = view.pace();
+    let mut found: Vec<SeriesKey> = Vec::new();
+    let mut last: Option<(SeriesKey, bool)> = None;
+    for key in series {
+        pace.step()?;
+        let known = last.as_ref().filter(|(known, _)| known.measurement() == key.measurement());
+        let matches = match known {
+            Some((_, matches)) => *matches,
+            None => pattern.is_match(key.measurement()),
+        };
+        last = Some((key.clone(), matches));
+        if matches {
+            found.push(key);
+        }
+    }
+    Ok(found)
+}
+
+/// One list of several in key order, each key once.
+fn each_once(view: &View<'_>, lists: Vec<Vec<SeriesKey>>) -> Result<Vec<SeriesKey>> {
+    let mut lists = lists;
+    if lists.len() <= 1 {
+        return Ok(lists.pop().unwrap_or_default());
+    }
+    let count: usize = lists.iter().map(Vec::len).sum();
+    let mut held = view.context.memory.charge();
+    held.grow(count.saturating_mul(2 * size_of::<SeriesKey>()))?;
+    let mut pace = view.pace();
+    let mut found: Vec<SeriesKey> = Vec::new();
+    for key in merge_lists(lists, &view.context.cancel)? {
+        pace.step()?;
+        if found.last() != Some(&key) {
+            found.push(key);
+        }
+    }
     Ok(found)
 }
 

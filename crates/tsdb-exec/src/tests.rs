@@ -3,6 +3,7 @@
 //! the examples of the documentation.
 
 mod answers;
+mod cancel;
 mod decorated;
 mod docs;
 mod oracle;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tsdb_core::hash::HashKey;
 use tsdb_core::matcher::{MatchOp, TagFilter};
-use tsdb_core::{NamespaceId, SeriesKey, TagCharset};
+use tsdb_core::{CancelToken, NamespaceId, SeriesKey, TagCharset};
 use tsdb_index::{Registry, Section, SectionWriter};
 
 const SERIES: u32 = 100_000;
@@ -74,14 +74,14 @@ fn matching(c: &mut Criterion) {
 
     let mut group = c.benchmark_group("head");
     for (name, filter) in filters() {
-        let find = || head.matching(Some(&measurements), &filter).unwrap();
+        let find = || head.matching(Some(&measurements), &filter, &CancelToken::new()).unwrap();
         assert!(!find().is_empty(), "{name}");
         group.bench_function(name, |b| b.iter(find));
     }
     group.finish();
     let mut group = c.benchmark_group("section");
     for (name, filter) in filters() {
-        let find = || section.matching(Some(&measurements), &filter).unwrap();
+        let find = || section.matching(Some(&measurements), &filter, &CancelToken::new()).unwrap();
         assert!(!find().is_empty(), "{name}");
         group.bench_function(name, |b| b.iter(find));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tsdb_core::hash::HashKey;
 use tsdb_core::matcher::{MatchOp, TagFilter};
-use tsdb_core::{NamespaceId, SeriesKey, TagCharset, TimeRange};
+use tsdb_core::{CancelToken, NamespaceId, SeriesKey, TagCharset, TimeRange};
 use tsdb_index::{Registry, TimeIndex};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         TagFilter::tag("host", MatchOp::Re, "^web-1.$"),
     ]);
     let measurements = [Arc::from("cpu")];
-    let found = registry.head(namespace).matching(Some(&measurements), &filter)?;
+    let found =
+        registry.head(namespace).matching(Some(&measurements), &filter, &CancelToken::new())?;
     for number in &found {
         if let Some((_, key)) = registry.key(*number) {
             println!("{}", key.as_str());

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, HirKind, Look};
+use tsdb_core::CancelToken;
 use tsdb_core::matcher::{
     FILTER_DEPTH_MAX, FilterError, MatchOp, Pattern, REGEX_NEST_MAX, TagFilter, TagMatcher,
 };
@@ -102,9 +103,12 @@ impl Plan {
     /// The series of `source` that fulfil the condition, sorted.
     ///
     /// # Errors
-    /// Damaged postings.
-    pub fn evaluate(&self, source: &impl TagSource) -> Result<Vec<u32>> {
-        Ok(match self.root.evaluate(source)? {
+    /// Damaged postings, a token that was used.
+    pub fn evaluate(&self, source: &impl TagSource, cancel: &CancelToken) -> Result<Vec<u32>> {
+        let found = self.root.evaluate(source, cancel)?;
+        // A search that was cut short found too little.
+        cancel.check()?;
+        Ok(match found {
             Found::These(list) => list.into_owned(),
             Found::AllBut(list) if list.is_empty() => source.all().into_owned(),
             Found::AllBut(list) => postings::and_not(&source.all(), &list),
@@ -116,8 +120,12 @@ impl Plan {
 ///
 /// # Errors
 /// As [`Plan::new`] and [`Plan::evaluate`].
-pub fn evaluate(source: &impl TagSource, filter: &TagFilter) -> Result<Vec<u32>> {
-    Plan::new(filter)?.evaluate(source)
+pub fn evaluate(
+    source: &impl TagSource,
+    filter: &TagFilter,
+    cancel: &CancelToken,
+) -> Result<Vec<u32>> {
+    Plan::new(filter)?.evaluate(source, cancel)
 }
 
 impl Node {
@@ -184,7 +192,7 @@ impl Node {
         })
     }
 
-    fn evaluate<'a>(&self, source: &'a impl TagSource) -> Result<Found<'a>> {
+    fn evaluate<'a>(&self, source: &'a impl TagSource, cancel: &CancelToken) -> Result<Found<'a>> {
         let none = Cow::Borrowed(&[] as &[u32]);
         Ok(match self {
             Node::Constant(false) => Found::These(none),
@@ -192,14 +200,18 @@ impl Node {
             Node::Present(key) => Found::These(source.with_key(key)?),
             Node::Equal { key, value } => Found::These(source.with_value(key, value)?),
             Node::Regex { key, prefix, pattern, expected } => {
-                let mut accept = |value: &str| pattern.is_match(value) == *expected;
+                // Expressions are what takes long here: a million values take most of a second.
+                let mut accept =
+                    |value: &str| !cancel.is_ended() && pattern.is_match(value) == *expected;
                 Found::These(source.with_values(key, prefix, &mut accept)?.into())
             }
-            Node::Not(part) => part.evaluate(source)?.negated(),
-            Node::And(parts) => conjunction(parts.iter().map(|part| part.evaluate(source)))?,
+            Node::Not(part) => part.evaluate(source, cancel)?.negated(),
+            Node::And(parts) => {
+                conjunction(parts.iter().map(|part| part.evaluate(source, cancel)))?
+            }
             // By De Morgan, so that there is one place that combines.
             Node::Or(parts) => {
-                conjunction(parts.iter().map(|part| Ok(part.evaluate(source)?.negated())))?
+                conjunction(parts.iter().map(|part| Ok(part.evaluate(source, cancel)?.negated())))?
                     .negated()
             }
         })

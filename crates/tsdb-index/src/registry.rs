@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use parking_lot::RwLock;
 use tsdb_core::hash::{HashKey, siphash128};
 use tsdb_core::matcher::TagFilter;
-use tsdb_core::{Error, NamespaceId, SeriesKey, SeriesRef};
+use tsdb_core::{CancelToken, Error, NamespaceId, SeriesKey, SeriesRef};
 
 use crate::filter::Plan;
 use crate::head::TagIndex;
@@ -37,11 +37,12 @@ impl NamespaceHead {
     /// Registered series that match, sorted. `measurements` are exact names, `None` is all of them.
     ///
     /// # Errors
-    /// A filter that does not compile.
+    /// A filter that does not compile, a token that was used.
     pub fn matching(
         &self,
         measurements: Option<&[Arc<str>]>,
         filter: &TagFilter,
+        cancel: &CancelToken,
     ) -> crate::Result<Vec<SeriesRef>> {
         let plan = Plan::new(filter)?;
         let by_name = self.0.read();
@@ -49,13 +50,13 @@ impl NamespaceHead {
         match measurements {
             None => {
                 for index in by_name.values() {
-                    found.extend(plan.evaluate(index)?);
+                    found.extend(plan.evaluate(index, cancel)?);
                 }
             }
             Some(names) => {
                 let names: BTreeSet<&Arc<str>> = names.iter().collect();
                 for index in names.into_iter().filter_map(|name| by_name.get(name)) {
-                    found.extend(plan.evaluate(index)?);
+                    found.extend(plan.evaluate(index, cancel)?);
                 }
             }
         }
@@ -107,6 +108,12 @@ impl Registry {
         keys: &[SeriesKey],
     ) -> Vec<Result<SeriesRef, Error>> {
         keys.iter().map(|key| self.resolve_one(namespace, key, self.series_max)).collect()
+    }
+
+    /// Numbers of `keys` if all of them are known. O(keys).
+    pub fn known(&self, namespace: NamespaceId, keys: &[SeriesKey]) -> Option<Vec<SeriesRef>> {
+        let number = |key: &SeriesKey| Some(*self.numbers.get(&(namespace, key.clone()))?);
+        keys.iter().map(number).collect()
     }
 
     /// Number of a series from a log, which is taken even beyond the limit: it was accepted once.
@@ -261,7 +268,7 @@ mod tests {
         registry.drop_namespace(NAMESPACE);
         assert_eq!(registry.resolve(NAMESPACE, &[a]), [Ok(SeriesRef(3))], "never given again");
         assert_eq!(
-            registry.head(NAMESPACE).matching(None, &TagFilter::True),
+            registry.head(NAMESPACE).matching(None, &TagFilter::True, &CancelToken::new()),
             Ok(vec![SeriesRef(3)])
         );
     }
@@ -290,7 +297,26 @@ mod tests {
         });
         assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
         assert_eq!(registry.len(), 200);
-        assert_eq!(registry.head(NAMESPACE).matching(None, &TagFilter::True).unwrap().len(), 200);
+        assert_eq!(
+            registry
+                .head(NAMESPACE)
+                .matching(None, &TagFilter::True, &CancelToken::new())
+                .unwrap()
+                .len(),
+            200
+        );
+    }
+
+    #[test]
+    fn known_series_are_found_and_nothing_is_added() {
+        let registry = registry();
+        let keys = [key("m", &[("a", "1")]), key("m", &[("a", "2")])];
+        let numbers: Vec<_> =
+            registry.resolve(NAMESPACE, &keys).into_iter().map(Result::unwrap).collect();
+        assert_eq!(registry.known(NAMESPACE, &keys), Some(numbers));
+        assert_eq!(registry.known(NAMESPACE, &[keys[0].clone(), key("n", &[])]), None);
+        assert_eq!(registry.known(NamespaceId(77), &keys), None);
+        assert_eq!(registry.len(), 2);
     }
 
     proptest! {
@@ -312,7 +338,7 @@ mod tests {
             let filter = if negate { TagFilter::Not(Box::new(filter)) } else { filter };
             let names = [Arc::from("m")];
             let measurements = one_measurement.then_some(names.as_slice());
-            let found = registry.head(NAMESPACE).matching(measurements, &filter);
+            let found = registry.head(NAMESPACE).matching(measurements, &filter, &CancelToken::new());
             match CompiledFilter::new(&filter) {
                 Err(_) => prop_assert!(found.is_err()),
                 Ok(compiled) => {

@@ -19,7 +19,7 @@ pub enum Error {
         text: String,
     },
     /// A line that cannot be parsed, where all of them must be ([`crate::Ingestion::parse`]).
-    #[error("line {line}, column {column}: {error}", line = error.line, column = error.column)]
+    #[error("{}", error.explained())]
     Line {
         /// The first bad line.
         error: LineError,

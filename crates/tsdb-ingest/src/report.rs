@@ -1,5 +1,6 @@
 //! What became of a request: refused lines with their reasons, and the counts of what was stored.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -37,7 +38,10 @@ pub enum Reason {
     InvalidTagFormat,
     /// The same tag key twice.
     #[error("duplicate tags")]
-    DuplicateTags,
+    DuplicateTags {
+        /// The key.
+        key: String,
+    },
     /// A measurement and tags, and nothing else.
     #[error("missing fields")]
     MissingFields,
@@ -165,12 +169,21 @@ pub enum Reason {
     #[error("header: {0}")]
     Header(HeaderFault),
     /// A row of CSV that has not as many cells as the header.
-    #[error("{count} cells where the header has {columns}")]
+    #[error(
+        "{count} cells where the header has {columns}: give each row one cell for each column, an empty \
+         one where there is no value"
+    )]
     CellCount {
         /// Cells of the row.
         count: usize,
         /// Columns of the header.
         columns: usize,
+    },
+    /// A cell of CSV that is not UTF-8.
+    #[error("column {column:?} holds bytes that are not UTF-8: send UTF-8")]
+    CellNotUtf8 {
+        /// Name of the column.
+        column: String,
     },
     /// A cell in a column of fields that is no number and no boolean.
     #[error(
@@ -207,6 +220,12 @@ pub enum HeaderFault {
         /// Number of the column, from 1.
         column: usize,
     },
+    /// A name that is not UTF-8.
+    #[error("column {column} holds bytes that are not UTF-8: send UTF-8")]
+    NotUtf8 {
+        /// Number of the column, from 1.
+        column: usize,
+    },
     /// A name of more than [`tsdb_core::limits::NAME_BYTES_MAX`] bytes.
     #[error("{name:?}... has {bytes} bytes, the limit for names is 256: shorten it")]
     LongName {
@@ -233,7 +252,7 @@ pub enum HeaderFault {
         role: String,
     },
     /// A parameter that names a column which does not exist.
-    #[error("parameter {parameter}={name}: there is no such column")]
+    #[error("parameter {parameter}={name}: there is no such column: name one of the header")]
     NoSuchColumn {
         /// The parameter.
         parameter: &'static str,
@@ -271,6 +290,55 @@ impl Reason {
                 | Reason::Store(_)
         )
     }
+
+    /// What to do about it, where the words of the reason do not say so: those that InfluxDB has too.
+    pub fn remedy(&self) -> Option<Cow<'static, str>> {
+        let remedy = match self {
+            Reason::DuplicateTags { key } => {
+                return Some(format!("{key:?} is given twice, keep one of them").into());
+            }
+            Reason::MissingMeasurement => "give it the name of a measurement",
+            Reason::MissingTagKey => "put key=value behind the comma, or take the comma out",
+            Reason::MissingTagValue => "put a value behind the equals sign, or leave the tag out",
+            Reason::InvalidTagFormat => "write an equals sign inside of a tag as \\=",
+            Reason::MissingFields => "give it at least one field with a value",
+            Reason::InvalidFieldFormat => {
+                "write fields as name=value, with a comma and no space between two of them"
+            }
+            Reason::MissingFieldKey => "put the name of the field before the equals sign",
+            Reason::MissingFieldValue => {
+                "put a value behind the equals sign, or leave the field out"
+            }
+            Reason::UnbalancedQuotes => {
+                "close the text; what stands behind its quote was taken for a part of it"
+            }
+            Reason::InvalidNumber => {
+                "write numbers as 1, -1.5, 1e5, 1i or 1u; there is no NaN and no infinity"
+            }
+            Reason::InvalidFloat => "write floats as 1.5 or 1.5e3, up to 1.7976931348623157e308",
+            Reason::InvalidBoolean => {
+                "write a number, t, f, true or false, and put text in double quotes"
+            }
+            Reason::IntegerOutOfRange { .. } => "write it without the suffix, as a float",
+            Reason::BadTimestamp => "write an integer in the unit of precision",
+            Reason::TimeOutsideRange => "check the time and its unit",
+            Reason::TrailingText => "end the line behind the timestamp",
+            Reason::InvalidUtf8 { .. } => "send UTF-8",
+            Reason::TimeTag { .. } => "rename the tag",
+            Reason::TimeField { .. } => "rename the field",
+            Reason::BeyondRetention => "send newer rows, or lengthen the retention policy",
+            _ => return None,
+        };
+        Some(remedy.into())
+    }
+
+    /// The reason, and what to do about it.
+    pub fn explained(&self) -> String {
+        match self.remedy() {
+            Some(remedy) => format!("{self}: {remedy}"),
+            None => self.to_string(),
+        }
+    }
 }
 
 /// One refused line, or another record of a format that has no lines.
@@ -287,6 +355,15 @@ pub struct LineError {
     pub reason: Reason,
 }
 
+impl LineError {
+    /// What it says for people who do not know InfluxDB's words by heart: where it is, and what to do.
+    pub fn explained(&self) -> String {
+        let LineError { line, column, text, reason } = self;
+        format!("line {line}, column {column}: unable to parse '{text}': {}", reason.explained())
+    }
+}
+
+/// InfluxDB's words.
 impl std::fmt::Display for LineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.reason.drops_row() {

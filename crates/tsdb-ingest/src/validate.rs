@@ -49,7 +49,7 @@ impl Validation {
         }
         SeriesKey::new(measurement, tags, self.charset).map_err(|error| match error {
             tsdb_core::Error::EmptySeriesName => Reason::MissingMeasurement,
-            tsdb_core::Error::Duplicate { .. } => Reason::DuplicateTags,
+            tsdb_core::Error::Duplicate { text, .. } => Reason::DuplicateTags { key: text },
             other => Reason::Limit(other),
         })
     }
@@ -145,7 +145,8 @@ mod tests {
         assert!(matches!(v.series_key(&long, &mut []), Err(Reason::Limit(_))));
         assert!(matches!(v.series_key("m", &mut [("a\0", "b")]), Err(Reason::Limit(_))));
         assert_eq!(v.series_key("", &mut []), Err(Reason::MissingMeasurement));
-        assert_eq!(v.series_key("m", &mut [("a", "1"), ("a", "2")]), Err(Reason::DuplicateTags));
+        let twice = v.series_key("m", &mut [("a", "1"), ("b", "1"), ("a", "2")]);
+        assert_eq!(twice, Err(Reason::DuplicateTags { key: "a".to_owned() }));
         assert!(matches!(v.field_set(vec![long]), Err(Reason::Limit(_))));
     }
 }

@@ -7,6 +7,7 @@ use tsdb_core::{MemoryBudget, TimeRange, WriteBatch};
 use crate::bytes::Reader;
 use crate::codec;
 use crate::memtable::{Generation, Wanted};
+use crate::work::Work;
 
 /// One open generation of rows, without log, checks and visibility.
 #[derive(Debug)]
@@ -31,8 +32,10 @@ impl Memtable {
     /// Sorts all rows by series and time, as a flush does first, and returns the number of series.
     #[must_use]
     pub fn sort(&self) -> usize {
-        let index = self.generation.index(&Wanted::All, self.last_seq, TimeRange::all());
-        index.series().count()
+        let mut work = Work::of_the_engine();
+        let all = TimeRange::all();
+        let index = self.generation.index(&Wanted::All, self.last_seq, all, &mut work);
+        index.map_or(0, |index| index.series().count())
     }
 }
 

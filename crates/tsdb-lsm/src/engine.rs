@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::maintenance::Maintenance;
 use crate::options::EngineOptions;
 use crate::recover::open_store;
-use crate::scan::EngineSnapshot;
+use crate::scan::{EngineSnapshot, Sizes};
 use crate::view::View;
 pub(crate) use shared::{DirectoryLock, Shared};
 
@@ -69,6 +69,7 @@ impl Engine {
         let opened = open_store(&options, &counters)?;
         let recovery = opened.report;
         let shared = Arc::new(Shared::new(options, counters, opened));
+        shared.check_disk();
         let maintenance =
             shared.options.background.then(|| Maintenance::start(&shared)).transpose()?;
         Ok(Arc::new(Engine { shared, maintenance: Mutex::new(maintenance), recovery }))
@@ -117,6 +118,12 @@ impl Engine {
         self.shared.compact_one()
     }
 
+    /// Step: looks how much room the file system has. Below [`EngineOptions::disk_reserve`] rows are refused
+    /// until there is enough again; everything else goes on.
+    pub fn check_disk(&self) {
+        self.shared.check_disk();
+    }
+
     /// Reads every page of every run and checks it.
     ///
     /// # Errors
@@ -154,7 +161,7 @@ impl Append for Engine {
         shared.check_namespace(namespace)?;
         Ok(Resolution {
             epoch,
-            series: shared.registry.resolve(namespace, series),
+            series: shared.resolve_series(namespace, series)?,
             field_sets: shared.field_sets.resolve(field_sets),
         })
     }
@@ -184,14 +191,14 @@ impl Select for Engine {
         let visible = shared.commit.visible();
         let view = View::clone(&shared.view.load());
         let bound = visible.max(view.version.manifest.flushed_through);
-        Ok(Arc::new(EngineSnapshot {
+        Ok(Arc::new(EngineSnapshot::new(
             view,
             bound,
-            registry: Arc::clone(&shared.registry),
-            field_sets: Arc::clone(&shared.field_sets),
-            counters: Arc::clone(&shared.counters),
-            wal_bytes: shared.wal.disk_bytes(),
-        }))
+            Arc::clone(&shared.registry),
+            Arc::clone(&shared.field_sets),
+            Arc::clone(&shared.counters),
+            Sizes::of(shared),
+        )))
     }
 }
 
@@ -219,6 +226,7 @@ impl Maintain for Engine {
         if std::mem::replace(&mut *shared.closed.write(), true) {
             return Ok(());
         }
+        shared.throttle.memory_was_freed();
         // From here on no writer is under way; those who wait for their tickets get them below.
         if let Some(maintenance) = self.maintenance.lock().take() {
             maintenance.stop(&shared.signals);

@@ -3,6 +3,8 @@
 //! The eight largest (namespace, partition) pairs get a run each; all others share one mixed run, so that
 //! a backfill over ten years, or two thousand databases, makes at most nine files.
 
+pub(crate) mod policy;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -18,10 +18,12 @@
 #[cfg(feature = "test-util")]
 pub mod bench_support;
 mod bytes;
+mod cache;
 mod codec;
 mod commit;
 mod compaction;
 mod delete;
+mod disk;
 mod engine;
 mod error;
 mod flush;
@@ -33,7 +35,9 @@ mod record;
 mod recover;
 mod scan;
 mod sst;
+mod throttle;
 mod view;
+mod work;
 
 pub use engine::{Engine, RecoveryReport};
 pub use error::{Error, Result};

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tsdb_core::Pool;
-use tsdb_core::budget::Pressure;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::flush::policy::{Due, Fill, Targets, due};
 use crate::options::Durability;
 
 /// Silence after which the log gets a marker that says that its last frames were synced.
@@ -151,6 +151,7 @@ fn flush(shared: &Shared) {
     let mut failures = BackOff::new();
     while !shared.signals.stopped() {
         shared.signals.flush.wait(Duration::from_secs(1));
+        shared.check_disk();
         let result = seal_if_due(shared).and_then(|()| {
             while !shared.signals.stopped() && shared.flush_one()? {}
             Ok(())
@@ -165,17 +166,25 @@ fn flush(shared: &Shared) {
 fn seal_if_due(shared: &Shared) -> Result<()> {
     let view = shared.view.load();
     let options = &shared.options;
-    let pressed = options.budget.pressure(Pool::Memtable) >= Pressure::Elevated
-        && view.sealed.is_empty()
-        && view.open.rows() > 0;
-    if view.open.is_full(options.generation_bytes)
-        || pressed
-        || shared.wal.disk_bytes() > options.wal_bytes_max
-    {
-        drop(view);
-        shared.seal()?;
+    let fill = Fill {
+        open_bytes: view.open.bytes(),
+        is_at_capacity: view.open.is_at_capacity(),
+        is_empty: view.open.is_empty(),
+        waiting: view.sealed.len(),
+        pressure: options.budget.pressure(Pool::Memtable),
+        wal_bytes: shared.wal.disk_bytes(),
+    };
+    let targets = Targets {
+        generation_bytes: options.generation_bytes as u64,
+        wal_bytes_max: options.wal_bytes_max,
+    };
+    drop(view);
+    match due(&fill, &targets) {
+        None => return Ok(()),
+        Some(Due::Pressed) => shared.counters.seals_under_pressure.add(1),
+        Some(Due::Full | Due::LongLog) => {}
     }
-    Ok(())
+    shared.seal().map(|_| ())
 }
 
 /// Merges what is due, and moves the cutoffs of retention.

@@ -101,6 +101,15 @@ impl Manifest {
         partitions
     }
 
+    /// About how many bytes of files a slice takes: its part of its file, by rows.
+    pub(crate) fn bytes_of(&self, id: SliceId) -> u64 {
+        let Some(file) = self.files.get(&id.file) else { return 0 };
+        let rows: u64 = file.meta.slices.iter().map(|slice| slice.rows).sum();
+        let own = file.meta.slices.get(id.slice as usize).map_or(0, |slice| slice.rows);
+        let part = u128::from(file.meta.bytes) * u128::from(own) / u128::from(rows.max(1));
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
+
     /// Marks a slice as dead; its file goes with its last slice.
     pub(crate) fn kill(&mut self, id: SliceId) {
         if let Some(file) = self.files.get_mut(&id.file) {

@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use tsdb_core::{Catalogue, MemoryBudget, TimeRange, WriteBatch};
 use tsdb_index::ActiveRange;
 
+use crate::work::Work;
 pub(crate) use index::{Place, RowIndex, Wanted};
 pub(crate) use rows::{BlockBuilder, ColumnMap, RowDelete, back_part, fill, front_part, reverse};
 use shard::{RowShapes, SHARDS, Shard};
@@ -146,10 +147,19 @@ impl Generation {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// Bytes of the rows.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has as many rows as it can number.
+    pub(crate) fn is_at_capacity(&self) -> bool {
+        self.rows() >= u64::from(u32::MAX / 2)
+    }
+
     /// Whether the rows take at least `capacity` bytes: time to seal.
     pub(crate) fn is_full(&self, capacity: usize) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= capacity as u64
-            || self.rows() >= u64::from(u32::MAX / 2)
+        self.bytes() >= capacity as u64 || self.is_at_capacity()
     }
 
     /// Fixes what the generation holds. Called once, under the append lock.
@@ -177,15 +187,30 @@ impl Generation {
         self.times.may_overlap(time)
     }
 
-    /// Rows of the wanted series in `time` with numbers up to `seq_max`, sorted.
-    pub(crate) fn index(&self, wanted: &Wanted<'_>, seq_max: u64, time: TimeRange) -> RowIndex {
-        RowIndex::build(&self.shard_blocks(), wanted, self.relative(seq_max), time)
+    /// Rows of the wanted series in `time` with numbers up to `seq_max`, sorted. `work` pays for it.
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn index(
+        &self,
+        wanted: &Wanted<'_>,
+        seq_max: u64,
+        time: TimeRange,
+        work: &mut Work,
+    ) -> tsdb_core::Result<RowIndex> {
+        RowIndex::build(&self.shard_blocks(), wanted, self.relative(seq_max), time, work)
     }
 
     /// All rows, sorted once and kept. Only for a generation that is sealed and complete.
     pub(crate) fn sorted(&self) -> &RowIndex {
         debug_assert!(self.sealed.get().is_some(), "only a sealed generation stays sorted");
-        self.sorted.get_or_init(|| self.index(&Wanted::All, u64::MAX, TimeRange::all()))
+        self.sorted.get_or_init(|| {
+            let mut work = Work::of_the_engine();
+            match self.index(&Wanted::All, u64::MAX, TimeRange::all(), &mut work) {
+                Ok(sorted) => sorted,
+                Err(_) => unreachable!("nobody ends work of the engine, and no budget bounds it"),
+            }
+        })
     }
 }
 

@@ -38,6 +38,9 @@ pub struct EngineOptions {
     /// The open generation is sealed when the log has this many bytes, which bounds the time of a
     /// restart.
     pub wal_bytes_max: u64,
+    /// Free space of the file system in bytes below which rows are refused, 0 for never; `None` is the
+    /// larger of 256 MiB and twice the memtable's memory, at most 5 % of the file system.
+    pub disk_reserve: Option<u64>,
     /// Longest segment of the log in bytes.
     pub wal_segment_bytes: u64,
     /// Most series in memory; further ones are refused, known ones go on.
@@ -57,6 +60,7 @@ impl EngineOptions {
             generation_bytes: budget.limit(Pool::Memtable) / 5 * 2,
             budget,
             wal_bytes_max: 512 << 20,
+            disk_reserve: None,
             wal_segment_bytes: 64 << 20,
             series_max: 5_000_000,
             background: true,

@@ -14,6 +14,7 @@ use tsdb_index::{FieldSets, Registry};
 use tsdb_wal::{Floor, OpenError, ReplayedFrame, Wal, WalOptions};
 
 use crate::bytes::Malformed;
+use crate::cache::PageCache;
 use crate::delete::LiveDelete;
 use crate::engine::{DirectoryLock, RecoveryReport};
 use crate::error::{Error, Result};
@@ -34,6 +35,7 @@ pub(crate) struct Opened {
     pub wal: Wal,
     pub registry: Arc<Registry>,
     pub field_sets: Arc<FieldSets>,
+    pub cache: Arc<PageCache>,
     pub deletes: Vec<Arc<LiveDelete>>,
     /// Log generation that is open now.
     pub generation: u64,
@@ -42,7 +44,10 @@ pub(crate) struct Opened {
 }
 
 /// Opens or creates the store of `options`.
-pub(crate) fn open_store(options: &EngineOptions, counters: &StorageCounters) -> Result<Opened> {
+pub(crate) fn open_store(
+    options: &EngineOptions,
+    counters: &Arc<StorageCounters>,
+) -> Result<Opened> {
     let (env, directory) = (&options.env, options.directory.as_path());
     create_dir_durable(&*env.vfs, directory).map_err(Error::io("create", directory))?;
     let lock = lock_directory(env, directory)?;
@@ -56,7 +61,8 @@ pub(crate) fn open_store(options: &EngineOptions, counters: &StorageCounters) ->
     // A crash may have left files behind that no manifest names. They go once everything else has proved
     // sound; until then no new file may take their numbers.
     manifest.next_file = manifest.next_file.max(highest_run(env, directory)? + 1);
-    let runs = open_runs(env, directory, &manifest)?;
+    let cache = Arc::new(PageCache::new(&options.budget, counters));
+    let runs = open_runs(env, directory, &manifest, &cache)?;
     let registry = Arc::new(Registry::new(manifest.hash_key, options.series_max));
     let field_sets = Arc::new(FieldSets::new());
     let floor = Floor {
@@ -68,7 +74,7 @@ pub(crate) fn open_store(options: &EngineOptions, counters: &StorageCounters) ->
         segment_bytes_max: options.wal_segment_bytes,
         ..WalOptions::new(directory.join("wal"), manifest.database_id)
     };
-    let mut replay = Replay::new(options, counters, manifest, &registry, &field_sets)?;
+    let mut replay = Replay::new(options, counters, &cache, manifest, &registry, &field_sets)?;
     replay.runs = runs;
     let opened = Wal::open(env, wal_options, floor, |frame| replay.frame(&frame));
     let (wal, recovery) = opened.map_err(|error| match error {
@@ -98,6 +104,7 @@ pub(crate) fn open_store(options: &EngineOptions, counters: &StorageCounters) ->
         wal,
         registry: Arc::clone(&registry),
         field_sets: Arc::clone(&field_sets),
+        cache: Arc::clone(&cache),
     })
 }
 
@@ -134,11 +141,16 @@ fn create(env: &Env, directory: &Path) -> Result<Manifest> {
     Ok(new)
 }
 
-fn open_runs(env: &Env, directory: &Path, manifest: &Manifest) -> Result<BTreeMap<u64, Arc<Run>>> {
+fn open_runs(
+    env: &Env,
+    directory: &Path,
+    manifest: &Manifest,
+    cache: &Arc<PageCache>,
+) -> Result<BTreeMap<u64, Arc<Run>>> {
     let mut runs = BTreeMap::new();
     for (file, entry) in &manifest.files {
         let path = run_path(directory, *file);
-        let run = Run::open(env, &path, &entry.meta, manifest.database_id)?;
+        let run = Run::open(env, &path, &entry.meta, manifest.database_id, cache)?;
         runs.insert(*file, Arc::new(run));
     }
     Ok(runs)
@@ -182,6 +194,7 @@ struct Meanings {
 struct Replay<'a> {
     options: &'a EngineOptions,
     counters: &'a StorageCounters,
+    cache: &'a Arc<PageCache>,
     registry: &'a Registry,
     field_sets: &'a FieldSets,
     manifest: Manifest,
@@ -199,6 +212,7 @@ impl<'a> Replay<'a> {
     fn new(
         options: &'a EngineOptions,
         counters: &'a StorageCounters,
+        cache: &'a Arc<PageCache>,
         manifest: Manifest,
         registry: &'a Registry,
         field_sets: &'a FieldSets,
@@ -207,6 +221,7 @@ impl<'a> Replay<'a> {
         Ok(Replay {
             options,
             counters,
+            cache,
             registry,
             field_sets,
             catalogue: manifest.catalogue.clone(),
@@ -324,7 +339,8 @@ impl<'a> Replay<'a> {
         let mut new = self.manifest.clone();
         for run in write_generation(&context, &input)? {
             let path = run_path(directory, run.file);
-            let reader = Run::open(env, &path, &run.meta, self.manifest.database_id)?;
+            let database_id = self.manifest.database_id;
+            let reader = Run::open(env, &path, &run.meta, database_id, self.cache)?;
             self.runs.insert(run.file, Arc::new(reader));
             new.next_file = new.next_file.max(run.file + 1);
             new.files.insert(run.file, FileEntry { meta: run.meta, dead: Default::default() });

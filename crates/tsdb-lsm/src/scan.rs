@@ -1,62 +1,99 @@
-//! Scans: joins the matched series of all sources of a snapshot, and reads them block by block.
+//! Scans: a snapshot of the engine answers what is asked of it.
+//!
+//! `scan/find.rs` finds the series and joins those of all sources, `scan/source.rs` reads one source,
+//! `scan/merge.rs` merges the sources of a series, `scan/cursor.rs` goes from series to series.
 
+mod cursor;
+mod find;
 mod merge;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use parking_lot::Mutex;
 use tsdb_core::counters::StorageCounters;
-use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{
     Estimate, FieldSelection, ScanCounters, SeriesRequest, Statistics, Want, group_series,
 };
 use tsdb_core::time::{MAX_TIME, MIN_TIME};
 use tsdb_core::{
-    Block, CancelToken, Cursor, Error, NamespaceId, Pool, Reservation, ScanRequest, Selection,
-    SeriesKey, SeriesRef, Snapshot, TimeRange,
+    Block, CancelToken, Cursor, Error, NamespaceId, Result, ScanRequest, Selection, SeriesKey,
+    Snapshot, TimeRange,
 };
 use tsdb_index::{FieldSets, Registry};
 
 use crate::delete::{LiveDelete, SeriesDeletes};
-use crate::memtable::{ColumnMap, Generation, RowIndex, Wanted};
+use crate::engine::Shared;
+use crate::memtable::ColumnMap;
 use crate::view::{SliceRef, View};
-use merge::MergeCounts;
+use crate::work::Work;
+use cursor::{EngineCursor, Scan};
+use find::{Found, Matched, Question, RowsOf};
 pub(crate) use merge::{MergeOptions, SeriesMerge};
-pub(crate) use source::{MemorySource, RunSource, Source};
+pub(crate) use source::{RunSource, Source};
 
 /// One consistent view of an engine.
 pub(crate) struct EngineSnapshot {
-    pub view: View,
+    view: View,
     /// Rows and deletes with higher numbers are not seen.
-    pub bound: u64,
-    pub registry: Arc<Registry>,
-    pub field_sets: Arc<FieldSets>,
-    pub counters: Arc<StorageCounters>,
-    pub wal_bytes: u64,
+    bound: u64,
+    registry: Arc<Registry>,
+    field_sets: Arc<FieldSets>,
+    counters: Arc<StorageCounters>,
+    sizes: Sizes,
+    /// What the last estimate found, for the scan that follows it.
+    estimated: Mutex<Option<(Question, Arc<Found>)>>,
 }
 
-/// Where the rows of a matched series are.
-struct Matched {
-    key: SeriesKey,
-    /// Generation by its place (newest first), and the series there.
-    memory: Vec<(usize, SeriesRef)>,
-    /// Slice by its place (newest first), and the series' ordinal there.
-    runs: Vec<(usize, u32)>,
+/// Sizes that are measured when a snapshot is taken, since nothing in it knows them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    wal_bytes: u64,
+    disk_free_bytes: u64,
+    disk_reserve_bytes: u64,
+    is_read_only: bool,
 }
 
-/// Sources of a scan that are the same for all its series.
-struct Sources {
-    indexes: Vec<(Arc<Generation>, Arc<RowIndex>)>,
-    slices: Vec<SliceRef>,
-    deletes: Vec<Arc<LiveDelete>>,
-    time: TimeRange,
+impl Sizes {
+    pub(crate) fn of(shared: &Shared) -> Sizes {
+        Sizes {
+            wal_bytes: shared.wal.disk_bytes(),
+            disk_free_bytes: shared.disk.free(),
+            disk_reserve_bytes: shared.disk.reserve(),
+            is_read_only: shared.disk.is_short(),
+        }
+    }
+}
+
+/// Where the columns of a scan stand in each source, worked out once.
+pub(crate) struct ColumnPlaces {
+    memory: Arc<ColumnMap>,
+    slices: Vec<Arc<[Option<usize>]>>,
+}
+
+/// Places of `columns` among the fields of a slice.
+pub(crate) fn field_places(slice: &SliceRef, columns: &[Arc<str>]) -> Arc<[Option<usize>]> {
+    let fields = slice.get().fields();
+    columns.iter().map(|column| fields.binary_search(column).ok()).collect()
 }
 
 impl EngineSnapshot {
+    /// Of what `view` holds, what has a number up to `bound`.
+    pub(crate) fn new(
+        view: View,
+        bound: u64,
+        registry: Arc<Registry>,
+        field_sets: Arc<FieldSets>,
+        counters: Arc<StorageCounters>,
+        sizes: Sizes,
+    ) -> EngineSnapshot {
+        let estimated = Mutex::new(None);
+        EngineSnapshot { view, bound, registry, field_sets, counters, sizes, estimated }
+    }
+
     /// Times of `namespace` that have not expired.
-    fn alive(&self, namespace: NamespaceId, time: TimeRange) -> tsdb_core::Result<TimeRange> {
+    fn alive(&self, namespace: NamespaceId, time: TimeRange) -> Result<TimeRange> {
         let found = self.view.catalogue.by_id(namespace);
         let cutoff = found.ok_or(Error::NamespaceNotFound { id: namespace.0 })?.cutoff;
         Ok(TimeRange::new(time.start.max(cutoff).max(MIN_TIME), time.end))
@@ -71,134 +108,113 @@ impl EngineSnapshot {
         seen.cloned().collect()
     }
 
-    /// Finds the series that match, in key order, and where their rows are.
-    fn find(
-        &self,
-        namespace: NamespaceId,
-        measurements: Option<&[Arc<str>]>,
-        filter: &TagFilter,
-        time: TimeRange,
-    ) -> tsdb_core::Result<(Sources, Vec<Matched>)> {
-        let time = self.alive(namespace, time)?;
-        let slices = self.view.version.slices(namespace, time);
-        let mut sources =
-            Sources { indexes: Vec::new(), slices, deletes: self.deletes(namespace), time };
-        let mut joined: HashMap<u128, Matched, foldhash::fast::RandomState> = HashMap::default();
-        let entry = |key: SeriesKey| Matched { key, memory: Vec::new(), runs: Vec::new() };
-        if !time.is_empty() {
-            let head = self.view.heads.get(&namespace);
-            let wanted = head.map(|head| head.matching(measurements, filter)).transpose();
-            let wanted = wanted.map_err(invalid)?.unwrap_or_default();
-            for generation in self.view.generations().filter(|g| g.may_overlap(time)) {
-                let index = generation.index(&Wanted::These(&wanted), self.bound, time);
-                if index.rows() == 0 {
-                    continue;
-                }
-                let place = sources.indexes.len();
-                for series in index.series() {
-                    let Some((_, key)) = self.registry.key(series) else { continue };
-                    let hash = self.registry.hash(series);
-                    joined.entry(hash).or_insert_with(|| entry(key)).memory.push((place, series));
-                }
-                sources.indexes.push((Arc::clone(generation), Arc::new(index)));
+    /// What a scan reads: what its estimate found, if it was asked for just before.
+    fn find_for(&self, request: &ScanRequest) -> Result<Arc<Found>> {
+        request.cancel.check()?;
+        let question = question(request);
+        let estimated = self.estimated.lock().take();
+        match estimated {
+            Some((asked, found)) if asked == question => Ok(found),
+            _ => {
+                let work = Work::new(&request.budget, &request.cancel)?;
+                Ok(Arc::new(self.find(&question, work)?))
             }
         }
-        for (place, slice) in sources.slices.iter().enumerate() {
-            let index = slice.get().index();
-            for ordinal in index.matching(measurements, filter).map_err(invalid)? {
-                let matched =
-                    joined.entry(index.hash(ordinal)).or_insert_with(|| entry(index.key(ordinal)));
-                matched.runs.push((place, ordinal));
-            }
-        }
-        let mut matched: Vec<Matched> = joined.into_values().collect();
-        matched.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        Ok((sources, matched))
     }
 
     /// The columns of a scan.
-    fn columns(
-        &self,
-        fields: &FieldSelection,
-        namespace: NamespaceId,
-        matched: &[Matched],
-        filter: &TagFilter,
-    ) -> tsdb_core::Result<Arc<[Arc<str>]>> {
-        match fields {
+    fn columns(&self, request: &ScanRequest, found: &Found) -> Result<Arc<[Arc<str>]>> {
+        match &request.fields {
             FieldSelection::Named(names) => Ok(names.as_slice().into()),
             FieldSelection::All => {
-                let measurements: BTreeSet<Arc<str>> =
-                    matched.iter().map(|m| Arc::from(m.key.measurement())).collect();
-                let names: Vec<Arc<str>> = measurements.into_iter().collect();
-                let all = self.field_names(namespace, &names, filter)?;
-                Ok(all.into_iter().collect())
+                let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+                for series in &found.series {
+                    let measurement = series.key.measurement();
+                    if !names.contains(measurement) {
+                        names.insert(measurement.into());
+                    }
+                }
+                let all = Question {
+                    measurements: Some(names.into_iter().collect()),
+                    time: TimeRange::all(),
+                    ..question(request)
+                };
+                let work = Work::new(&request.budget, &request.cancel)?;
+                Ok(self.field_names(&all, work)?.into_iter().collect())
             }
         }
     }
 
-    /// Names of the fields that visible rows of the matching series have.
-    fn field_names(
-        &self,
-        namespace: NamespaceId,
-        measurements: &[Arc<str>],
-        filter: &TagFilter,
-    ) -> tsdb_core::Result<BTreeSet<Arc<str>>> {
-        let (sources, matched) =
-            self.find(namespace, Some(measurements), filter, TimeRange::all())?;
+    /// Names of the fields that visible rows of the series that `question` asks for have.
+    fn field_names(&self, question: &Question, work: Work) -> Result<BTreeSet<Arc<str>>> {
+        let cancel = work.cancel().clone();
+        let found = self.find(question, work)?;
+        let sources = &found.sources;
         let mut certain: BTreeSet<Arc<str>> = BTreeSet::new();
         let mut doubtful: BTreeSet<Arc<str>> = BTreeSet::new();
-        for series in &matched {
+        for (_, index) in &sources.indexes {
+            let names = if sources.deletes.is_empty() { &mut certain } else { &mut doubtful };
+            for set in index.field_sets().filter_map(|set| self.field_sets.get(set)) {
+                names.extend(set.names().iter().cloned());
+            }
+        }
+        // Per slice the fields that are known of already, as certain and as doubtful ones.
+        let mut known: Vec<[Vec<bool>; 2]> = Vec::new();
+        known.extend(sources.slices.iter().map(|slice| {
+            let none = vec![false; slice.get().fields().len()];
+            [none.clone(), none]
+        }));
+        for series in &found.series {
+            cancel.check()?;
             let deletes = SeriesDeletes::of(&series.key, &sources.deletes);
-            for (place, ordinal) in &series.runs {
-                let Some(slice) = sources.slices.get(*place).map(SliceRef::get) else { continue };
-                let hidden = deletes.for_slice(slice.meta());
+            for rows in found.rows_of(series) {
+                let RowsOf::Run(place, ordinal) = rows else { continue };
+                let slice = sources.slices.get(place).map(SliceRef::get);
+                let Some((slice, known)) = slice.zip(known.get_mut(place)) else { continue };
                 let whole = slice.meta().t_min >= sources.time.start
                     && slice.meta().t_max < sources.time.end;
-                let found = if hidden.is_empty() && whole { &mut certain } else { &mut doubtful };
-                let fields = slice.chunks(*ordinal).iter().flat_map(|c| slice.chunk_fields(c));
-                for name in fields.filter_map(|field| slice.fields().get(field)) {
-                    if !found.contains(name) {
-                        found.insert(Arc::clone(name));
-                    }
-                }
-            }
-            for (place, number) in &series.memory {
-                let Some((_, index)) = sources.indexes.get(*place) else { continue };
-                let found = if deletes.is_empty() { &mut certain } else { &mut doubtful };
-                let mut previous = None;
-                for place in index.places(*number) {
-                    let set = index.row(*place).map(|(block, row)| block.field_set(row));
-                    if set != previous
-                        && let Some(set) = set.and_then(|set| self.field_sets.get(set))
+                let is_certain = whole && deletes.for_slice(slice.meta()).is_empty();
+                let [certainly, perhaps] = known;
+                let (known, names) = match is_certain {
+                    true => (certainly, &mut certain),
+                    false => (perhaps, &mut doubtful),
+                };
+                let fields = slice.chunks(ordinal).iter().flat_map(|c| slice.chunk_fields(c));
+                for field in fields {
+                    if let Some(known @ false) = known.get_mut(field)
+                        && let Some(name) = slice.fields().get(field)
                     {
-                        found.extend(set.names().iter().cloned());
+                        *known = true;
+                        names.insert(Arc::clone(name));
                     }
-                    previous = set;
                 }
             }
         }
         // What only sources with hidden rows have is looked for row by row.
         for name in doubtful.difference(&certain.clone()) {
             let columns: Arc<[Arc<str>]> = [Arc::clone(name)].into();
-            if self.first_row(&sources, &matched, &columns)? {
+            if self.has_row(&found, &found.series, &columns, &cancel)? {
                 certain.insert(Arc::clone(name));
             }
         }
         Ok(certain)
     }
 
-    /// Whether any of `matched` has a visible row with one of `columns`.
-    fn first_row(
+    /// Whether any of `series` has a visible row with one of `columns`.
+    fn has_row<'s>(
         &self,
-        sources: &Sources,
-        matched: &[Matched],
+        found: &Found,
+        series: impl IntoIterator<Item = &'s Matched>,
         columns: &Arc<[Arc<str>]>,
-    ) -> tsdb_core::Result<bool> {
+        cancel: &CancelToken,
+    ) -> Result<bool> {
         let (mut block, mut scratch) = (Block::new(), Vec::new());
-        let mut maps = ColumnPlaces::new(columns, sources, &self.field_sets);
-        for series in matched {
-            let found = sources.sources(series, &mut maps, MergeOptions::rows().order);
-            let mut merge = SeriesMerge::new(found, MergeOptions::rows());
+        let mut work = Work::of_the_engine();
+        let places = ColumnPlaces::new(columns, &found.sources, &self.field_sets, &mut work)?;
+        for series in series {
+            cancel.check()?;
+            let sources = found.open(series, &places, MergeOptions::rows().order);
+            let mut merge = SeriesMerge::new(sources, MergeOptions::rows());
             if merge.next(0, columns.len(), &mut block, &mut scratch).map_err(Error::from)? {
                 return Ok(true);
             }
@@ -206,249 +222,140 @@ impl EngineSnapshot {
         Ok(false)
     }
 
-    /// Whether `series` surely has a visible row, without reading one.
-    fn surely_alive(sources: &Sources, series: &Matched, deletes: &SeriesDeletes) -> bool {
-        if deletes.is_empty() && !series.memory.is_empty() {
-            return true;
-        }
-        series.runs.iter().any(|(place, ordinal)| {
-            let Some(slice) = sources.slices.get(*place).map(SliceRef::get) else { return false };
-            let time = sources.time;
-            deletes.for_slice(slice.meta()).is_empty()
-                && slice.chunks(*ordinal).iter().any(|chunk| {
-                    // A chunk's first and last row exist, so one of them inside is enough.
-                    time.contains(chunk.t_min) || time.contains(chunk.t_max)
-                })
-        })
-    }
-
     /// All fields of all slices and generations, for scans that look for any row at all.
-    fn any_columns(&self, sources: &Sources) -> Arc<[Arc<str>]> {
+    fn any_columns(&self, found: &Found) -> Arc<[Arc<str>]> {
         let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
-        for slice in &sources.slices {
+        for slice in &found.sources.slices {
             names.extend(slice.get().fields().iter().cloned());
         }
-        for (_, index) in &sources.indexes {
-            names.extend(fields_of(index, &self.field_sets));
+        for (_, index) in &found.sources.indexes {
+            let sets = index.field_sets().filter_map(|set| self.field_sets.get(set));
+            names.extend(sets.flat_map(|set| set.names().to_vec()));
         }
         names.into_iter().collect()
     }
 }
 
-fn fields_of(index: &RowIndex, known: &FieldSets) -> BTreeSet<Arc<str>> {
-    let mut sets = BTreeSet::new();
-    for series in index.series() {
-        sets.extend(
-            index.places(series).iter().filter_map(|p| index.row(*p)).map(|(b, r)| b.field_set(r)),
-        );
-    }
-    let sets = sets.into_iter().filter_map(|set| known.get(set));
-    sets.flat_map(|set| set.names().to_vec()).collect()
-}
-
-fn invalid(error: tsdb_index::Error) -> Error {
-    Error::Invalid { what: error.to_string() }
-}
-
-/// Where the columns of a scan stand in each source, worked out once.
-pub(crate) struct ColumnPlaces {
-    memory: Arc<ColumnMap>,
-    slices: Vec<Arc<[Option<usize>]>>,
-}
-
-impl ColumnPlaces {
-    fn new(columns: &Arc<[Arc<str>]>, sources: &Sources, known: &FieldSets) -> ColumnPlaces {
-        let mut memory = ColumnMap::new(Arc::clone(columns));
-        for (_, index) in &sources.indexes {
-            for series in index.series() {
-                for place in index.places(series) {
-                    if let Some((block, row)) = index.row(*place) {
-                        memory.learn(block.field_set(row), known);
-                    }
-                }
-            }
-        }
-        let slices = sources.slices.iter().map(|slice| field_places(slice, columns)).collect();
-        ColumnPlaces { memory: Arc::new(memory), slices }
+fn question(request: &ScanRequest) -> Question {
+    Question {
+        namespace: request.namespace,
+        measurements: Some(request.measurements.clone()),
+        filter: request.filter.clone(),
+        time: request.time,
     }
 }
 
-/// Places of `columns` among the fields of a slice.
-pub(crate) fn field_places(slice: &SliceRef, columns: &[Arc<str>]) -> Arc<[Option<usize>]> {
-    let fields = slice.get().fields();
-    columns.iter().map(|column| fields.binary_search(column).ok()).collect()
-}
-
-impl Sources {
-    /// Sources of one series, newest first.
-    fn sources(
-        &self,
-        series: &Matched,
-        places: &mut ColumnPlaces,
-        order: tsdb_core::storage::Order,
-    ) -> Vec<Source> {
-        let deletes = SeriesDeletes::of(&series.key, &self.deletes);
-        let mut sources = Vec::with_capacity(series.memory.len() + series.runs.len());
-        for (place, number) in &series.memory {
-            let Some((generation, index)) = self.indexes.get(*place) else { continue };
-            let found: Arc<[_]> = index.places(*number).into();
-            sources.push(Source::Memory(MemorySource {
-                index: Arc::clone(index),
-                rest: 0..found.len(),
-                places: found,
-                map: Arc::clone(&places.memory),
-                deletes: deletes.for_generation(generation),
-                order,
-            }));
-        }
-        for (place, ordinal) in &series.runs {
-            let (Some(slice), Some(fields)) = (self.slices.get(*place), places.slices.get(*place))
-            else {
-                continue;
-            };
-            let mut source = RunSource {
-                slice: slice.clone(),
-                series: *ordinal,
-                fields: Arc::clone(fields),
-                time: self.time,
-                hidden: deletes.for_slice(slice.get().meta()),
-                order,
-                rest: 0..0,
-            };
-            source.seek();
-            sources.push(Source::Run(source));
-        }
-        sources
+fn question_of_names(request: &SeriesRequest) -> Question {
+    Question {
+        namespace: request.namespace,
+        measurements: request.measurements.clone(),
+        filter: request.filter.clone(),
+        time: request.time,
     }
 }
 
 impl Snapshot for EngineSnapshot {
-    fn select(&self, request: &ScanRequest) -> tsdb_core::Result<Selection> {
-        request.cancel.check()?;
-        let (sources, matched) = self.find(
-            request.namespace,
-            Some(&request.measurements),
-            &request.filter,
-            request.time,
-        )?;
-        let columns =
-            self.columns(&request.fields, request.namespace, &matched, &request.filter)?;
-        let held: usize = sources.indexes.iter().map(|(_, index)| index.bytes()).sum();
-        let held = held + matched.len() * MATCHED_BYTES;
-        let reservation = Arc::new(request.budget.reserve(Pool::Queries, held)?);
-        let places = ColumnPlaces::new(&columns, &sources, &self.field_sets);
-        let keys = matched.iter().map(|m| m.key.clone()).collect();
-        let (series, groups) = group_series(keys, &request.group_by);
-        let scan_counters = Arc::new(ScanCounters::default());
-        scan_counters.series_matched.add(series.len() as u64);
-        let shared = Arc::new(Scan {
-            sources,
+    fn select(&self, request: &ScanRequest) -> Result<Selection> {
+        let found = self.find_for(request)?;
+        let columns = self.columns(request, &found)?;
+        let mut work = Work::new(&request.budget, &request.cancel)?;
+        let places = ColumnPlaces::new(&columns, &found.sources, &self.field_sets, &mut work)?;
+        let keys: Vec<SeriesKey> = found.series.iter().map(|series| series.key.clone()).collect();
+        let (series, groups) =
+            group_series(keys, &request.group_by, &mut |bytes| work.hold(bytes))?;
+        let counters = Arc::new(ScanCounters::default());
+        counters.series_matched.add(series.len() as u64);
+        let held = found.held.iter().cloned().chain(work.finish().map(Arc::new)).collect();
+        let scan = Arc::new(Scan {
             options: options(request, &columns),
             columns: columns.len(),
             limit: request.limit_per_series.unwrap_or(u64::MAX),
             cancel: request.cancel.clone(),
             counters: Arc::clone(&self.counters),
-            scan_counters: Arc::clone(&scan_counters),
-            _reservation: reservation,
+            scan_counters: Arc::clone(&counters),
+            found,
+            places,
         });
-        let parts = request.parts.clamp(1, matched.len().max(1));
-        let per_part = matched.len().div_ceil(parts).max(1);
-        let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
-        let mut waiting = matched.into_iter().zip(0u32..);
-        loop {
-            let part: Vec<(Matched, u32)> = waiting.by_ref().take(per_part).collect();
-            if part.is_empty() {
-                break;
-            }
-            cursors.push(Box::new(EngineCursor {
-                scan: Arc::clone(&shared),
-                places: ColumnPlaces {
-                    memory: Arc::clone(&places.memory),
-                    slices: places.slices.clone(),
-                },
-                series: part.into_iter(),
-                current: None,
-                scratch: Vec::new(),
-            }));
-        }
-        Ok(Selection { columns, series, groups, cursors, counters: scan_counters })
+        let count = series.len();
+        let per_part = count.div_ceil(request.parts.clamp(1, count.max(1))).max(1);
+        let cursors = (0..count).step_by(per_part).map(|start| {
+            let part = start..(start + per_part).min(count);
+            Box::new(EngineCursor::new(&scan, part)) as Box<dyn Cursor>
+        });
+        Ok(Selection { columns, series, groups, cursors: cursors.collect(), counters, held })
     }
 
-    fn estimate(&self, request: &ScanRequest) -> tsdb_core::Result<Estimate> {
-        let (sources, matched) = self.find(
-            request.namespace,
-            Some(&request.measurements),
-            &request.filter,
-            request.time,
-        )?;
+    fn estimate(&self, request: &ScanRequest) -> Result<Estimate> {
+        let found = self.find_for(request)?;
+        let sources = &found.sources;
         let mut estimate = Estimate { t_min: MAX_TIME, t_max: MIN_TIME, ..Estimate::default() };
         let mut used: BTreeSet<(bool, usize)> = BTreeSet::new();
-        for series in &matched {
+        for (place, series) in found.series.iter().enumerate() {
+            if place.is_multiple_of(1024) {
+                request.cancel.check()?;
+            }
             let mut rows = 0;
             let extend = |estimate: &mut Estimate, min: i64, max: i64| {
                 estimate.t_min = estimate.t_min.min(min.max(sources.time.start));
                 estimate.t_max = estimate.t_max.max(max.min(sources.time.end - 1));
             };
-            for (place, ordinal) in &series.runs {
-                let Some(slice) = sources.slices.get(*place).map(SliceRef::get) else { continue };
-                for chunk in slice.chunks(*ordinal) {
-                    if chunk.t_min < sources.time.end && chunk.t_max >= sources.time.start {
-                        rows += u64::from(chunk.rows);
-                        estimate.chunks += 1;
-                        used.insert((true, *place));
-                        extend(&mut estimate, chunk.t_min, chunk.t_max);
+            for part in found.rows_of(series) {
+                match part {
+                    RowsOf::Run(place, ordinal) => {
+                        let slice = sources.slices.get(place).map(SliceRef::get);
+                        let chunks = slice.map_or(&[][..], |slice| slice.chunks(ordinal));
+                        let inside = chunks.iter().filter(|chunk| {
+                            chunk.t_min < sources.time.end && chunk.t_max >= sources.time.start
+                        });
+                        for chunk in inside {
+                            rows += u64::from(chunk.rows);
+                            estimate.chunks += 1;
+                            used.insert((true, place));
+                            extend(&mut estimate, chunk.t_min, chunk.t_max);
+                        }
                     }
-                }
-            }
-            for (place, number) in &series.memory {
-                let Some((_, index)) = sources.indexes.get(*place) else { continue };
-                let places = index.places(*number);
-                rows += places.len() as u64;
-                used.insert((false, *place));
-                if let (Some(first), Some(last)) = (places.first(), places.last()) {
-                    extend(&mut estimate, index.time(*first), index.time(*last));
+                    RowsOf::Memory(place, number) => {
+                        let Some((_, index)) = sources.indexes.get(place) else { continue };
+                        let places = index.places(number);
+                        rows += places.len() as u64;
+                        used.insert((false, place));
+                        if let (Some(first), Some(last)) = (places.first(), places.last()) {
+                            extend(&mut estimate, index.time(*first), index.time(*last));
+                        }
+                    }
                 }
             }
             estimate.rows += rows;
             estimate.series += u64::from(rows > 0);
         }
         estimate.runs = used.len() as u64;
+        *self.estimated.lock() = Some((question(request), found));
         Ok(estimate)
     }
 
-    fn series(&self, request: &SeriesRequest) -> tsdb_core::Result<Vec<SeriesKey>> {
-        request.cancel.check()?;
-        let (sources, matched) = self.find(
-            request.namespace,
-            request.measurements.as_deref(),
-            &request.filter,
-            request.time,
-        )?;
+    fn series(&self, request: &SeriesRequest) -> Result<Vec<SeriesKey>> {
+        let work = Work::new(&request.budget, &request.cancel)?;
+        let found = self.find(&question_of_names(request), work)?;
         let limit = request.limit.unwrap_or(usize::MAX);
-        let columns = self.any_columns(&sources);
+        let columns = self.any_columns(&found);
         let mut alive = Vec::new();
-        for series in matched {
+        for series in &found.series {
             if alive.len() >= limit {
                 break;
             }
             request.cancel.check()?;
-            let deletes = SeriesDeletes::of(&series.key, &sources.deletes);
-            if Self::surely_alive(&sources, &series, &deletes)
-                || self.first_row(&sources, std::slice::from_ref(&series), &columns)?
+            if found.is_surely_alive(series)
+                || self.has_row(&found, [series], &columns, &request.cancel)?
             {
-                alive.push(series.key);
+                alive.push(series.key.clone());
             }
         }
         Ok(alive)
     }
 
-    fn fields(
-        &self,
-        namespace: NamespaceId,
-        measurement: &str,
-    ) -> tsdb_core::Result<Vec<Arc<str>>> {
-        let names = self.field_names(namespace, &[Arc::from(measurement)], &TagFilter::True)?;
-        Ok(names.into_iter().collect())
+    fn fields(&self, request: &SeriesRequest) -> Result<Vec<Arc<str>>> {
+        let work = Work::new(&request.budget, &request.cancel)?;
+        Ok(self.field_names(&question_of_names(request), work)?.into_iter().collect())
     }
 
     fn statistics(&self) -> Statistics {
@@ -459,15 +366,15 @@ impl Snapshot for EngineSnapshot {
             runs: manifest.files.len() as u64,
             run_bytes: manifest.files.values().map(|file| file.meta.bytes).sum(),
             run_rows: manifest.slices().map(|(_, meta)| meta.rows).sum(),
-            wal_bytes: self.wal_bytes,
+            wal_bytes: self.sizes.wal_bytes,
             live_deletes: self.view.deletes.len() as u64,
             visible: self.bound,
+            disk_free_bytes: self.sizes.disk_free_bytes,
+            disk_reserve_bytes: self.sizes.disk_reserve_bytes,
+            is_read_only: self.sizes.is_read_only,
         }
     }
 }
-
-/// Memory of one matched series in a scan, without its key, which is shared.
-const MATCHED_BYTES: usize = 160;
 
 fn options(request: &ScanRequest, columns: &[Arc<str>]) -> MergeOptions {
     let by_name: BTreeMap<&Arc<str>, usize> = columns.iter().zip(0..).collect();
@@ -486,91 +393,4 @@ fn options(request: &ScanRequest, columns: &[Arc<str>]) -> MergeOptions {
             predicates.collect()
         },
     }
-}
-
-/// What the cursors of one scan share.
-struct Scan {
-    sources: Sources,
-    options: MergeOptions,
-    columns: usize,
-    limit: u64,
-    cancel: CancelToken,
-    /// Those of the engine, and those of this scan.
-    counters: Arc<StorageCounters>,
-    scan_counters: Arc<ScanCounters>,
-    _reservation: Arc<Reservation>,
-}
-
-impl Scan {
-    /// Adds what reading one series took.
-    fn count(&self, counts: MergeCounts) {
-        self.counters.chunks_from_summary.add(counts.summarised);
-        self.counters.chunks_decoded.add(counts.decoded);
-        self.counters.chunks_pruned.add(counts.pruned);
-        self.counters.pages_read.add(counts.pages);
-        self.scan_counters.chunks_summarised.add(counts.summarised);
-        self.scan_counters.chunks_read.add(counts.decoded);
-        self.scan_counters.chunks_skipped.add(counts.pruned);
-        self.scan_counters.rows_scanned.add(counts.rows);
-        self.scan_counters.bytes_read.add(counts.bytes);
-    }
-}
-
-struct EngineCursor {
-    scan: Arc<Scan>,
-    places: ColumnPlaces,
-    series: std::vec::IntoIter<(Matched, u32)>,
-    current: Option<Current>,
-    scratch: Vec<u8>,
-}
-
-struct Current {
-    number: u32,
-    merge: SeriesMerge,
-    left: u64,
-}
-
-impl Cursor for EngineCursor {
-    fn next(&mut self, block: &mut Block) -> tsdb_core::Result<bool> {
-        loop {
-            self.scan.cancel.check()?;
-            let Some(current) = &mut self.current else {
-                let Some((matched, number)) = self.series.next() else {
-                    block.reset(0, self.scan.columns);
-                    return Ok(false);
-                };
-                let options = self.scan.options.clone();
-                let sources = self.scan.sources.sources(&matched, &mut self.places, options.order);
-                let merge = SeriesMerge::new(sources, options);
-                self.current = Some(Current { number, merge, left: self.scan.limit });
-                continue;
-            };
-            let (number, columns) = (current.number, self.scan.columns);
-            let more = current.left > 0
-                && current
-                    .merge
-                    .next(number, columns, block, &mut self.scratch)
-                    .map_err(Error::from)?;
-            if !more {
-                self.scan.count(current.merge.counts);
-                self.current = None;
-                continue;
-            }
-            if block.len() as u64 > current.left {
-                truncate(block, usize::try_from(current.left).unwrap_or(usize::MAX));
-            }
-            current.left -= block.len() as u64;
-            return Ok(true);
-        }
-    }
-}
-
-/// Keeps the first `rows` rows.
-fn truncate(block: &mut Block, rows: usize) {
-    let times: Vec<i64> = block.times.iter().take(rows).collect();
-    for column in &mut block.columns {
-        let old = std::mem::take(column);
-        column.fill((0..rows).map(|row| old.get(row)));
-    }
-    block.times = tsdb_core::TimeColumn::Stamps(times);
 }

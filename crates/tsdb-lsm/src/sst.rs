@@ -10,7 +10,7 @@ mod reader;
 mod writer;
 
 pub(crate) use format::{SLICE_META_BYTES_MIN, put_slice_meta, read_slice_meta};
-pub(crate) use reader::{ChunkMeta, Run, Slice};
+pub(crate) use reader::{ChunkMeta, PagesRead, Run, Slice, Through};
 pub(crate) use writer::RunWriter;
 
 use tsdb_core::NamespaceId;

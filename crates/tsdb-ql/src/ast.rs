@@ -74,6 +74,11 @@ pub enum Statement {
     },
     /// `SHOW QUERIES`
     ShowQueries,
+    /// `KILL QUERY`
+    KillQuery {
+        /// Its number in SHOW QUERIES.
+        id: u64,
+    },
     /// `CREATE DATABASE`
     CreateDatabase {
         /// Its name.
@@ -133,7 +138,7 @@ pub enum Statement {
 }
 
 impl Statement {
-    /// Whether the statement changes nothing. The others should come by POST; by GET they work
+    /// Whether the statement changes nothing, neither data nor what runs. The others should come by POST; by GET they work
     /// with a warning.
     #[must_use]
     pub const fn is_read_only(&self) -> bool {
@@ -148,7 +153,8 @@ impl Statement {
             | Statement::ShowSeries(_)
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries => true,
-            Statement::CreateDatabase { .. }
+            Statement::KillQuery { .. }
+            | Statement::CreateDatabase { .. }
             | Statement::DropDatabase { .. }
             | Statement::CreateRetentionPolicy { .. }
             | Statement::AlterRetentionPolicy { .. }

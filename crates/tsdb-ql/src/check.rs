@@ -61,6 +61,7 @@ impl Checker {
             Statement::ShowDatabases
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries
+            | Statement::KillQuery { .. }
             | Statement::CreateDatabase { .. }
             | Statement::DropDatabase { .. }
             | Statement::CreateRetentionPolicy { .. }

@@ -13,7 +13,7 @@ const CONTINUATIONS: [&str; 24] = [
 ];
 
 /// Keywords that can also be names: where a name is expected they go without saying.
-const SOFT_KEYWORDS: [&str; 23] = [
+const SOFT_KEYWORDS: [&str; 25] = [
     "ANALYZE",
     "DATABASE",
     "DATABASES",
@@ -24,12 +24,14 @@ const SOFT_KEYWORDS: [&str; 23] = [
     "INF",
     "KEY",
     "KEYS",
+    "KILL",
     "MEASUREMENT",
     "MEASUREMENTS",
     "NAME",
     "POLICIES",
     "POLICY",
     "QUERIES",
+    "QUERY",
     "REPLICATION",
     "RETENTION",
     "SERIES",

@@ -23,6 +23,7 @@ impl Display for Statement {
             Statement::Explain { analyze: true, select } => write!(f, "EXPLAIN ANALYZE {select}"),
             Statement::ShowDatabases => f.write_str("SHOW DATABASES"),
             Statement::ShowQueries => f.write_str("SHOW QUERIES"),
+            Statement::KillQuery { id } => write!(f, "KILL QUERY {id}"),
             Statement::ShowRetentionPolicies { database } => {
                 f.write_str("SHOW RETENTION POLICIES")?;
                 write_on(f, database.as_deref())

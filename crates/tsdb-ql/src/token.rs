@@ -93,6 +93,8 @@ pub(crate) enum Token {
     Key,
     #[token("KEYS", ignore(case))]
     Keys,
+    #[token("KILL", ignore(case))]
+    Kill,
     #[token("MEASUREMENT", ignore(case))]
     Measurement,
     #[token("MEASUREMENTS", ignore(case))]
@@ -105,6 +107,8 @@ pub(crate) enum Token {
     Policy,
     #[token("QUERIES", ignore(case))]
     Queries,
+    #[token("QUERY", ignore(case))]
+    Query,
     #[token("REPLICATION", ignore(case))]
     Replication,
     #[token("RETENTION", ignore(case))]
@@ -229,12 +233,14 @@ impl Token {
                 | Token::Inf
                 | Token::Key
                 | Token::Keys
+                | Token::Kill
                 | Token::Measurement
                 | Token::Measurements
                 | Token::Name
                 | Token::Policies
                 | Token::Policy
                 | Token::Queries
+                | Token::Query
                 | Token::Replication
                 | Token::Retention
                 | Token::Series

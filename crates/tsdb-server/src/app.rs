@@ -61,7 +61,7 @@ impl App {
         Arc::new(App {
             formats: crate::wiring::formats(),
             pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
-            executor: crate::wiring::executor(&store),
+            executor: crate::wiring::executor(&config, &store),
             bodies: Room::new(&budget),
             running: Running::default(),
             write_turns: Arc::new(Semaphore::new(cores)),

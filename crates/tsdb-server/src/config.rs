@@ -17,8 +17,11 @@ use std::time::Duration;
 use clap::Parser;
 use serde::Deserialize;
 use tsdb_core::TagCharset;
+use tsdb_exec::QueryLimits;
 
 use crate::Error;
+pub use memory::SystemLimits;
+pub(crate) use memory::kibibytes_of;
 pub use value::{ByteSize, CharsetChoice, Durability, ListenAddress, TimeSpan, ValueError};
 
 /// Where the server listens by default: this machine alone.
@@ -34,6 +37,8 @@ const QUERY_CONCURRENCY_DEFAULT: usize = 16;
 /// Connections at once; further ones wait in the kernel. Well below the usual 1024 open files, so that
 /// storage keeps enough of them for itself.
 const CONNECTIONS_DEFAULT: usize = 512;
+/// Below this not even the shortest answer could be given.
+const QUERY_MEMORY_MIN: u64 = 1 << 20;
 /// Below this neither a memtable nor a request body has room to work.
 const MEMORY_LIMIT_MIN: u64 = 32 << 20;
 
@@ -81,9 +86,32 @@ pub struct Settings {
     /// Queries that run at the same time; further ones wait [default: 16].
     #[arg(long, env = "TSDB_QUERY_CONCURRENCY", value_name = "COUNT")]
     pub query_concurrency: Option<usize>,
+    /// Most series that one SELECT may touch [default: 1000000].
+    #[arg(long, env = "TSDB_QUERY_SERIES", value_name = "COUNT")]
+    pub query_series: Option<u64>,
+    /// Most values that one SELECT may read [default: 10000000000].
+    #[arg(long, env = "TSDB_QUERY_SAMPLES", value_name = "COUNT")]
+    pub query_samples: Option<u64>,
+    /// Most rows in the answer to one statement [default: 10000000].
+    #[arg(long, env = "TSDB_QUERY_ROWS", value_name = "COUNT")]
+    pub query_rows: Option<u64>,
+    /// Most windows of one GROUP BY time() [default: 1000000].
+    #[arg(long, env = "TSDB_QUERY_BUCKETS", value_name = "COUNT")]
+    pub query_buckets: Option<u64>,
+    /// Most memory that one query may take [default: half of that for queries while others run, else all].
+    #[arg(long, env = "TSDB_QUERY_MEMORY", value_name = "SIZE")]
+    pub query_memory: Option<ByteSize>,
     /// Connections at the same time [default: 512].
     #[arg(long, env = "TSDB_CONNECTIONS", value_name = "COUNT")]
     pub connections: Option<usize>,
+    /// Free space below which writes are refused [default: the larger of 256MiB and twice the memtable's
+    /// memory, at most 5% of the file system]; 0 for none.
+    #[arg(long, env = "TSDB_DISK_RESERVE", value_name = "SIZE")]
+    pub disk_reserve: Option<ByteSize>,
+    /// Most series in memory; further ones are refused, known ones go on [default: 5000000, on small machines
+    /// what half of the memory beside the managed one holds].
+    #[arg(long, env = "TSDB_SERIES_MAX", value_name = "COUNT")]
+    pub series_max: Option<usize>,
     /// Characters that names and tags may have [default: utf8 in line protocol, ascii in JSON and CSV].
     #[arg(long, env = "TSDB_TAG_CHARSET", value_name = "CHARSET")]
     pub tag_charset: Option<CharsetChoice>,
@@ -115,8 +143,16 @@ pub struct Config {
     pub query_timeout: Duration,
     /// Queries that run at once, at least 1.
     pub query_concurrency: usize,
+    /// What one statement may cost.
+    pub query_limits: QueryLimits,
+    /// Most memory of one query in bytes; `None` is what the memory for queries leaves it.
+    pub query_memory_max: Option<usize>,
     /// Connections at once, at least 1.
     pub connections_max: usize,
+    /// Free space in bytes below which writes are refused; `None` is what the engine takes for right.
+    pub disk_reserve: Option<u64>,
+    /// Most series in memory, at least 1.
+    pub series_max: usize,
     /// What names and tags may be made of in all formats; `None` is what each format says.
     pub tag_charset: Option<TagCharset>,
     /// Whether to sample this machine.
@@ -145,6 +181,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn from_settings(typed: Settings) -> Result<Config, Error> {
         let listen = listen_address(typed.listen, typed.allow_insecure.unwrap_or(false))?;
+        let query_limits = query_limits(&typed)?;
         let data_dir = typed.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|cause| config_error(format!("data-dir {}: {cause}", data_dir.display())))?;
@@ -168,7 +205,15 @@ impl Config {
                 typed.query_concurrency,
                 QUERY_CONCURRENCY_DEFAULT,
             )?,
+            query_limits,
+            query_memory_max: typed.query_memory.map(query_memory).transpose()?,
             connections_max: at_least_one("connections", typed.connections, CONNECTIONS_DEFAULT)?,
+            disk_reserve: typed.disk_reserve.map(|size| size.0),
+            series_max: at_least_one(
+                "series-max",
+                typed.series_max,
+                memory::default_series_max(memory),
+            )?,
             tag_charset: typed.tag_charset.map(|choice| match choice {
                 CharsetChoice::Ascii => TagCharset::Ascii,
                 CharsetChoice::Utf8 => TagCharset::Utf8,
@@ -191,7 +236,14 @@ impl Settings {
             body_limit: self.body_limit.or(fallback.body_limit),
             query_timeout: self.query_timeout.or(fallback.query_timeout),
             query_concurrency: self.query_concurrency.or(fallback.query_concurrency),
+            query_series: self.query_series.or(fallback.query_series),
+            query_samples: self.query_samples.or(fallback.query_samples),
+            query_rows: self.query_rows.or(fallback.query_rows),
+            query_buckets: self.query_buckets.or(fallback.query_buckets),
+            query_memory: self.query_memory.or(fallback.query_memory),
             connections: self.connections.or(fallback.connections),
+            disk_reserve: self.disk_reserve.or(fallback.disk_reserve),
+            series_max: self.series_max.or(fallback.series_max),
             tag_charset: self.tag_charset.or(fallback.tag_charset),
             demo: self.demo.or(fallback.demo),
             allow_insecure: self.allow_insecure.or(fallback.allow_insecure),
@@ -236,11 +288,32 @@ fn to_usize(setting: &str, size: ByteSize) -> Result<usize, Error> {
     })
 }
 
-fn at_least_one(setting: &str, typed: Option<usize>, default: usize) -> Result<usize, Error> {
+fn at_least_one<T: Eq + From<u8>>(setting: &str, typed: Option<T>, default: T) -> Result<T, Error> {
     match typed.unwrap_or(default) {
-        0 => Err(config_error(format!("{setting} must be at least 1"))),
+        none if none == T::from(0) => Err(config_error(format!("{setting} must be at least 1"))),
         count => Ok(count),
     }
+}
+
+fn query_limits(typed: &Settings) -> Result<QueryLimits, Error> {
+    let default = QueryLimits::default();
+    Ok(QueryLimits {
+        series_max: at_least_one("query-series", typed.query_series, default.series_max)?,
+        samples_max: at_least_one("query-samples", typed.query_samples, default.samples_max)?,
+        rows_max: at_least_one("query-rows", typed.query_rows, default.rows_max)?,
+        buckets_max: at_least_one("query-buckets", typed.query_buckets, default.buckets_max)?,
+        ..default
+    })
+}
+
+fn query_memory(size: ByteSize) -> Result<usize, Error> {
+    if size.0 < QUERY_MEMORY_MIN {
+        let least = ByteSize(QUERY_MEMORY_MIN);
+        return Err(config_error(format!(
+            "query-memory {size} is too small: give at least {least}"
+        )));
+    }
+    to_usize("query-memory", size)
 }
 
 /// `path` without its `.` components, for people to read.
@@ -273,8 +346,32 @@ mod tests {
         assert_eq!(config.durability, Durability::Sync);
         assert_eq!(config.body_bytes_max, 25_000_000);
         assert_eq!(config.query_timeout, Duration::from_secs(30));
+        assert_eq!(config.query_limits, QueryLimits::default());
+        assert_eq!(config.query_limits.samples_max, 10_000_000_000);
+        assert_eq!((config.query_memory_max, config.disk_reserve), (None, None));
         assert_eq!(config.tag_charset, None);
         assert!(!config.demo);
+    }
+
+    #[test]
+    fn limits_of_queries_and_the_reserve_of_disk_are_read() {
+        let config = config(&[
+            "--query-series=1",
+            "--query-samples=2",
+            "--query-rows=3",
+            "--query-buckets=4",
+            "--query-memory=5MiB",
+            "--disk-reserve=0",
+        ]);
+        let config = config.unwrap();
+        let limits = config.query_limits;
+        let read = [limits.series_max, limits.samples_max, limits.rows_max, limits.buckets_max];
+        assert_eq!(read, [1, 2, 3, 4]);
+        assert_eq!((config.query_memory_max, config.disk_reserve), (Some(5 << 20), Some(0)));
+        let file = "query-rows = 7\nquery-memory = '2MiB'\ndisk-reserve = 100";
+        let config = Config::from_settings(toml::from_str(file).unwrap()).unwrap();
+        assert_eq!(config.query_limits.rows_max, 7);
+        assert_eq!((config.query_memory_max, config.disk_reserve), (Some(2 << 20), Some(100)));
     }
 
     #[test]
@@ -311,7 +408,7 @@ mod tests {
                 toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
             assert!(!message.contains("unknown field"), "{flag}: {message}");
         }
-        assert_eq!(known.lines().count(), 12);
+        assert_eq!(known.lines().count(), 19);
     }
 
     #[test]
@@ -342,6 +439,14 @@ mod tests {
             (&["--memory-limit", "1MiB"], "at least 32MiB"),
             (&["--query-concurrency", "0"], "at least 1"),
             (&["--connections", "0"], "at least 1"),
+            (&["--query-series", "0"], "query-series must be at least 1"),
+            (&["--query-samples", "0"], "query-samples must be at least 1"),
+            (&["--query-rows", "0"], "query-rows must be at least 1"),
+            (&["--query-buckets", "0"], "query-buckets must be at least 1"),
+            (
+                &["--query-memory", "1000KiB"],
+                "query-memory 1000KiB is too small: give at least 1MiB",
+            ),
         ] {
             let message = config(flags).unwrap_err().to_string();
             assert!(message.contains(part), "{flags:?}: {message}");

@@ -155,7 +155,7 @@ mod tests {
         let series = snapshot.series(&SeriesRequest::all(namespace)).unwrap();
         assert_eq!(series.len(), rows.len());
         assert!(series.iter().all(|key| key.tag("host") == Some("h")));
-        let fields = snapshot.fields(namespace, "mem").unwrap();
+        let fields = snapshot.fields(&SeriesRequest::measurement(namespace, "mem")).unwrap();
         assert!(fields.iter().any(|name| &**name == "used_percent"));
     }
 }

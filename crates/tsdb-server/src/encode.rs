@@ -1,8 +1,10 @@
-//! Encoders of responses. Each appends to a byte buffer and knows nothing of HTTP.
+//! Encoders of responses. Each appends to a byte buffer and knows nothing of HTTP. Those of answers, which can
+//! be large, append to an [`output::Output`].
 
 pub mod csv;
 pub mod json;
 pub mod lines;
 pub mod number;
+pub mod output;
 pub mod protobuf;
 pub mod results;

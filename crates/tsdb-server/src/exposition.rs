@@ -15,6 +15,8 @@ use tsdb_core::counters::StorageCounters;
 use tsdb_core::storage::Statistics;
 use tsdb_core::{MemoryBudget, Pool};
 
+use crate::memory_watch::ProcessMemory;
+
 const REQUESTS: &str = "tsdb_http_requests_total";
 const REQUEST_SECONDS: &str = "tsdb_http_request_duration_seconds";
 const PANICS: &str = "tsdb_http_panics_total";
@@ -27,6 +29,8 @@ const STATEMENTS_FAILED: &str = "tsdb_query_statements_failed_total";
 const MEMORY_USED: &str = "tsdb_memory_used_bytes";
 const MEMORY_LIMIT: &str = "tsdb_memory_limit_bytes";
 const MEMORY_PRESSURE: &str = "tsdb_memory_pressure";
+const PROCESS_PRESSURE: &str = "tsdb_process_memory_pressure";
+const PROCESS_RESIDENT: &str = "tsdb_process_resident_bytes";
 const BUILD_INFO: &str = "tsdb_build_info";
 
 /// Bounds of the latency buckets in seconds: a cached query takes a tenth of a millisecond, a synced
@@ -146,6 +150,11 @@ impl Exposition {
                 gauge!(MEMORY_LIMIT, "pool" => name).set(to_f64(budget.limit(pool) as u64));
                 gauge!(MEMORY_PRESSURE, "pool" => name).set(pressure_level(budget.pressure(pool)));
             }
+            let level = pressure_level(budget.process_pressure());
+            gauge!(PROCESS_PRESSURE).set(level);
+            if let Some(memory) = ProcessMemory::read() {
+                gauge!(PROCESS_RESIDENT).set(to_f64(memory.resident));
+            }
             gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         });
         self.handle.render()
@@ -169,10 +178,15 @@ fn describe() {
     describe_gauge!(MEMORY_USED, Unit::Bytes, "Managed memory in use.");
     describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "Managed memory that may be used.");
     describe_gauge!(MEMORY_PRESSURE, "0 normal, 1 elevated, 2 high.");
+    describe_gauge!(
+        PROCESS_PRESSURE,
+        "How near the process is to what the system lets it have: 0 normal, 1 elevated, 2 high."
+    );
+    describe_gauge!(PROCESS_RESIDENT, Unit::Bytes, "Resident memory that is the process's own.");
     describe_gauge!(BUILD_INFO, "Always 1; the label tells the version.");
 }
 
-fn sizes(statistics: &Statistics) -> [(&'static str, &'static str, u64); 8] {
+fn sizes(statistics: &Statistics) -> [(&'static str, &'static str, u64); 11] {
     [
         ("tsdb_storage_series", "Series that are registered in memory.", statistics.series),
         ("tsdb_storage_memory_rows", "Rows in memory.", statistics.memory_rows),
@@ -182,6 +196,17 @@ fn sizes(statistics: &Statistics) -> [(&'static str, &'static str, u64); 8] {
         ("tsdb_storage_wal_bytes", "Bytes of the write-ahead log.", statistics.wal_bytes),
         ("tsdb_storage_live_deletes", "Deletes that still hide rows.", statistics.live_deletes),
         ("tsdb_storage_visible_sequence", "Highest visible sequence number.", statistics.visible),
+        ("tsdb_disk_free_bytes", "Free space of the data's disk.", statistics.disk_free_bytes),
+        (
+            "tsdb_disk_reserve_bytes",
+            "Free space below which rows are refused.",
+            statistics.disk_reserve_bytes,
+        ),
+        (
+            "tsdb_disk_short",
+            "1 while rows are refused because the disk is short of room.",
+            u64::from(statistics.is_read_only),
+        ),
     ]
 }
 

@@ -1,8 +1,11 @@
 //! The gRPC surface: the services of `proto/tsdb/v1` on the port of HTTP, and their description by
 //! reflection.
 //!
-//! Not here: connections (`listen.rs`), statements (`query`), the form of results (`encode/protobuf.rs`).
+//! Not here: connections, and how many calls there may be on one (`listen.rs`), statements (`query`), the form
+//! of results (`encode/protobuf.rs`).
 
+mod charge;
+pub mod codec;
 mod health;
 mod query;
 #[cfg(test)]
@@ -13,12 +16,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tsdb_ql::Parameter;
 
 use crate::app::App;
-use crate::http::reply::ApiError;
+use crate::http::reply::{ApiError, header};
 use crate::query::Query;
 use crate::status;
 
@@ -45,7 +53,11 @@ pub const CALLS: [&str; 4] = [
     "/tsdb.v1.HealthService/Health",
 ];
 
-/// Largest message of a query: 16 KiB of text (security checklist 2), with room for parameters.
+/// What the calls that write begin with.
+const WRITES: &str = "/tsdb.v1.WriteService/";
+
+/// Largest message of a query, or of anything but a write: 16 KiB of text (security checklist 2), with room
+/// for parameters.
 const QUERY_BYTES_MAX: usize = 128 << 10;
 
 /// The services as routes.
@@ -58,15 +70,50 @@ pub fn router(app: &Arc<App>) -> Router {
         .max_decoding_message_size(app.config().body_bytes_max);
     let queries = QueryServiceServer::new(query::Queries::new(app))
         .max_decoding_message_size(QUERY_BYTES_MAX);
-    let health = HealthServiceServer::new(health::Health::new(app));
+    let health = HealthServiceServer::new(health::Health::new(app))
+        .max_decoding_message_size(QUERY_BYTES_MAX);
     let mut routes = tonic::service::Routes::new(writes).add_service(queries).add_service(health);
     let described = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .build_v1();
     if let Ok(reflection) = described {
-        routes = routes.add_service(reflection);
+        routes = routes.add_service(reflection.max_decoding_message_size(QUERY_BYTES_MAX));
     }
-    routes.into_axum_router()
+    let charged = middleware::map_request_with_state(Arc::clone(app), charge::charged);
+    let checked = middleware::from_fn(check_frame);
+    routes.into_axum_router().route_layer(charged).route_layer(checked)
+}
+
+/// What tonic leaves to others: refuses what does not claim to be gRPC, and calls a message that is too large
+/// what the contract calls it.
+async fn check_frame(request: Request, next: Next) -> Response {
+    if !is_grpc(request.headers()) {
+        let message = "unsupported content type: send application/grpc";
+        return ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response();
+    }
+    let mut response = next.run(request).await;
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        // A status with a text that no header can hold stays as it is.
+        let _ = as_promised(status).add_header(response.headers_mut());
+    }
+    response
+}
+
+/// Whether the content type is one of gRPC with messages of protobuf.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let media = header(headers, CONTENT_TYPE).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    ["application/grpc", "application/grpc+proto"]
+        .iter()
+        .any(|name| media.eq_ignore_ascii_case(name))
+}
+
+/// tonic calls a message over the limit OUT_OF_RANGE; nothing else here does.
+fn as_promised(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => Status::new(Code::ResourceExhausted, status.message()),
+        _ => status,
+    }
 }
 
 /// The status for a refusal that was made for HTTP.

@@ -5,7 +5,6 @@
 pub mod admin;
 pub mod body;
 pub mod console;
-pub mod document;
 pub mod formats;
 pub mod guard;
 pub mod native;

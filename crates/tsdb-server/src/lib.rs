@@ -16,6 +16,7 @@ pub mod exposition;
 pub mod grpc;
 pub mod http;
 pub mod listen;
+mod memory_watch;
 pub mod query;
 mod run;
 pub mod shutdown;

@@ -1,5 +1,5 @@
 //! Queries, however they come: what is asked, its statements run in order, and their early end when the
-//! client goes away or time is up.
+//! client goes away, when time is up, or when somebody kills them.
 //!
 //! Not here: parameters and documents of HTTP (`http/query.rs`, `http/native.rs`), messages of gRPC
 //! (`grpc/query.rs`), and what statements do ([`tsdb_exec`]).
@@ -11,8 +11,8 @@ mod watch;
 use tsdb_ql::{Parameters, ParseErrors, Statement};
 
 pub use run::{Run, failed};
-pub use running::{Listed, Running};
-pub use watch::Watch;
+pub use running::{Listed, NoSuchQuery, Running};
+pub use watch::{Canceller, Watch};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -17,7 +17,7 @@ use crate::config::{Args, Config};
 use crate::exposition::Exposition;
 use crate::shutdown::{self, Signals};
 use crate::wiring::{self, Store};
-use crate::{Error, demo, http, listen, telemetry};
+use crate::{Error, demo, http, listen, memory_watch, telemetry};
 
 /// Threads that may block: one per running write and query, and some for maintenance. Never reached in
 /// practice, since turns bound what runs at once.
@@ -71,6 +71,7 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
     let app = App::new(config, env, store, budget, exposition);
     announce(app.config(), address)?;
     spawn_upkeep(&app);
+    memory_watch::spawn(&app);
     if app.config().demo {
         demo::spawn(&app);
     }

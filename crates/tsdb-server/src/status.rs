@@ -37,9 +37,8 @@ pub fn of(kind: ErrorKind) -> Told {
         ErrorKind::LimitExceeded => {
             told(S::SERVICE_UNAVAILABLE, S::UNPROCESSABLE_ENTITY, Code::ResourceExhausted)
         }
-        ErrorKind::Cancelled => {
-            told(S::SERVICE_UNAVAILABLE, S::SERVICE_UNAVAILABLE, Code::Cancelled)
-        }
+        // Whoever killed a query does not want its client to repeat it.
+        ErrorKind::Cancelled => told(S::SERVICE_UNAVAILABLE, cancelled(), Code::Cancelled),
         ErrorKind::Deadline => told(S::GATEWAY_TIMEOUT, S::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
         // The writer must keep its data until the operator has acted.
         ErrorKind::StorageFailed => {
@@ -51,6 +50,11 @@ pub fn of(kind: ErrorKind) -> Told {
         // Kinds that do not exist yet.
         _ => told(S::INTERNAL_SERVER_ERROR, S::INTERNAL_SERVER_ERROR, Code::Internal),
     }
+}
+
+/// 499, by which nginx and Prometheus call a request that was ended before it was answered.
+fn cancelled() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 /// The status of a failed write or administrative request.
@@ -118,7 +122,7 @@ mod tests {
             (ErrorKind::NotFound, 200, 404, Code::NotFound),
             (ErrorKind::LimitExceeded, 200, 422, Code::ResourceExhausted),
             (ErrorKind::Deadline, 200, 504, Code::DeadlineExceeded),
-            (ErrorKind::Cancelled, 200, 503, Code::Cancelled),
+            (ErrorKind::Cancelled, 200, 499, Code::Cancelled),
             (ErrorKind::Overloaded, 503, 503, Code::Unavailable),
             (ErrorKind::StorageFailed, 503, 503, Code::Unavailable),
             (ErrorKind::Corrupt, 500, 500, Code::DataLoss),

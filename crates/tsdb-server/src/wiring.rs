@@ -10,7 +10,7 @@ use tsdb_core::MemoryBudget;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::env::Env;
 use tsdb_core::storage::Storage;
-use tsdb_exec::{Executor, QueryLimits};
+use tsdb_exec::Executor;
 use tsdb_ingest::{FormatRegistry, Pipeline, PipelineOptions};
 use tsdb_lsm::{Engine, EngineOptions};
 
@@ -55,6 +55,8 @@ impl fmt::Debug for Store {
 pub fn open(config: &Config, env: &Env, budget: &MemoryBudget) -> Result<Store, Error> {
     let mut options = EngineOptions::new(&config.data_dir).with_budget(budget.clone());
     options.env = env.clone();
+    options.disk_reserve = config.disk_reserve;
+    options.series_max = config.series_max;
     options.durability = match config.durability {
         Durability::Sync => tsdb_lsm::Durability::Sync,
         Durability::Interval(every) => tsdb_lsm::Durability::Interval(every),
@@ -139,8 +141,8 @@ pub fn pipeline(config: &Config, store: &Store, env: &Env, budget: &MemoryBudget
 }
 
 /// What runs statements on `store`.
-pub fn executor(store: &Store) -> Executor {
-    Executor::new(Arc::clone(&store.storage), QueryLimits::default())
+pub fn executor(config: &Config, store: &Store) -> Executor {
+    Executor::new(Arc::clone(&store.storage), config.query_limits)
 }
 
 #[cfg(test)]

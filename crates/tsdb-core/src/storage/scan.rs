@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::block::Block;
 use crate::counters::Counter;
 use crate::matcher::TagFilter;
-use crate::{CancelToken, MemoryBudget, NamespaceId, Result, SeriesKey, TimeRange};
+use crate::{CancelToken, MemoryBudget, NamespaceId, Reservation, Result, SeriesKey, TimeRange};
 
 /// A scan over the series of one namespace.
 #[derive(Debug, Clone)]
@@ -163,6 +163,8 @@ pub struct Selection {
     pub cursors: Vec<Box<dyn Cursor>>,
     /// What the cursors have done.
     pub counters: Arc<ScanCounters>,
+    /// What pays for the series and the groups, for as long as the selection lives.
+    pub held: Vec<Arc<Reservation>>,
 }
 
 /// What the cursors of one selection have done so far, whatever threads they are on. Complete when all cursors
@@ -180,8 +182,11 @@ pub struct ScanCounters {
     /// Rows that were taken from chunks or from memory. At least those that the blocks hold (spans aside),
     /// and all of a chunk that is read, whether a row lies inside the time range, is overwritten or deleted.
     pub rows_scanned: Counter,
-    /// Bytes that were read from run files, checksums included, whether the kernel had them in memory or not.
+    /// Bytes of the pages that were read, from run files (checksums included, whether the kernel had them in
+    /// memory or not) or from a cache.
     pub bytes_read: Counter,
+    /// Those of them that came from a cache of the store.
+    pub bytes_cached: Counter,
 }
 
 /// The values of [`ScanCounters`] at one moment.
@@ -194,6 +199,7 @@ pub struct ScanCounts {
     pub chunks_summarised: u64,
     pub rows_scanned: u64,
     pub bytes_read: u64,
+    pub bytes_cached: u64,
 }
 
 impl ScanCounters {
@@ -206,6 +212,7 @@ impl ScanCounters {
             chunks_summarised: self.chunks_summarised.get(),
             rows_scanned: self.rows_scanned.get(),
             bytes_read: self.bytes_read.get(),
+            bytes_cached: self.bytes_cached.get(),
         }
     }
 }
@@ -218,6 +225,7 @@ impl std::ops::AddAssign for ScanCounts {
         self.chunks_summarised += more.chunks_summarised;
         self.rows_scanned += more.rows_scanned;
         self.bytes_read += more.bytes_read;
+        self.bytes_cached += more.bytes_cached;
     }
 }
 
@@ -252,6 +260,8 @@ pub struct SeriesRequest {
     pub time: TimeRange,
     /// Stop after so many.
     pub limit: Option<usize>,
+    /// Budget that the search is charged to; the answer is the caller's to charge.
+    pub budget: MemoryBudget,
     /// Looked at now and then.
     pub cancel: CancelToken,
 }
@@ -265,8 +275,14 @@ impl SeriesRequest {
             filter: TagFilter::True,
             time: TimeRange::all(),
             limit: None,
+            budget: MemoryBudget::default(),
             cancel: CancelToken::new(),
         }
+    }
+
+    /// All series of a measurement.
+    pub fn measurement(namespace: NamespaceId, name: impl Into<Arc<str>>) -> SeriesRequest {
+        SeriesRequest { measurements: Some(vec![name.into()]), ..SeriesRequest::all(namespace) }
     }
 }
 
@@ -306,4 +322,10 @@ pub struct Statistics {
     pub live_deletes: u64,
     /// Highest sequence number that is visible.
     pub visible: u64,
+    /// Bytes that the file system has left, as of the last look; 0 for a store without one.
+    pub disk_free_bytes: u64,
+    /// Bytes of the file system that are kept free.
+    pub disk_reserve_bytes: u64,
+    /// Whether rows are refused because the disk is short of room.
+    pub is_read_only: bool,
 }

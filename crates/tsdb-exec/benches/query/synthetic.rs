@@ -73,7 +73,8 @@ impl Snapshot for Synthetic {
             FieldSelection::All => FIELDS.iter().map(|name| Arc::from(*name)).collect(),
             FieldSelection::Named(names) => names.as_slice().into(),
         };
-        let (series, groups) = group_series(self.matching(&request.filter), &request.group_by);
+        let (series, groups) =
+            group_series(self.matching(&request.filter), &request.group_by, &mut |_| Ok(()))?;
         let per_cursor = series.len().div_ceil(request.parts).max(1);
         let cursor = |first| -> Box<dyn Cursor> {
             Box::new(Rows {
@@ -91,6 +92,7 @@ impl Snapshot for Synthetic {
             groups,
             cursors,
             counters: Arc::default(),
+            held: Vec::new(),
         })
     }
 
@@ -111,7 +113,7 @@ impl Snapshot for Synthetic {
         Ok(self.matching(&request.filter))
     }
 
-    fn fields(&self, _: NamespaceId, _: &str) -> Result<Vec<Arc<str>>> {
+    fn fields(&self, _: &SeriesRequest) -> Result<Vec<Arc<str>>> {
         Ok(FIELDS.iter().map(|name| Arc::from(*name)).collect())
     }
 

@@ -2,8 +2,11 @@
 //! `rows` has collected. Changes of windows are made where their results are, in `assemble`.
 
 use tsdb_agg::Changes;
+use tsdb_core::CancelToken;
 
 use super::rows::GroupRows;
+use crate::Result;
+use crate::pace::Pace;
 use crate::plan::ChangePlan;
 use crate::result::Values;
 
@@ -18,31 +21,55 @@ pub(crate) struct GroupChanges {
 impl GroupChanges {
     /// The changes that `plans` ask for along `rows`, which are in ascending order of time. All series of the
     /// group are one sequence, and of several values with one time the first counts, as in InfluxQL.
-    pub(crate) fn of(rows: &GroupRows, plans: &[ChangePlan]) -> GroupChanges {
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn of(
+        rows: &GroupRows,
+        plans: &[ChangePlan],
+        cancel: &CancelToken,
+    ) -> Result<GroupChanges> {
         let mut times = rows.times.clone();
         times.dedup();
-        let columns = plans.iter().map(|plan| column(rows, *plan, &times)).collect();
-        GroupChanges { times, columns }
+        let columns = plans.iter().map(|plan| column(rows, *plan, &times, cancel));
+        let columns = columns.collect::<Result<_>>()?;
+        Ok(GroupChanges { times, columns })
     }
 
     /// The rows in which a column has a value.
-    pub(crate) fn rows(&self) -> Vec<usize> {
-        let has_value = |row: &usize| {
-            self.columns.iter().any(|column| column.get(*row).is_some_and(Option::is_some))
-        };
-        (0..self.times.len()).filter(has_value).collect()
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn rows(&self, cancel: &CancelToken) -> Result<Vec<usize>> {
+        let mut pace = Pace::new(cancel);
+        let mut found = Vec::new();
+        for row in 0..self.times.len() {
+            pace.step()?;
+            let value = |column: &Vec<Option<f64>>| column.get(row).is_some_and(Option::is_some);
+            if self.columns.iter().any(value) {
+                found.push(row);
+            }
+        }
+        Ok(found)
     }
 }
 
 /// One change along `rows`; `times` are theirs, each once.
-fn column(rows: &GroupRows, plan: ChangePlan, times: &[i64]) -> Vec<Option<f64>> {
+fn column(
+    rows: &GroupRows,
+    plan: ChangePlan,
+    times: &[i64],
+    cancel: &CancelToken,
+) -> Result<Vec<Option<f64>>> {
     let mut column = vec![None; times.len()];
     let Some(Values::Floats(values, validity)) = rows.columns.get(plan.column) else {
-        return column;
+        return Ok(column);
     };
     let mut changes = Changes::new(plan.change);
+    let mut pace = Pace::new(cancel);
     let mut place = 0;
     for (row, (time, value)) in rows.times.iter().zip(values).enumerate() {
+        pace.step()?;
         while times.get(place).is_some_and(|known| known < time) {
             place += 1;
         }
@@ -51,7 +78,7 @@ fn column(rows: &GroupRows, plan: ChangePlan, times: &[i64]) -> Vec<Option<f64>>
             *slot = Some(change);
         }
     }
-    column
+    Ok(column)
 }
 
 #[cfg(test)]
@@ -74,10 +101,11 @@ mod tests {
             plan(Change::Derivative { unit_ns: 10 }),
             ChangePlan { change: Change::Difference, column: 7 },
         ];
-        let found = GroupChanges::of(&rows, &plans);
+        let cancel = CancelToken::new();
+        let found = GroupChanges::of(&rows, &plans, &cancel).unwrap();
         let expected = vec![None, Some(1.0), Some(7.0)];
         assert_eq!(found.times, [0, 10, 20]);
         assert_eq!(found.columns, [expected.clone(), expected, vec![None; 3]]);
-        assert_eq!(found.rows(), [1, 2]);
+        assert_eq!(found.rows(&cancel).unwrap(), [1, 2]);
     }
 }

@@ -1,14 +1,17 @@
 //! A selector with other columns beside it, as in `SELECT max(usage), host FROM cpu`: keeps the whole chosen
 //! row of each group and window.
 
-use tsdb_agg::{Function, Run, Segment, WindowGrid, ascending, capacity_for, nearest_rank};
-use tsdb_core::Block;
+use tsdb_agg::{
+    Function, Run, Segment, WindowGrid, ascending, capacity_for, nearest_rank, select_nth,
+};
 use tsdb_core::storage::SelectedSeries;
+use tsdb_core::{Block, CancelToken};
 
-use super::fold::{CallPlan, Places, split};
+use super::fold::{CallPlan, Places, grown, split};
 use super::scan::Sink;
 use crate::Result;
-use crate::context::Charge;
+use crate::memory::Charge;
+use crate::pace::Pace;
 
 /// A chosen row.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,11 +60,13 @@ impl Choose {
     }
 
     fn enter(&mut self, group: u32) -> Result<usize> {
+        self.charge.grow(self.places.growth(group))?;
         let (place, is_new) = self.places.enter(group);
         let base = place * self.windows;
         if is_new {
             let bytes = size_of::<Option<Chosen>>() + size_of::<Vec<Chosen>>();
-            self.charge.grow(self.windows.saturating_mul(bytes))?;
+            let room = grown(self.rows.capacity(), base + self.windows) - self.rows.capacity();
+            self.charge.grow(room.saturating_mul(bytes))?;
             self.rows.resize(base + self.windows, None);
             self.candidates.resize(base + self.windows, Vec::new());
         }
@@ -90,45 +95,73 @@ impl Choose {
     }
 
     /// Chooses for a percentile, once all rows have come in. Numbers only, unless there are none.
-    pub(crate) fn settle(&mut self) {
-        let Function::Percentile(percent) = self.call.function else { return };
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn settle(&mut self, cancel: &CancelToken) -> Result<()> {
+        let Function::Percentile(percent) = self.call.function else { return Ok(()) };
+        let mut pace = Pace::new(cancel);
         for (candidates, chosen) in self.candidates.iter_mut().zip(&mut self.rows) {
-            let numbers = candidates.iter().filter(|row| !row.value.is_nan()).count();
+            pace.step()?;
+            let mut numbers = 0;
+            for row in candidates.iter() {
+                pace.step()?;
+                numbers += usize::from(!row.value.is_nan());
+            }
             let count = if numbers == 0 { candidates.len() } else { numbers };
             let Some(place) = nearest_rank(count, percent) else { continue };
-            candidates.select_nth_unstable_by(place, |a, b| {
+            let in_order = |a: &Chosen, b: &Chosen| {
                 let by_time = || a.time.cmp(&b.time).then(a.series.cmp(&b.series));
                 ascending(a.value, b.value).then_with(by_time)
-            });
+            };
+            if !select_nth(candidates, place, in_order, &|| cancel.is_ended()) {
+                cancel.check()?;
+            }
             *chosen = Some(candidates.swap_remove(place));
-            candidates.clear();
+            while candidates.pop().is_some() {
+                pace.step()?;
+            }
         }
+        Ok(())
     }
 
     /// Takes in the rows of a part with later series.
-    pub(crate) fn merge(mut self, later: &Choose) -> Result<Choose> {
-        for (group, place) in later.places.iter() {
-            let base = self.enter(group)?;
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn merge(mut self, later: Choose, cancel: &CancelToken) -> Result<Choose> {
+        let Choose { places, mut rows, mut candidates, charge, .. } = later;
+        self.charge.merge(charge);
+        let mut pace = Pace::new(cancel);
+        for (group, place) in places.iter() {
+            let (base, from) = (self.enter(group)?, place * self.windows);
             for window in 0..self.windows {
-                let new = later.rows.get(place * self.windows + window);
-                let (Some(Some(new)), Some(old)) = (new, self.rows.get_mut(base + window)) else {
-                    continue;
-                };
-                if beats(self.call.function, (new.value, new.time), old.as_ref()) {
-                    *old = Some(new.clone());
+                pace.step()?;
+                let new = rows.get_mut(from + window).and_then(Option::take);
+                if let (Some(new), Some(old)) = (new, self.rows.get_mut(base + window))
+                    && beats(self.call.function, (new.value, new.time), old.as_ref())
+                {
+                    *old = Some(new);
                 }
-            }
-            for window in 0..self.windows {
-                let new = later.candidates.get(place * self.windows + window);
-                let (Some(new), Some(old)) = (new, self.candidates.get_mut(base + window)) else {
-                    continue;
-                };
-                let row = new.first().map_or(0, |row| size_of_val(&*row.row));
-                self.charge.grow(new.len().saturating_mul(size_of::<Chosen>() + row))?;
-                old.extend_from_slice(new);
+                let new = candidates.get_mut(from + window).filter(|new| !new.is_empty());
+                if let (Some(new), Some(old)) = (new, self.candidates.get_mut(base + window)) {
+                    cancel.check()?;
+                    let capacity = capacity_for(old.capacity(), old.len() + new.len());
+                    let room = (capacity - old.capacity()).saturating_mul(size_of::<Chosen>());
+                    self.charge.grow(room)?;
+                    old.reserve_exact(capacity - old.len());
+                    old.append(new);
+                    self.charge.give_back(new.capacity().saturating_mul(size_of::<Chosen>()));
+                    *new = Vec::new();
+                }
             }
         }
         Ok(self)
+    }
+
+    /// Number of groups that turned up.
+    pub(crate) fn groups_count(&self) -> usize {
+        self.places.count()
     }
 
     /// Groups that turned up, in order, with the chosen row of each window.

@@ -1,12 +1,16 @@
 //! Aggregation: folds blocks into states, one slot per call, group and window.
 
 use tsdb_agg::{Change, Function, Segment, States, WindowGrid, clip};
-use tsdb_core::Block;
 use tsdb_core::storage::SelectedSeries;
+use tsdb_core::{Block, CancelToken};
 
 use super::scan::Sink;
 use crate::Result;
-use crate::context::Charge;
+use crate::memory::Charge;
+use crate::pace::Pace;
+
+/// Windows of a group that are merged between two looks at the token.
+const WINDOWS_PER_LOOK: usize = 256;
 
 /// One aggregation of one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub(crate) struct Fold {
     windows: usize,
     calls: Vec<Call>,
     places: Places,
+    /// Slots that the states have room for.
+    room: usize,
     base: usize,
     segments: Vec<Segment>,
     clipped: Vec<Segment>,
@@ -68,6 +74,17 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Number of groups.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes that entering `group` takes.
+    pub(crate) fn growth(&self, group: u32) -> usize {
+        let capacity = self.place_of.capacity();
+        grown(capacity, group as usize + 1).saturating_sub(capacity) * size_of::<u32>()
+    }
+
     /// The place of `group`, and whether it is new.
     pub(crate) fn enter(&mut self, group: u32) -> (usize, bool) {
         let index = group as usize;
@@ -94,6 +111,11 @@ impl Places {
     }
 }
 
+/// The capacity that a vector of `capacity` items gets by itself when it must hold `wanted`.
+pub(crate) fn grown(capacity: usize, wanted: usize) -> usize {
+    if wanted <= capacity { capacity } else { wanted.max(capacity.saturating_mul(2)) }
+}
+
 impl Fold {
     /// Empty states for `calls`, in the windows of `grid` if there is one. `starts` says for each call from
     /// which time on (in ns) rows are its own.
@@ -117,6 +139,7 @@ impl Fold {
             windows: grid.map_or(1, |grid| grid.count()),
             calls: calls.iter().zip(starts).map(call).collect(),
             places: Places::default(),
+            room: 0,
             base: 0,
             segments: Vec::new(),
             clipped: Vec::new(),
@@ -126,12 +149,15 @@ impl Fold {
 
     /// First slot of `group`, which gets its slots now if it has none.
     fn enter(&mut self, group: u32) -> Result<usize> {
+        self.charge.grow(self.places.growth(group))?;
         let (place, is_new) = self.places.enter(group);
         let base = place * self.windows;
         if is_new {
             let functions = self.calls.iter().map(|call| call.states.function());
             let bytes: usize = functions.map(Function::slot_bytes).sum();
-            self.charge.grow(self.windows.saturating_mul(bytes))?;
+            let room = grown(self.room, base + self.windows);
+            self.charge.grow((room - self.room).saturating_mul(bytes))?;
+            self.room = room;
             for call in &mut self.calls {
                 call.states.resize(base + self.windows);
             }
@@ -140,17 +166,34 @@ impl Fold {
     }
 
     /// Takes in the states of a part with later series.
-    pub(crate) fn merge(mut self, later: &Fold) -> Result<Fold> {
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn merge(mut self, later: &Fold, cancel: &CancelToken) -> Result<Fold> {
+        let mut pace = Pace::new(cancel);
         for (group, place) in later.places.iter() {
+            pace.step()?;
             let (base, windows) = (self.enter(group)?, self.windows);
             for (call, from) in self.calls.iter_mut().zip(&later.calls) {
                 let (states, from) = (&mut call.states, &from.states);
-                let bytes = states.merge_growth(base, from, place * windows, windows);
-                self.charge.grow(bytes)?;
-                states.merge(base, from, place * windows, windows);
+                let mut window = 0;
+                while window < windows {
+                    // One window alone may hold a million values.
+                    cancel.check()?;
+                    let (to, from_base) = (base + window, place * windows + window);
+                    let some = (windows - window).min(WINDOWS_PER_LOOK);
+                    self.charge.grow(states.merge_growth(to, from, from_base, some))?;
+                    states.merge(to, from, from_base, some);
+                    window += some;
+                }
             }
         }
         Ok(self)
+    }
+
+    /// Number of groups that turned up.
+    pub(crate) fn groups_count(&self) -> usize {
+        self.places.count()
     }
 
     /// Groups that turned up, in order, with their first slots.
@@ -159,11 +202,22 @@ impl Fold {
     }
 
     /// The answers of one call for the windows of the group whose slots begin at `base`.
-    pub(crate) fn finalize(&mut self, call: usize, base: usize, out: &mut Vec<Option<f64>>) {
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn finalize(
+        &mut self,
+        call: usize,
+        base: usize,
+        cancel: &CancelToken,
+        out: &mut Vec<Option<f64>>,
+    ) -> Result<()> {
         out.clear();
         if let Some(call) = self.calls.get_mut(call) {
-            call.states.finalize(base, self.windows, out);
+            call.states.finalize_until(base, self.windows, &|| cancel.is_ended(), out);
         }
+        // What was given up is no answer.
+        Ok(cancel.check()?)
     }
 
     /// Whether values came into a slot that are too few for an answer. (Of a change, too few values are as

@@ -3,16 +3,22 @@
 
 use std::sync::Arc;
 
+use tsdb_agg::capacity_for;
 use tsdb_core::storage::{Order, Presence, SelectedSeries};
-use tsdb_core::{Block, Column};
+use tsdb_core::{Block, CancelToken, Column};
 
 use super::bits;
 use super::expr::{Operand, ValueExpr};
 use super::fold::Places;
 use super::scan::Sink;
 use crate::Result;
-use crate::context::Charge;
+use crate::memory::Charge;
+use crate::pace::Pace;
 use crate::result::{Validity, Values};
+use crate::sort::sort_by;
+
+/// Memory of an `Arc<str>` beside its text.
+pub(crate) const ARC_BYTES: usize = 2 * size_of::<usize>();
 
 /// A column of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +42,7 @@ pub(crate) struct RowsPlan {
 }
 
 /// Rows of one group, series after series.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct GroupRows {
     pub(crate) times: Vec<i64>,
     pub(crate) columns: Vec<Values>,
@@ -69,38 +75,72 @@ impl<'p> Rows<'p> {
         }
     }
 
-    fn enter(&mut self, group: u32) -> usize {
+    fn enter(&mut self, group: u32) -> Result<usize> {
+        self.charge.grow(self.places.growth(group))?;
         let (place, is_new) = self.places.enter(group);
         if is_new {
+            let columns = self.plan.outputs.len().saturating_mul(size_of::<Values>());
+            let list = capacity_for(self.groups.capacity(), place + 1) - self.groups.capacity();
+            self.charge
+                .grow(list.saturating_mul(size_of::<GroupRows>()).saturating_add(columns))?;
+            self.groups.reserve_exact(list);
             let columns = self.plan.outputs.iter().map(Output::empty).collect();
             self.groups.push(GroupRows { times: Vec::new(), columns });
         }
-        place
+        Ok(place)
     }
 
     /// Appends the rows of a part with later series.
-    pub(crate) fn merge(mut self, later: Rows<'p>) -> Rows<'p> {
-        let order: Vec<(u32, usize)> = later.places.iter().collect();
-        let mut from: Vec<Option<GroupRows>> = later.groups.into_iter().map(Some).collect();
-        for (group, place) in order {
-            let into = self.enter(group);
-            let Some(more) = from.get_mut(place).and_then(Option::take) else { continue };
-            if let Some(rows) = self.groups.get_mut(into) {
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn merge(mut self, later: Rows<'p>, cancel: &CancelToken) -> Result<Rows<'p>> {
+        let Rows { places, mut groups, charge, .. } = later;
+        self.charge.merge(charge);
+        let mut pace = Pace::new(cancel);
+        for (group, place) in places.iter() {
+            pace.step()?;
+            let into = self.enter(group)?;
+            let (Some(more), Some(rows)) = (groups.get_mut(place), self.groups.get_mut(into))
+            else {
+                continue;
+            };
+            let more = std::mem::take(more);
+            // A group of which all series are in one part is not copied.
+            if rows.times.is_empty() {
+                *rows = more;
+            } else {
+                cancel.check()?;
+                self.charge.grow(rows.growth(more.times.len()))?;
+                let copied = more.bytes();
                 rows.append(more);
+                self.charge.give_back(copied);
             }
         }
-        self
+        Ok(self)
     }
 
     /// Groups with rows, in order of groups, and what keeps their memory charged.
-    pub(crate) fn into_groups(self) -> (Vec<(u32, GroupRows)>, Charge) {
-        let order: Vec<(u32, usize)> = self.places.iter().collect();
-        let mut rows: Vec<Option<GroupRows>> = self.groups.into_iter().map(Some).collect();
-        let taken = order.into_iter().filter_map(|(group, place)| {
-            let rows = rows.get_mut(place).and_then(Option::take)?;
-            (!rows.times.is_empty()).then_some((group, rows))
-        });
-        (taken.collect(), self.charge)
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn into_groups(
+        self,
+        cancel: &CancelToken,
+    ) -> Result<(Vec<(u32, GroupRows)>, Charge)> {
+        let Rows { places, mut groups, mut charge, .. } = self;
+        charge.grow(groups.len().saturating_mul(size_of::<(u32, GroupRows)>()))?;
+        let mut taken = Vec::with_capacity(groups.len());
+        let mut pace = Pace::new(cancel);
+        for (group, place) in places.iter() {
+            pace.step()?;
+            let rows = groups.get_mut(place).map(std::mem::take).unwrap_or_default();
+            if !rows.times.is_empty() {
+                taken.push((group, rows));
+            }
+        }
+        charge.give_back(groups.capacity().saturating_mul(size_of::<GroupRows>()));
+        Ok((taken, charge))
     }
 }
 
@@ -111,25 +151,22 @@ impl Output {
             Output::Tag(_) => Values::Strings(Vec::new()),
         }
     }
-
-    /// Bytes that a row takes in the answer.
-    fn row_bytes(&self) -> usize {
-        match self {
-            Output::Value(_) => size_of::<f64>() + 1,
-            Output::Tag(_) => size_of::<Option<Arc<str>>>(),
-        }
-    }
 }
 
 impl Sink for Rows<'_> {
     fn series(&mut self, _: u32, series: &SelectedSeries) -> Result<()> {
-        self.current = self.enter(series.group);
+        self.current = self.enter(series.group)?;
         self.left = self.plan.per_series.unwrap_or(u64::MAX);
         self.tags.clear();
-        self.tags.extend(self.plan.outputs.iter().map(|output| match output {
-            Output::Tag(key) => series.key.tag(key).map(Arc::from),
-            Output::Value(_) => None,
-        }));
+        for output in &self.plan.outputs {
+            let tag = match output {
+                Output::Tag(key) => series.key.tag(key),
+                Output::Value(_) => None,
+            };
+            // The rows of the series share one text.
+            self.charge.grow(tag.map_or(0, |tag| tag.len() + ARC_BYTES))?;
+            self.tags.push(tag.map(Arc::from));
+        }
         Ok(())
     }
 
@@ -141,9 +178,9 @@ impl Sink for Rows<'_> {
             return Ok(());
         }
         self.left -= count as u64;
-        let bytes: usize = self.plan.outputs.iter().map(Output::row_bytes).sum();
-        self.charge.grow(count * (bytes + size_of::<i64>()))?;
         let Some(group) = self.groups.get_mut(self.current) else { return Ok(()) };
+        self.charge.grow(group.growth(count))?;
+        group.make_room(count);
         rows.each(block.len(), |row| group.times.extend(block.times.get(row)));
         let columns = group.columns.iter_mut().zip(&self.plan.outputs).zip(&self.tags);
         for ((column, output), tag) in columns {
@@ -230,7 +267,38 @@ fn append_numbers(
 }
 
 impl GroupRows {
+    /// Rows that there is room for once `more` have been added, and those that there is room for now.
+    fn capacities(&self, more: usize) -> (usize, usize) {
+        let now = self.times.capacity();
+        (capacity_for(now, self.times.len().saturating_add(more)), now)
+    }
+
+    /// Bytes of a row.
+    fn row_bytes(&self) -> usize {
+        size_of::<i64>() + self.columns.iter().map(Values::row_bytes).sum::<usize>()
+    }
+
+    /// Bytes of the rows that there is room for.
+    fn bytes(&self) -> usize {
+        self.times.capacity().saturating_mul(self.row_bytes())
+    }
+
+    /// Bytes that making room for `more` rows takes.
+    fn growth(&self, more: usize) -> usize {
+        let (wanted, now) = self.capacities(more);
+        (wanted - now).saturating_mul(self.row_bytes())
+    }
+
+    fn make_room(&mut self, more: usize) {
+        let (wanted, now) = self.capacities(more);
+        if wanted > now {
+            self.times.reserve_exact(wanted - self.times.len());
+            self.columns.iter_mut().for_each(|column| column.make_room(wanted));
+        }
+    }
+
     fn append(&mut self, mut later: GroupRows) {
+        self.make_room(later.times.len());
         self.times.append(&mut later.times);
         for (column, more) in self.columns.iter_mut().zip(later.columns) {
             column.append(more);
@@ -239,8 +307,19 @@ impl GroupRows {
 
     /// Puts the rows in order of time and keeps those of the page: `limit` rows behind the first `offset`.
     /// Of rows with equal times, those of the earlier series come first; last in descending order, which
-    /// is the whole table read backwards.
-    pub(crate) fn arrange(self, order: Order, offset: usize, limit: usize) -> GroupRows {
+    /// is the whole table read backwards. `scratch` pays for what it takes to sort, and for the rows that are
+    /// kept while those that they are taken from are still there.
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn arrange(
+        self,
+        order: Order,
+        offset: usize,
+        limit: usize,
+        scratch: &mut Charge,
+        cancel: &CancelToken,
+    ) -> Result<GroupRows> {
         let count = self.times.len();
         let end = offset.saturating_add(limit).min(count);
         let (times, columns) = (&self.times, &self.columns);
@@ -249,23 +328,26 @@ impl GroupRows {
             Order::Descending => times.is_sorted_by(|a, b| a > b),
         };
         if in_order && offset == 0 && end == count {
-            return self;
+            return Ok(self);
         }
+        let kept = end.saturating_sub(offset).saturating_mul(self.row_bytes());
+        scratch.grow(count.saturating_mul(2 * size_of::<usize>()).saturating_add(kept))?;
         let mut rows: Vec<usize> = (0..count).collect();
         if !in_order {
             let time = |row: &usize| times.get(*row).copied();
             // The runs of the series are sorted already, which a merge sort turns to account.
-            match order {
-                Order::Ascending => rows.sort_by_key(time),
+            rows = match order {
+                Order::Ascending => sort_by(rows, cancel, |a, b| time(a).cmp(&time(b))),
                 Order::Descending => {
-                    rows.sort_by(|a, b| time(b).cmp(&time(a)).then_with(|| b.cmp(a)));
+                    sort_by(rows, cancel, |a, b| time(b).cmp(&time(a)).then_with(|| b.cmp(a)))
                 }
-            }
+            }?;
         }
         let page = rows.get(offset.min(end)..end).unwrap_or_default();
-        GroupRows {
+        let columns = columns.iter().map(|column| column.pick(page, cancel)).collect::<Result<_>>();
+        Ok(GroupRows {
             times: page.iter().filter_map(|row| times.get(*row).copied()).collect(),
-            columns: columns.iter().map(|column| column.pick(page)).collect(),
-        }
+            columns: columns?,
+        })
     }
 }

@@ -10,7 +10,8 @@ use tsdb_core::{Block, CancelToken, Column, Cursor};
 
 use super::bits;
 use super::filter::RowFilter;
-use crate::{Error, Result};
+use crate::Result;
+use crate::limits::Limit;
 
 /// What takes in the blocks of one part of a scan. Series come in key order.
 pub(crate) trait Sink: Send {
@@ -53,6 +54,11 @@ impl Progress {
         Ok(self.cancel.check()?)
     }
 
+    /// The token, for what looks at it by itself.
+    pub(crate) fn cancel(&self) -> &CancelToken {
+        &self.cancel
+    }
+
     /// Values, rows and blocks read.
     pub(crate) fn read(&self) -> (u64, u64, u64) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -81,12 +87,7 @@ impl Progress {
         if total <= self.samples_max {
             return Ok(());
         }
-        Err(Error::limit(
-            "max-samples",
-            total,
-            self.samples_max,
-            "narrow the time range or the series, or raise the limit",
-        ))
+        Err(Limit::Samples.exceeded(total, self.samples_max))
     }
 }
 
@@ -96,7 +97,7 @@ pub(crate) fn collect<S: Sink>(
     selection: &mut Selection,
     filter: Option<&RowFilter>,
     progress: &Progress,
-    new: impl Fn() -> Result<S> + Sync,
+    new: impl Fn() -> S + Sync,
 ) -> Result<Vec<S>> {
     let series = &selection.series;
     let part = |mut cursor: Box<dyn Cursor>| -> Result<Option<S>> {
@@ -122,9 +123,9 @@ fn read_part<S: Sink>(
     series: &[SelectedSeries],
     filter: Option<&RowFilter>,
     progress: &Progress,
-    new: &(impl Fn() -> Result<S> + Sync),
+    new: &(impl Fn() -> S + Sync),
 ) -> Result<Option<S>> {
-    let mut sink = new()?;
+    let mut sink = new();
     let mut block = Block::new();
     let mut bound = Vec::new();
     let mut current = None;

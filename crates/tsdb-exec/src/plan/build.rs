@@ -35,7 +35,7 @@ pub(crate) fn plan(select: &Select, view: &View<'_>) -> Result<SelectPlan> {
     let mut sources: Vec<(Place, Vec<Arc<str>>)> = Vec::new();
     let mut schema = Schema::default();
     for place in places {
-        let fields = view.snapshot.fields(place.namespace, &place.measurement)?;
+        let fields = view.fields(place.namespace, &place.measurement)?;
         let tags = if needs_tags(select) { view.tag_keys(&place)? } else { Vec::new() };
         schema.extend(&fields, &tags);
         sources.push((place, fields));

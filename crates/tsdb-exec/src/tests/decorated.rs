@@ -1,5 +1,5 @@
 //! A store around another one: remembers what it is asked, and can answer with summaries where the query
-//! wants them, cut into the smallest pieces.
+//! wants them, cut into the smallest pieces, or with rows that never end.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,11 +20,19 @@ pub(super) struct Decorated {
     pub(super) requests: Arc<Mutex<Vec<ScanRequest>>>,
     /// Whether to answer with summaries.
     pub(super) summarise: bool,
+    /// Whether the rows that a cursor gives first are followed by the same ones for ever.
+    is_endless: bool,
 }
 
 impl Decorated {
     pub(super) fn new(inner: Arc<MemoryStore>, summarise: bool) -> Arc<Decorated> {
-        Arc::new(Decorated { inner, requests: Arc::default(), summarise })
+        Arc::new(Decorated { inner, requests: Arc::default(), summarise, is_endless: false })
+    }
+
+    /// A store whose cursors have no end, as long as they have a row.
+    pub(super) fn endless(inner: Arc<MemoryStore>) -> Arc<Decorated> {
+        let requests = Arc::default();
+        Arc::new(Decorated { inner, requests, summarise: false, is_endless: true })
     }
 
     /// The one scan since the last call.
@@ -76,6 +84,7 @@ impl Select for Decorated {
             inner: self.inner.snapshot()?,
             requests: Arc::clone(&self.requests),
             summarise: self.summarise,
+            is_endless: self.is_endless,
         }))
     }
 }
@@ -84,6 +93,7 @@ struct View {
     inner: Arc<dyn Snapshot>,
     requests: Arc<Mutex<Vec<ScanRequest>>>,
     summarise: bool,
+    is_endless: bool,
 }
 
 impl Snapshot for View {
@@ -97,6 +107,10 @@ impl Snapshot for View {
             };
             selection.cursors = selection.cursors.into_iter().map(wrap).collect();
         }
+        if self.is_endless {
+            let wrap = |inner| -> Box<dyn Cursor> { Box::new(Endless { inner, first: None }) };
+            selection.cursors = selection.cursors.into_iter().map(wrap).collect();
+        }
         Ok(selection)
     }
     fn estimate(&self, request: &ScanRequest) -> Result<Estimate> {
@@ -105,8 +119,8 @@ impl Snapshot for View {
     fn series(&self, request: &SeriesRequest) -> Result<Vec<SeriesKey>> {
         self.inner.series(request)
     }
-    fn fields(&self, namespace: NamespaceId, measurement: &str) -> Result<Vec<Arc<str>>> {
-        self.inner.fields(namespace, measurement)
+    fn fields(&self, request: &SeriesRequest) -> Result<Vec<Arc<str>>> {
+        self.inner.fields(request)
     }
     fn statistics(&self) -> Statistics {
         self.inner.statistics()
@@ -148,6 +162,24 @@ impl Cursor for Summarised {
         }
         block.times = TimeColumn::Stamps(times);
         Ok(true)
+    }
+}
+
+/// Yields the first block of `inner` for ever. It never looks at a token: who reads it does.
+struct Endless {
+    inner: Box<dyn Cursor>,
+    first: Option<Block>,
+}
+
+impl Cursor for Endless {
+    fn next(&mut self, block: &mut Block) -> Result<bool> {
+        if let Some(first) = &self.first {
+            *block = first.clone();
+            return Ok(true);
+        }
+        let has_one = self.inner.next(block)?;
+        self.first = has_one.then(|| block.clone());
+        Ok(has_one)
     }
 }
 

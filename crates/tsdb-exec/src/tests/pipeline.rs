@@ -1,10 +1,13 @@
 //! How queries are planned and run: what reaches the engine, what is limited, what is charged.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::decorated::Decorated;
 use super::support::{self, answer_with, context, store_of};
-use crate::{Executor, QueryContext, QueryLimits};
+use crate::{
+    Executor, QueryContext, QueryLimits, QueryMemory, ResultColumn, Series, StatementResult, Values,
+};
 use tsdb_core::matcher::{MatchOp, TagFilter};
 use tsdb_core::storage::{
     FieldPredicate, FieldSelection, GroupBy, Order, PredicateOp, ScanRequest, Want, Windows,
@@ -302,22 +305,27 @@ fn limits_end_a_statement_and_say_which_one_it_was() {
         other => panic!("{query}: {other}"),
     };
     let (series, samples) = (tight.series_max, tight.samples_max);
-    check("SELECT usage FROM cpu", QueryLimits { series_max: series, ..wide }, "max-series");
+    check("SELECT usage FROM cpu", QueryLimits { series_max: series, ..wide }, "query-series");
     check(
         "SELECT sum(usage) FROM cpu",
         QueryLimits { samples_max: samples, ..wide },
-        "max-samples",
+        "query-samples",
     );
     let buckets = QueryLimits { buckets_max: tight.buckets_max, ..wide };
-    check("SELECT sum(usage) FROM cpu WHERE time < 60 GROUP BY time(10ns)", buckets, "max-buckets");
-    check("SELECT usage FROM cpu", QueryLimits { rows_max: tight.rows_max, ..wide }, "max-rows");
-    check("SELECT sum(usage) FROM cpu", QueryLimits { series_max: 9, ..tight }, "max-samples");
+    check(
+        "SELECT sum(usage) FROM cpu WHERE time < 60 GROUP BY time(10ns)",
+        buckets,
+        "query-buckets",
+    );
+    check("SELECT usage FROM cpu", QueryLimits { rows_max: tight.rows_max, ..wide }, "query-rows");
+    check("SELECT sum(usage) FROM cpu", QueryLimits { series_max: 9, ..tight }, "query-samples");
+    check("SHOW SERIES", tight, "query-rows");
 }
 
 #[test]
 fn memory_is_charged_and_given_back() {
     let budget = MemoryBudget::default();
-    let context = QueryContext { budget: budget.clone(), ..context() };
+    let context = QueryContext { memory: QueryMemory::new(&budget, None), ..context() };
     let executor = Executor::new(store_of(ROWS) as Arc<dyn Storage>, QueryLimits::default());
     for query in [
         "SELECT * FROM cpu",
@@ -334,10 +342,67 @@ fn memory_is_charged_and_given_back() {
         drop(answer);
         assert_eq!(budget.used(Pool::Queries), 0, "{query}");
     }
-    let small = QueryContext { budget: MemoryBudget::with_limits([1000; 5]), ..context.clone() };
+    let tiny = MemoryBudget::with_limits([1000; 5]);
+    let small = QueryContext { memory: QueryMemory::new(&tiny, None), ..context.clone() };
     let error = error_of("SELECT mean(usage) FROM cpu", QueryLimits::default(), &small);
     assert!(matches!(error, CoreError::OverBudget { pool: Pool::Queries, .. }), "{error}");
-    assert_eq!(small.budget.used(Pool::Queries), 0);
+    assert_eq!(tiny.used(Pool::Queries), 0);
+}
+
+/// Bytes that an answer takes.
+fn bytes_of(answer: &StatementResult) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let values = |values: &Values| match values {
+        Values::Floats(values, _) => values.capacity() * size_of::<f64>(),
+        Values::Integers(values, _) => values.capacity() * size_of::<i64>(),
+        Values::Booleans(values) => values.capacity(),
+        Values::Strings(texts) => {
+            let own: HashSet<*const u8> = texts.iter().flatten().map(|t| t.as_ptr()).collect();
+            let longest = texts.iter().map(text).max().unwrap_or(0);
+            texts.capacity() * size_of::<Option<Arc<str>>>() + own.len() * (longest + 16)
+        }
+    };
+    let table = |series: &Series| {
+        size_of::<Series>()
+            + series.tags.capacity() * size_of::<(Arc<str>, Arc<str>)>()
+            + series.times.as_ref().map_or(0, |times| times.capacity() * size_of::<i64>())
+            + series.columns.capacity() * size_of::<ResultColumn>()
+            + series.columns.iter().map(|column| values(&column.values)).sum::<usize>()
+    };
+    answer.series.iter().map(table).sum()
+}
+
+#[test]
+fn answers_are_paid_for_in_whole() {
+    let row = |i: usize| support::row(&format!("m{},host=h{} f={i} {i}", i % 3, i % 1000));
+    let rows: Vec<support::Row> = (0..12_000).map(row).collect();
+    let store = support::empty_store();
+    support::load(&*store, support::DATABASE, None, &rows);
+    let limits = QueryLimits { parallel_samples_min: 100, ..QueryLimits::default() };
+    let executor = Executor::new(store, limits);
+    for query in [
+        "SELECT f FROM m0",
+        "SELECT f, host FROM m1 ORDER BY time DESC",
+        "SELECT f, host FROM /m/ GROUP BY host",
+        "SELECT f FROM m1 WHERE f > 100 GROUP BY *",
+        "SELECT difference(f) FROM m0 GROUP BY host",
+        "SELECT mean(f), count(f), percentile(f, 90) FROM m2 GROUP BY *",
+        "SELECT max(f), host FROM m2 GROUP BY *",
+        "SELECT percentile(f, 50), host FROM m2 GROUP BY *",
+        "SHOW SERIES",
+        "SHOW TAG VALUES WITH KEY = host",
+        "SHOW MEASUREMENTS",
+        "SHOW FIELD KEYS",
+    ] {
+        let budget = MemoryBudget::default();
+        let context = QueryContext { memory: QueryMemory::new(&budget, None), ..context() };
+        let answer = executor.execute(&tsdb_ql::parse(query).unwrap()[0], &context).unwrap();
+        let (paid, bytes) = (budget.used(Pool::Queries), bytes_of(&answer));
+        assert!(answer.rows() > 0 && paid >= bytes, "{query}: {paid} paid for {bytes}");
+        assert!(paid < 4 * bytes + (256 << 10), "{query}: {paid} paid for {bytes}");
+        drop(answer);
+        assert_eq!(budget.used(Pool::Queries), 0, "{query}");
+    }
 }
 
 #[test]
@@ -347,7 +412,7 @@ fn percentiles_charge_what_they_keep() {
     let store = support::empty_store();
     support::load(&*store, support::DATABASE, None, &rows);
     let budget = MemoryBudget::with_limits([400_000; 5]);
-    let context = QueryContext { budget: budget.clone(), ..context() };
+    let context = QueryContext { memory: QueryMemory::new(&budget, None), ..context() };
     let limits = QueryLimits { parallel_samples_min: 5000, ..QueryLimits::default() };
     let ask = |query: &str| answer_with(Arc::clone(&store) as _, query, &context, limits);
     for query in [

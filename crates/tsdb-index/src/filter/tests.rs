@@ -52,6 +52,17 @@ proptest! {
         let expected: Vec<u32> = (0u32..).zip(&keys)
             .filter(|(_, key)| compiled.matches(|tag| key.tag(tag).unwrap_or("")))
             .map(|(number, _)| number).collect();
-        prop_assert_eq!(evaluate(&index, &filter).unwrap(), expected);
+        prop_assert_eq!(evaluate(&index, &filter, &CancelToken::new()).unwrap(), expected);
     }
+}
+
+#[test]
+fn a_used_token_ends_a_search_with_its_reason() {
+    let index = TagIndex::default();
+    let cancel = CancelToken::new();
+    let filter = TagFilter::tag("host", MatchOp::Re, "a.*b");
+    assert_eq!(evaluate(&index, &filter, &cancel).unwrap(), Vec::<u32>::new());
+    cancel.expire();
+    let ended = evaluate(&index, &filter, &cancel);
+    assert_eq!(ended, Err(crate::Error::Core(tsdb_core::Error::DeadlineExceeded)));
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tsdb_core::SeriesKey;
 use tsdb_core::matcher::TagFilter;
+use tsdb_core::{CancelToken, SeriesKey};
 
 use super::format::{Reader, VERSION};
 use crate::filter::{Plan, TagSource};
@@ -174,11 +174,12 @@ impl Section {
     /// Ordinals of the series that match, ascending. `measurements` are exact names, `None` is all.
     ///
     /// # Errors
-    /// A filter that does not compile.
+    /// A filter that does not compile, a token that was used.
     pub fn matching(
         &self,
         measurements: Option<&[Arc<str>]>,
         filter: &TagFilter,
+        cancel: &CancelToken,
     ) -> Result<Vec<u32>> {
         let plan = Plan::new(filter)?;
         let mut found = Vec::new();
@@ -190,7 +191,9 @@ impl Section {
             if plan.is_true() {
                 found.extend(measurement.series.clone());
             } else {
-                found.extend(plan.evaluate(&MeasurementTags { section: self, measurement })?);
+                found.extend(
+                    plan.evaluate(&MeasurementTags { section: self, measurement }, cancel)?,
+                );
             }
         }
         Ok(found)

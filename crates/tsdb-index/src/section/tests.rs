@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tsdb_core::matcher::{CompiledFilter, MatchOp, TagFilter};
-use tsdb_core::{SeriesKey, TagCharset};
+use tsdb_core::{CancelToken, SeriesKey, TagCharset};
 
 use super::*;
 use crate::Error;
@@ -69,7 +69,7 @@ proptest! {
         ]);
         let compiled = CompiledFilter::new(&both).unwrap();
         let names = [Arc::from("m")];
-        let found = section.matching(one_measurement.then_some(names.as_slice()), &both).unwrap();
+        let found = section.matching(one_measurement.then_some(names.as_slice()), &both, &CancelToken::new()).unwrap();
         let expected: Vec<u32> = (0u32..).zip(&keys)
             .filter(|(_, key)| !one_measurement || key.measurement() == "m")
             .filter(|(_, key)| compiled.matches(|tag| key.tag(tag).unwrap_or("")))
@@ -123,7 +123,7 @@ fn size_follows_the_tags_however_series_differ() {
         let bytes = bytes(&keys);
         let section = Section::open(&bytes).unwrap();
         let filter = TagFilter::tag("key7", MatchOp::Ne, "");
-        assert_eq!(section.matching(None, &filter).unwrap().len(), 1);
+        assert_eq!(section.matching(None, &filter, &CancelToken::new()).unwrap().len(), 1);
         assert!((0u32..).zip(&keys).all(|(ordinal, key)| section.key(ordinal) == *key));
         (bytes.len(), section.memory_bytes())
     };

@@ -16,7 +16,7 @@ use super::line::number::plain_number;
 use super::{
     Format, Ingestion, Likelihood, ParseOptions, after_byte_order_mark, is_text, points_of, stamp,
 };
-use crate::report::{Origin, shown};
+use crate::report::{HeaderFault, Origin, shown};
 use crate::rows::Refusal;
 use crate::{Error, Precision, Reason, Result, Rows, Validation};
 
@@ -109,14 +109,17 @@ fn read_header<'a>(
     }
     let mut cells = Vec::with_capacity(records.cell_count());
     for place in 0..records.cell_count() {
-        cells.push(text_of(records.cell(place))?);
+        let name = std::str::from_utf8(records.cell(place));
+        let not_utf8 = |_| Reason::Header(HeaderFault::NotUtf8 { column: place + 1 });
+        cells.push(name.map_err(not_utf8)?);
     }
     Header::new(&cells, options).map_err(Reason::Header)
 }
 
-/// A cell as text. Where a byte is no UTF-8 is told in terms of the cell: quotes are gone already.
-fn text_of(cell: &[u8]) -> Result<&str, Reason> {
-    std::str::from_utf8(cell).map_err(|error| Reason::InvalidUtf8 { at: error.valid_up_to() })
+/// A cell as text.
+fn text_of<'c>(column: &Column, cell: &'c [u8]) -> Result<&'c str, Reason> {
+    // Where in the line the byte stands is not known any more: quotes are gone.
+    std::str::from_utf8(cell).map_err(|_| Reason::CellNotUtf8 { column: shown(&column.name) })
 }
 
 /// The rows behind a header.
@@ -155,8 +158,8 @@ impl Table<'_> {
         if count != columns {
             return Err(Reason::CellCount { count, columns }.into());
         }
-        let measurement = match self.header.measurement_place {
-            Some(place) => text_of(self.records.cell(place))?,
+        let measurement = match self.header.measurement_column() {
+            Some((place, column)) => text_of(column, self.records.cell(place))?,
             None => "",
         };
         let measurement =
@@ -171,12 +174,14 @@ impl Table<'_> {
             }
             match column.role {
                 Role::Ignore | Role::Measurement => {}
-                Role::Tag => row.tag(&column.name, text_of(cell)?),
+                Role::Tag => row.tag(&column.name, text_of(column, cell)?),
                 Role::Field => {
                     row.field(&column.name, number(column, cell)?);
                     has_field = true;
                 }
-                Role::Time(form) => time = Some(self.time(&validation, form, text_of(cell)?)?),
+                Role::Time(form) => {
+                    time = Some(self.time(&validation, form, text_of(column, cell)?)?);
+                }
             }
         }
         // Tables have rows without any value; they say nothing.

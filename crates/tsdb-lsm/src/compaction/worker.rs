@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tsdb_core::limits::BLOCK_ROWS_MAX;
-use tsdb_core::{Block, Presence, SeriesKey, TimeColumn, TimeRange};
+use tsdb_core::{Block, Presence, Reservation, SeriesKey, TimeColumn, TimeRange};
 
 use super::Choice;
 use crate::delete::{LiveDelete, SeriesDeletes};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::flush::{NewRun, RunContext, push_block};
 use crate::manifest::{run_path, runs_directory};
 use crate::scan::{MergeOptions, RunSource, SeriesMerge, Source, field_places};
-use crate::sst::RunWriter;
+use crate::sst::{RunWriter, Through};
 use crate::view::SliceRef;
 
 /// What a merge reads.
@@ -32,10 +32,14 @@ pub(crate) struct MergeInput<'a> {
 
 /// Writes the merged run, synced, file and directory; `None` if no row is left. On an error the inputs
 /// are as they were and nothing stays behind.
-pub(crate) fn merge(context: &RunContext<'_>, input: &MergeInput<'_>) -> Result<Option<NewRun>> {
+pub(crate) fn merge(
+    context: &RunContext<'_>,
+    input: &MergeInput<'_>,
+    memory: Reservation,
+) -> Result<Option<NewRun>> {
     let path = run_path(context.directory, input.file);
     let mut writer = RunWriter::create(context.env, &path, context.options)?;
-    if let Err(error) = write(context, input, &mut writer) {
+    if let Err(error) = write(context, input, &mut writer, memory) {
         writer.abandon();
         return Err(error);
     }
@@ -46,8 +50,25 @@ pub(crate) fn merge(context: &RunContext<'_>, input: &MergeInput<'_>) -> Result<
     Ok(Some(NewRun { file: input.file, meta }))
 }
 
+/// The directory of the output is charged in steps of this many bytes.
+const CHARGE_STEP: usize = 256 << 10;
+
+/// Memory of the buffers of a merge: a decoded chunk of each input, one that is merged and one that waits to
+/// be full, with the columns of the widest measurement.
+pub(crate) fn buffer_bytes(slices: &[SliceRef]) -> usize {
+    let columns = slices.iter().map(|slice| slice.get().widest_chunk()).max().unwrap_or(0);
+    let block = BLOCK_ROWS_MAX * size_of::<f64>() * (columns + 1);
+    (slices.len() + 2) * block
+}
+
 /// Writes all series.
-fn write(context: &RunContext<'_>, input: &MergeInput<'_>, writer: &mut RunWriter) -> Result<()> {
+fn write(
+    context: &RunContext<'_>,
+    input: &MergeInput<'_>,
+    writer: &mut RunWriter,
+    mut memory: Reservation,
+) -> Result<()> {
+    let buffers = memory.bytes();
     let seq_min = input.slices.iter().map(|slice| slice.get().meta().seq_min).min().unwrap_or(0);
     let choice = input.choice;
     writer.begin_slice(choice.namespace, choice.partition_start, seq_min, input.seq_max)?;
@@ -71,6 +92,7 @@ fn write(context: &RunContext<'_>, input: &MergeInput<'_>, writer: &mut RunWrite
                 time: TimeRange::new(input.cutoff, i64::MAX),
                 hidden: deletes.for_slice(slice.get().meta()),
                 order: tsdb_core::storage::Order::Ascending,
+                through: Through::File,
                 rest: 0..0,
             };
             source.seek();
@@ -92,7 +114,13 @@ fn write(context: &RunContext<'_>, input: &MergeInput<'_>, writer: &mut RunWrite
         if let Some(last) = pending.finish() {
             context.counters.values_encoded.add(push_block(writer, &columns.names, &last)?);
         }
-        context.counters.pages_read.add(merge.counts.pages);
+        context.counters.pages_read.add(merge.counts.pages.pages);
+        let needed = buffers + writer.directory_bytes();
+        if needed > memory.bytes() + CHARGE_STEP {
+            // Half way, giving up would waste what was done, so this may go beyond the limit; then the
+            // next merge waits.
+            memory.cover_anyway(needed);
+        }
     }
     Ok(())
 }

@@ -9,18 +9,21 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use tsdb_core::NamespaceId;
 use tsdb_core::counters::StorageCounters;
+use tsdb_core::{NamespaceId, Pool};
 use tsdb_index::{FieldSets, Registry};
 use tsdb_wal::Wal;
 
+use crate::cache::PageCache;
 use crate::commit::Commit;
+use crate::disk::DiskReserve;
 use crate::flush::RunContext;
 use crate::maintenance::Signals;
 use crate::memtable::Generation;
 use crate::options::EngineOptions;
 use crate::recover::Opened;
 use crate::sst::RunOptions;
+use crate::throttle::Throttle;
 use crate::view::View;
 
 /// What the engine's threads share.
@@ -31,6 +34,9 @@ pub(crate) struct Shared {
     pub(crate) commit: Commit,
     pub(crate) counters: Arc<StorageCounters>,
     pub(crate) signals: Signals,
+    pub(crate) throttle: Throttle,
+    pub(crate) disk: DiskReserve,
+    pub(crate) cache: Arc<PageCache>,
     pub(crate) view: ArcSwap<View>,
     pub(super) view_lock: Mutex<()>,
     pub(super) manifest_lock: Mutex<()>,
@@ -84,6 +90,9 @@ impl Shared {
             wal: opened.wal,
             counters,
             signals: Signals::default(),
+            cache: opened.cache,
+            disk: DiskReserve::new(options.disk_reserve, options.budget.limit(Pool::Memtable)),
+            throttle: Throttle::new(Arc::clone(&options.env.clock)),
             view: ArcSwap::from_pointee(view),
             view_lock: Mutex::new(()),
             manifest_lock: Mutex::new(()),

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tsdb_core::{Catalogue, NamespaceId, Pool};
+use tsdb_core::{Catalogue, NamespaceId, Pool, Reservation};
 
 use super::Shared;
-use crate::compaction::worker::{MergeInput, merge};
+use crate::compaction::worker::{MergeInput, buffer_bytes, merge};
 use crate::compaction::{Choice, pick, pick_all};
 use crate::delete::LiveDelete;
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::flush::{FlushInput, NewRun, RunContext, abandon, write_generation};
 use crate::manifest::{self, DeleteEntry, FileEntry, Manifest, SliceId, run_path};
 use crate::memtable::{Generation, Seal};
 use crate::sst::Run;
-use crate::view::{Version, View};
+use crate::view::{SliceRef, Version, View};
 
 impl Shared {
     pub(crate) fn seal(&self) -> Result<bool> {
@@ -68,6 +68,8 @@ impl Shared {
         // invariant: I1: the log lets go of rows only once the manifest names the runs that hold them.
         let flushed_through = self.view.load().version.manifest.flushed_through;
         assert!(flushed_through >= seal.last_seq, "I1: the log would lose rows that are in no run");
+        // Readers may keep the generation for a while yet; who waits looks again by himself then.
+        self.throttle.memory_was_freed();
         // A failure costs space until the next flush, which removes this generation's files too.
         self.wal.remove_through(generation.id()).or_else(ignore_retryable)?;
         self.signals.wake_compaction();
@@ -130,7 +132,8 @@ impl Shared {
         let mut opened = Vec::with_capacity(runs.len());
         for run in &runs {
             let path = run_path(context.directory, run.file);
-            match Run::open(context.env, &path, &run.meta, context.options.database_id) {
+            match Run::open(context.env, &path, &run.meta, context.options.database_id, &self.cache)
+            {
                 Ok(reader) => opened.push(Arc::new(reader)),
                 Err(error) => {
                     abandon(context, &runs);
@@ -202,6 +205,15 @@ impl Shared {
         Ok(true)
     }
 
+    /// Looks how much room the disk has.
+    pub(crate) fn check_disk(&self) {
+        let was_short = self.disk.is_short();
+        self.disk.look(&self.options.env, self.directory());
+        if self.disk.is_short() && !was_short {
+            self.counters.disk_shortages.add(1);
+        }
+    }
+
     /// Seals and flushes until no row that was numbered before the call is in memory only.
     pub(crate) fn flush_all(&self) -> Result<()> {
         self.seal()?;
@@ -211,19 +223,38 @@ impl Shared {
 
     pub(crate) fn compact_one(&self) -> Result<bool> {
         let _guard = self.compaction_lock.lock();
-        let Some(choice) = pick(&self.view.load().version.manifest) else { return Ok(false) };
-        self.merge(&choice)?;
+        let view = self.view.load_full();
+        let manifest = &view.version.manifest;
+        let Some(choice) = pick(manifest) else { return Ok(false) };
+        // The output stands beside the inputs until they go. Where there is no room for that, a merge
+        // would only fill the disk and fail; what else frees space goes on.
+        let bytes = choice.inputs.iter().map(|id| manifest.bytes_of(*id)).sum();
+        if !self.disk.has_room_for(bytes) {
+            self.counters.compactions_put_off.add(1);
+            return Ok(false);
+        }
+        let memory = buffer_bytes(&slices_of(&view, &choice));
+        let Ok(memory) = self.options.budget.reserve(Pool::Compaction, memory) else {
+            self.counters.compactions_put_off.add(1);
+            return Ok(false);
+        };
+        drop(view);
+        self.merge(&choice, memory)?;
         Ok(true)
     }
 
     pub(super) fn compact_all(&self) -> Result<()> {
         let _guard = self.compaction_lock.lock();
         let choices = pick_all(&self.view.load().version.manifest);
-        choices.iter().try_for_each(|choice| self.merge(choice))
+        choices.iter().try_for_each(|choice| {
+            let memory = buffer_bytes(&slices_of(&self.view.load(), choice));
+            // Somebody asked for it and waits.
+            self.merge(choice, self.options.budget.reserve_anyway(Pool::Compaction, memory))
+        })
     }
 
-    fn merge(&self, choice: &Choice) -> Result<()> {
-        let result = self.try_merge(choice);
+    fn merge(&self, choice: &Choice, memory: Reservation) -> Result<()> {
+        let result = self.try_merge(choice, memory);
         if result.is_err() {
             self.counters.compaction_errors.add(1);
         } else {
@@ -232,11 +263,10 @@ impl Shared {
         result
     }
 
-    fn try_merge(&self, choice: &Choice) -> Result<()> {
+    fn try_merge(&self, choice: &Choice, memory: Reservation) -> Result<()> {
         let view = self.view.load_full();
         let manifest = &view.version.manifest;
-        let newest_first = choice.inputs.iter().rev();
-        let slices: Vec<_> = newest_first.filter_map(|id| view.version.slice(*id)).collect();
+        let slices = slices_of(&view, choice);
         if slices.len() != choice.inputs.len() {
             return Ok(());
         }
@@ -257,7 +287,7 @@ impl Shared {
             file: self.next_file.fetch_add(1, Ordering::Relaxed),
         };
         let context = self.context();
-        let merged = merge(&context, &input)?;
+        let merged = merge(&context, &input, memory)?;
         let opened = self.open_runs(&context, merged.into_iter().collect())?;
         let still_live = |manifest: &Manifest, id: &SliceId| {
             manifest.files.get(&id.file).is_some_and(|file| !file.dead.contains(&id.slice))
@@ -325,6 +355,11 @@ impl Shared {
         )?;
         Ok(moved.len())
     }
+}
+
+/// The slices that are still there of those to be merged, newest first.
+fn slices_of(view: &View, choice: &Choice) -> Vec<SliceRef> {
+    choice.inputs.iter().rev().filter_map(|id| view.version.slice(*id)).collect()
 }
 
 /// Number up to which a merged slice stands for its partition. Raised to the deletes that the merge

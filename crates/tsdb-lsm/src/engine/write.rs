@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tsdb_core::budget::Pressure;
 use tsdb_core::time::check_time;
-use tsdb_core::{Catalogue, CatalogueChange, DeleteRequest, Epoch, Pool, Ticket, WriteBatch};
+use tsdb_core::{
+    Catalogue, CatalogueChange, DeleteRequest, Epoch, NamespaceId, Reservation, SeriesKey,
+    SeriesRef, Ticket, WriteBatch,
+};
 use tsdb_wal::AppendError;
 
 use super::Shared;
@@ -32,12 +36,15 @@ impl Drop for AbortOnPanic {
 
 impl Shared {
     pub(super) fn append(&self, batch: &WriteBatch) -> tsdb_core::Result<Ticket> {
+        // Before the store is kept open for this write: who waits for memory must not hold up a close.
+        let bytes = bytes_of(batch);
+        if self.disk.note(bytes) {
+            self.check_disk();
+        }
+        self.disk.check()?;
+        let gate = self.admit(bytes)?;
         let _open = self.begin_write()?;
         self.check_batch(batch)?;
-        let bytes = bytes_of(batch);
-        let gate = self.options.budget.reserve(Pool::Memtable, bytes).inspect_err(|_| {
-            self.signals.wake_flush();
-        })?;
         let mut open = None;
         let seq = self
             .wal
@@ -61,6 +68,42 @@ impl Shared {
             self.signals.wake_flush();
         }
         Ok(ticket)
+    }
+
+    /// Numbers of series. New ones stay in memory for good, so while the process is short of memory they
+    /// have to wait, and batches of known series go on.
+    pub(super) fn resolve_series(
+        &self,
+        namespace: NamespaceId,
+        keys: &[SeriesKey],
+    ) -> tsdb_core::Result<Vec<tsdb_core::Result<SeriesRef>>> {
+        if self.options.budget.process_pressure() < Pressure::High {
+            return Ok(self.registry.resolve(namespace, keys));
+        }
+        match self.registry.known(namespace, keys) {
+            Some(known) => Ok(known.into_iter().map(Ok).collect()),
+            None => {
+                self.counters.writes_refused.add(1);
+                let reason = "the process is short of memory, so new series have to wait";
+                Err(tsdb_core::Error::Overloaded { reason })
+            }
+        }
+    }
+
+    /// Memory for the rows of a batch, waited for if need be. Without threads nobody would free any while
+    /// this waits, so then it does not.
+    fn admit(&self, bytes: usize) -> tsdb_core::Result<Reservation> {
+        let is_wanted =
+            || self.options.background && self.check_open().is_ok() && self.check_healthy().is_ok();
+        let flush = || self.signals.wake_flush();
+        let admitted = self.throttle.admit(&self.options.budget, bytes, flush, is_wanted);
+        let admitted = admitted.inspect_err(|_| self.counters.writes_refused.add(1))?;
+        if !admitted.waited.is_zero() {
+            self.counters.writes_throttled.add(1);
+            let waited = u64::try_from(admitted.waited.as_micros()).unwrap_or(u64::MAX);
+            self.counters.throttled_microseconds.add(waited);
+        }
+        Ok(admitted.memory)
     }
 
     /// Everything about a batch that can be wrong and does not change while it waits for its number.

@@ -1,12 +1,14 @@
 //! Rows of a generation by series, each series in order of time: what seal sorts and what scans read.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tsdb_core::{SeriesRef, TimeRange};
+use tsdb_core::{FieldSetRef, Result, SeriesRef, TimeRange};
 
 use super::block::{RowBlock, RowVersion, mask_bit};
 use super::shard::SHARDS;
+use crate::work::Work;
 
 /// A row: which block, and where in it.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,8 @@ pub(crate) struct RowIndex {
     series: Vec<(SeriesRef, Range<u32>)>,
     /// By series, then time, then version.
     places: Vec<Place>,
+    /// Of all rows.
+    field_sets: BTreeSet<FieldSetRef>,
 }
 
 /// Which series an index is wanted for.
@@ -32,6 +36,9 @@ pub(crate) enum Wanted<'a> {
     /// These, ascending.
     These(&'a [SeriesRef]),
 }
+
+/// Memory of a row while its shard is sorted: found, put in order, and its place in the index.
+const SORTED_ROW_BYTES: usize = 2 * size_of::<(SeriesRef, Place)>() + size_of::<Place>();
 
 /// More wanted series than this are looked up in a bitmap instead of by bisection.
 const BISECT_MAX: usize = 32;
@@ -88,13 +95,18 @@ impl RowIndex {
     /// `seq_max` (counted from the generation's base) and whose time lies in `time`.
     ///
     /// O(rows) where the rows of each series came in order of time, else O(rows log rows).
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
     pub(crate) fn build(
         shards: &[Vec<Arc<RowBlock>>],
         wanted: &Wanted<'_>,
         seq_max: u64,
         time: TimeRange,
-    ) -> RowIndex {
+        work: &mut Work,
+    ) -> Result<RowIndex> {
         let mut index = RowIndex::default();
+        let mut last_set = None;
         let mut parts: Vec<(SeriesRef, Range<u32>)> = Vec::new();
         for (shard, blocks) in shards.iter().enumerate() {
             let probe = Probe::new(wanted, shard);
@@ -106,22 +118,34 @@ impl RowIndex {
                 }
                 let number = u32::try_from(index.blocks.len()).unwrap_or(u32::MAX);
                 index.blocks.push(Arc::clone(block));
+                work.check()?;
+                let before = found.len();
                 for row in 0..rows {
                     let series = block.series(row);
                     if probe.wants(series)
                         && time.contains(block.time(row))
                         && block.version(row).seq() <= seq_max
                     {
+                        let set = block.field_set(row);
                         let row = u32::try_from(row).unwrap_or(u32::MAX);
                         found.push((series, Place { block: number, row }));
+                        if last_set != Some(set) {
+                            last_set = Some(set);
+                            index.field_sets.insert(set);
+                        }
                     }
                 }
+                // After a block, which is bounded: asking row by row would cost more than the rows.
+                work.hold((found.len() - before) * SORTED_ROW_BYTES)?;
             }
+            let scratch = found.len() * (SORTED_ROW_BYTES - size_of::<Place>());
             index.add_shard(found, &mut parts);
+            work.release(scratch);
         }
+        work.hold(parts.len() * size_of::<(SeriesRef, Range<u32>)>())?;
         parts.sort_unstable_by_key(|(series, _)| *series);
         index.series = parts;
-        index
+        Ok(index)
     }
 
     /// Groups the rows of one shard by series (a counting sort: references are dense) and sorts each
@@ -186,6 +210,11 @@ impl RowIndex {
     /// Series with rows, ascending.
     pub(crate) fn series(&self) -> impl ExactSizeIterator<Item = SeriesRef> {
         self.series.iter().map(|(series, _)| *series)
+    }
+
+    /// Field sets that its rows have.
+    pub(crate) fn field_sets(&self) -> impl Iterator<Item = FieldSetRef> {
+        self.field_sets.iter().copied()
     }
 
     /// Places of the rows of `series`, by time, then version. O(log series).

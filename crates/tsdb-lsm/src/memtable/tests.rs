@@ -38,6 +38,15 @@ fn generation() -> Generation {
     Generation::new(1, 10, MemoryBudget::default())
 }
 
+fn indexed(
+    generation: &Generation,
+    wanted: &Wanted<'_>,
+    seq_max: u64,
+    time: TimeRange,
+) -> RowIndex {
+    generation.index(wanted, seq_max, time, &mut Work::of_the_engine()).unwrap()
+}
+
 type Model = BTreeMap<(u32, i64), BTreeMap<&'static str, u64>>;
 
 /// What the rows of all batches up to number `seq_max` amount to.
@@ -91,12 +100,12 @@ proptest! {
             generation.apply(seq, &batch(&sets, rows));
         }
         let time = TimeRange::new(from, from + length);
-        let all = generation.index(&Wanted::All, bound, time);
+        let all = indexed(&generation, &Wanted::All, bound, time);
         prop_assert_eq!(shown(&all, &sets), model(&batches, bound, time));
         // A scan of some series sees just theirs, whether they are few or many.
         for wanted in [vec![3u32, 7, 19], (0..40).filter(|s| s % 16 < 15).collect()] {
             let refs: Vec<SeriesRef> = wanted.iter().map(|s| SeriesRef(*s)).collect();
-            let some = generation.index(&Wanted::These(&refs), bound, time);
+            let some = indexed(&generation, &Wanted::These(&refs), bound, time);
             let mut expected = model(&batches, bound, time);
             expected.retain(|(series, _), _| wanted.contains(series));
             prop_assert_eq!(shown(&some, &sets), expected);
@@ -131,7 +140,7 @@ fn long_series_are_cut_into_whole_times() {
     // Every time twice, so that a cut could tear a pair apart.
     let rows: Vec<TestRow> = (0..10_000).map(|i| (0, i / 2, 1, i as f64)).collect();
     generation.apply(11, &batch(&sets, &rows));
-    let index = generation.index(&Wanted::All, 11, TimeRange::all());
+    let index = indexed(&generation, &Wanted::All, 11, TimeRange::all());
     let places = index.places(SeriesRef(0));
     let front = front_part(&index, places);
     assert_eq!(front, 2 * tsdb_core::limits::BLOCK_ROWS_MAX);
@@ -145,7 +154,7 @@ fn deletes_hide_older_rows_only() {
     let (generation, sets) = (generation(), FieldSets::new());
     generation.apply(11, &batch(&sets, &[(0, 1, 3, 1.0), (0, 2, 3, 1.0)]));
     generation.apply(13, &batch(&sets, &[(0, 1, 1, 2.0)]));
-    let index = generation.index(&Wanted::All, 13, TimeRange::all());
+    let index = indexed(&generation, &Wanted::All, 13, TimeRange::all());
     let mut map = ColumnMap::new(["a".into(), "b".into()].into());
     (1..4).for_each(|bits| map.learn(field_set(&sets, bits), &sets));
     let hide = RowDelete { seq: generation.relative(12), time: TimeRange::new(0, 2) };
@@ -158,4 +167,20 @@ fn deletes_hide_older_rows_only() {
     reverse(&mut block);
     assert_eq!(block.times.iter().collect::<Vec<_>>(), [2, 1]);
     assert_eq!((block.columns[0].get(1), block.columns[1].get(1)), (Some(2.0), None));
+}
+
+#[test]
+fn an_index_is_paid_for_by_who_wants_it() {
+    let (generation, sets) = (generation(), FieldSets::new());
+    let rows: Vec<TestRow> = (0..40).cycle().zip(0..10_000).map(|(s, t)| (s, t, 1, 0.0)).collect();
+    generation.apply(11, &batch(&sets, &rows));
+    let index_for = |bytes: usize| {
+        let budget = MemoryBudget::with_limits([0, 0, 0, bytes, 0]);
+        let mut work = Work::new(&budget, &tsdb_core::CancelToken::new()).unwrap();
+        let index = generation.index(&Wanted::All, 11, TimeRange::all(), &mut work);
+        index.map(|index| (index.bytes(), work.finish().unwrap().bytes()))
+    };
+    assert!(matches!(index_for(1 << 16), Err(tsdb_core::Error::OverBudget { .. })));
+    let (bytes, held) = index_for(1 << 20).unwrap();
+    assert_eq!(bytes, held, "what sorting took beside is given back");
 }

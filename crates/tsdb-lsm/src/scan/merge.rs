@@ -8,6 +8,7 @@ use tsdb_core::{Block, Presence, TimeColumn};
 use super::source::{Bounds, Loaded, Source};
 use crate::error::Result;
 use crate::memtable::BlockBuilder;
+use crate::sst::PagesRead;
 
 /// What a merge may do instead of reading rows.
 #[derive(Debug, Clone)]
@@ -42,9 +43,7 @@ pub(crate) struct MergeCounts {
     pub pruned: u64,
     /// Rows taken from chunks and from memory.
     pub rows: u64,
-    /// Pages read, and their bytes.
-    pub pages: u64,
-    pub bytes: u64,
+    pub pages: PagesRead,
 }
 
 impl MergeCounts {
@@ -52,7 +51,6 @@ impl MergeCounts {
         self.decoded += loaded.chunks;
         self.rows += loaded.rows;
         self.pages += loaded.pages;
-        self.bytes += loaded.bytes;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::memtable::{
     ColumnMap, Place, RowDelete, RowIndex, back_part, fill, front_part, reverse,
 };
-use crate::sst::ChunkMeta;
+use crate::sst::{ChunkMeta, PagesRead, Through};
 use crate::view::SliceRef;
 
 /// First and last timestamp of a stretch, both inclusive; some rows of a run's stretch may be hidden.
@@ -60,8 +60,7 @@ pub(crate) struct Loaded {
     pub chunks: u64,
     /// Rows, also those that were left out of the block again.
     pub rows: u64,
-    pub pages: u64,
-    pub bytes: u64,
+    pub pages: PagesRead,
 }
 
 /// Rows of one series in one generation.
@@ -129,6 +128,7 @@ pub(crate) struct RunSource {
     /// Times whose rows are deleted.
     pub hidden: Vec<TimeRange>,
     pub order: Order,
+    pub through: Through,
     /// Chunks that are still to be read.
     pub rest: std::ops::Range<usize>,
 }
@@ -180,7 +180,7 @@ impl RunSource {
         if !self.fields.iter().any(has) {
             return Ok(Loaded::default());
         }
-        let read = slice.read_chunk(&chunk, &self.fields, scratch, block)?;
+        let read = slice.read_chunk(&chunk, &self.fields, self.through, scratch, block)?;
         let inside = chunk.t_min >= self.time.start && chunk.t_max < self.time.end;
         let sparse = block.columns.iter().all(|column| column.presence != Presence::All);
         if !inside || sparse || !self.hidden.is_empty() {
@@ -190,7 +190,7 @@ impl RunSource {
             reverse(block);
         }
         let rows = u64::from(chunk.rows);
-        Ok(Loaded { chunks: 1, rows, pages: read.pages, bytes: read.bytes })
+        Ok(Loaded { chunks: 1, rows, pages: read })
     }
 
     /// Leaves out rows outside of the scan's times, deleted ones, and those without any column.

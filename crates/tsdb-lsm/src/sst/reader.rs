@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tsdb_core::checksum::{crc32c, crc32c_append};
 use tsdb_core::env::{Env, VfsFile, read_exact_at};
-use tsdb_core::{Block, Column, Presence, Summary};
+use tsdb_core::{Block, Column, Presence, Reservation, Summary, TimeColumn};
 use tsdb_index::Section;
 
 use super::format::{
@@ -17,6 +17,7 @@ use super::format::{
 };
 use super::{RunMeta, SliceMeta};
 use crate::bytes::{Malformed, Reader};
+use crate::cache::{PageCache, PageKey};
 use crate::codec::{decode_presence, decode_times, decode_values};
 use crate::error::{Error, Result};
 
@@ -26,12 +27,43 @@ pub(crate) struct Run {
     slices: Vec<Slice>,
     pages_checksum: u32,
     file: Arc<RunFile>,
+    /// Pays for the directories.
+    _directories: Reservation,
 }
 
 #[derive(Debug)]
 struct RunFile {
     path: PathBuf,
     file: Arc<dyn VfsFile>,
+    cache: Arc<PageCache>,
+    /// Number of the run in the cache.
+    run: u64,
+}
+
+/// Whether pages are looked for in the cache and offered to it, or always read from the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// For queries.
+    Cache,
+    /// For merges, which read each page once, and for checks, which want what is on disk.
+    File,
+}
+
+/// A page that was read.
+enum Page<'s> {
+    Cached(Arc<[u8]>),
+    Read(&'s [u8]),
+}
+
+impl std::ops::Deref for Page<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Page::Cached(page) => page,
+            Page::Read(page) => page,
+        }
+    }
 }
 
 /// A slice of an open run.
@@ -75,8 +107,19 @@ const NO_SUMMARY: u32 = u32::MAX;
 /// What reading a chunk read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PagesRead {
+    /// Pages from the file.
     pub pages: u64,
+    /// Bytes of all pages, and of those that came from the cache.
     pub bytes: u64,
+    pub cached: u64,
+}
+
+impl std::ops::AddAssign for PagesRead {
+    fn add_assign(&mut self, more: PagesRead) {
+        self.pages += more.pages;
+        self.bytes += more.bytes;
+        self.cached += more.cached;
+    }
 }
 
 impl PagesRead {
@@ -111,12 +154,31 @@ impl RunFile {
         read_exact_at(&*self.file, out, offset).map_err(Error::io("read", &self.path))
     }
 
-    /// Reads a page of `bytes` bytes and the checksum behind it, and checks it. Gives the bytes that it read.
-    fn read_page(&self, offset: u64, bytes: usize, out: &mut Vec<u8>) -> Result<u64> {
-        self.read(offset, bytes + PAGE_CHECKSUM_BYTES, out)?;
-        self.check_page(offset, out)?;
-        out.truncate(bytes);
-        Ok((bytes + PAGE_CHECKSUM_BYTES) as u64)
+    /// A page of `bytes` bytes: from the cache, or read with the checksum behind it, which is checked.
+    fn page<'s>(
+        &self,
+        offset: u64,
+        bytes: usize,
+        through: Through,
+        scratch: &'s mut Vec<u8>,
+        read: &mut PagesRead,
+    ) -> Result<Page<'s>> {
+        let key = PageKey { run: self.run, offset };
+        if through == Through::Cache
+            && let Some(page) = self.cache.get(key)
+        {
+            read.bytes += (bytes + PAGE_CHECKSUM_BYTES) as u64;
+            read.cached += (bytes + PAGE_CHECKSUM_BYTES) as u64;
+            return Ok(Page::Cached(page));
+        }
+        self.read(offset, bytes + PAGE_CHECKSUM_BYTES, scratch)?;
+        self.check_page(offset, scratch)?;
+        read.add((bytes + PAGE_CHECKSUM_BYTES) as u64);
+        scratch.truncate(bytes);
+        if through == Through::Cache {
+            self.cache.offer(key, scratch);
+        }
+        Ok(Page::Read(scratch))
     }
 
     fn check_page(&self, offset: u64, page: &[u8]) -> Result<()> {
@@ -146,12 +208,14 @@ impl Run {
         path: &Path,
         expected: &RunMeta,
         database_id: [u8; 16],
+        cache: &Arc<PageCache>,
     ) -> Result<Run> {
         let file = env.vfs.open_read(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::MissingFile { path: path.to_owned() },
             _ => Error::io("open", path)(error),
         })?;
-        let file = Arc::new(RunFile { path: path.to_owned(), file });
+        let (cache, run) = (Arc::clone(cache), cache.new_run());
+        let file = Arc::new(RunFile { path: path.to_owned(), file, cache, run });
         let bytes = file.file.len().map_err(Error::io("measure", path))?;
         if bytes != expected.bytes {
             let what = format!("it has {bytes} bytes, the manifest says {}", expected.bytes);
@@ -163,9 +227,12 @@ impl Run {
             return Err(file.corrupt(bytes, "the footer is not the one that the manifest names"));
         }
         let slices = footer.slices.iter().map(|slice| open_slice(&file, slice, bytes));
+        let slices = slices.collect::<Result<Vec<_>>>()?;
+        let directories = slices.iter().map(Slice::memory_bytes).sum();
         Ok(Run {
-            slices: slices.collect::<Result<_>>()?,
+            slices,
             pages_checksum: footer.pages_checksum,
+            _directories: file.cache.hold_directories(directories),
             file,
         })
     }
@@ -187,7 +254,7 @@ impl Run {
             let all: Vec<Option<usize>> = (0..slice.fields.len()).map(Some).collect();
             for chunk in &slice.chunks {
                 block.reset(0, all.len());
-                slice.read_chunk(chunk, &all, &mut scratch, &mut block)?;
+                slice.read_chunk(chunk, &all, Through::File, &mut scratch, &mut block)?;
                 let ends = block.times.get(0).zip(block.times.get(block.len() - 1));
                 if ends != Some((chunk.t_min, chunk.t_max)) {
                     let what = "a chunk's timestamps are not those of its directory";
@@ -295,6 +362,20 @@ fn open_slice(file: &Arc<RunFile>, slice: &FooterSlice, file_bytes: u64) -> Resu
 }
 
 impl Slice {
+    /// Columns of the chunk that has the most.
+    pub(crate) fn widest_chunk(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.columns_count as usize).max().unwrap_or(0)
+    }
+
+    /// Memory of its directories in bytes.
+    fn memory_bytes(&self) -> usize {
+        self.index.memory_bytes()
+            + size_of_val(&*self.series_starts)
+            + size_of_val(&*self.chunks)
+            + size_of_val(&*self.columns)
+            + size_of_val(&*self.summaries)
+    }
+
     pub(crate) fn meta(&self) -> &SliceMeta {
         &self.meta
     }
@@ -351,35 +432,37 @@ impl Slice {
         &self,
         chunk: &ChunkMeta,
         fields: &[Option<usize>],
+        through: Through,
         scratch: &mut Vec<u8>,
         block: &mut Block,
     ) -> Result<PagesRead> {
         let rows = chunk.rows as usize;
-        let whole = !chunk.is_long();
-        let times = 0..chunk.times_bytes as usize;
+        let times = chunk.times_bytes as usize;
         let mut read = PagesRead::default();
-        if whole {
-            let columns = self.columns(chunk).iter().map(|column| column.bytes as usize);
-            let bytes = times.end + columns.sum::<usize>();
-            read.add(self.file.read_page(chunk.offset, bytes, scratch)?);
-        } else {
-            read.add(self.file.read_page(chunk.offset, times.end, scratch)?);
-        }
         let file = &self.file;
-        let mut reader = Reader::new(scratch.get(times).unwrap_or(&[]));
-        decode_times(&mut reader, rows, &mut block.times)
-            .and_then(|()| reader.end())
-            .map_err(file.malformed(chunk.offset))?;
-        for (field, out) in fields.iter().zip(&mut block.columns) {
-            let Some((range, offset)) = field.and_then(|field| self.locate(chunk, field)) else {
-                continue;
-            };
-            if !whole {
-                read.add(file.read_page(offset, range.len(), scratch)?);
+        let wanted = fields.iter().zip(&mut block.columns);
+        let wanted = wanted.filter_map(|(field, out)| Some((self.locate(chunk, (*field)?)?, out)));
+        let times_of = |bytes: &[u8], out: &mut TimeColumn| {
+            let mut reader = Reader::new(bytes.get(..times).unwrap_or(&[]));
+            let decoded = decode_times(&mut reader, rows, out).and_then(|()| reader.end());
+            decoded.map_err(file.malformed(chunk.offset))
+        };
+        if chunk.is_long() {
+            let page = file.page(chunk.offset, times, through, scratch, &mut read)?;
+            times_of(&page, &mut block.times)?;
+            for ((range, offset), out) in wanted {
+                let page = file.page(offset, range.len(), through, scratch, &mut read)?;
+                decode_column(&page, rows, out).map_err(file.malformed(offset))?;
             }
-            let range = if whole { range } else { 0..range.len() };
-            let bytes = scratch.get(range).unwrap_or(&[]);
-            decode_column(bytes, rows, out).map_err(file.malformed(offset))?;
+        } else {
+            let columns = self.columns(chunk).iter().map(|column| column.bytes as usize);
+            let bytes = times + columns.sum::<usize>();
+            let page = file.page(chunk.offset, bytes, through, scratch, &mut read)?;
+            times_of(&page, &mut block.times)?;
+            for ((range, offset), out) in wanted {
+                let bytes = page.get(range).unwrap_or(&[]);
+                decode_column(bytes, rows, out).map_err(file.malformed(offset))?;
+            }
         }
         Ok(read)
     }

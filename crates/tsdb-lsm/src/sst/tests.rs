@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tsdb_core::counters::StorageCounters;
 use tsdb_core::env::{Env, SimVfs};
-use tsdb_core::{Block, Column, Presence, SeriesKey, TagCharset};
+use tsdb_core::{Block, Column, MemoryBudget, Pool, Presence, SeriesKey, TagCharset};
 
+use super::format::HEADER_BYTES;
 use super::*;
+use crate::cache::PageCache;
 use crate::error::Error;
 
 const PATH: &str = "/db/runs/0000000001.run";
@@ -51,8 +54,12 @@ fn write(env: &Env, series: &[Rows], chunk_rows: usize) -> RunMeta {
     writer.finish().unwrap().unwrap()
 }
 
+fn no_cache() -> Arc<PageCache> {
+    Arc::new(PageCache::new(&MemoryBudget::with_limits([0; 5]), &Arc::default()))
+}
+
 fn open(env: &Env, meta: &RunMeta) -> crate::error::Result<Run> {
-    Run::open(env, Path::new(PATH), meta, options().database_id)
+    Run::open(env, Path::new(PATH), meta, options().database_id, &no_cache())
 }
 
 /// Time and bits of both values.
@@ -65,7 +72,7 @@ fn read(run: &Run, series: usize) -> crate::error::Result<Vec<ReadRow>> {
     let (mut block, mut scratch, mut rows) = (Block::new(), Vec::new(), Vec::new());
     for chunk in slice.chunks(u32::try_from(series).unwrap()) {
         block.reset(0, 2);
-        slice.read_chunk(chunk, &places, &mut scratch, &mut block)?;
+        slice.read_chunk(chunk, &places, Through::Cache, &mut scratch, &mut block)?;
         for (row, time) in block.times.iter().enumerate() {
             let bits = |column: &Column| column.get(row).map(f64::to_bits);
             rows.push((time, bits(&block.columns[0]), bits(&block.columns[1])));
@@ -81,8 +88,12 @@ fn any_rows() -> impl Strategy<Value = Rows> {
         (0i32..9).prop_map(|v| Some(f64::from(v)))
     ];
     let rows = prop::collection::btree_map(-500i64..500, (value.clone(), value), 1..150);
-    rows.prop_map(|rows| {
-        let rows = rows.into_iter().map(|(t, (a, b))| (t, a, b));
+    // Some series lack a field altogether, so that fields appear in either order.
+    (rows, 0u8..4).prop_map(|(rows, lacks)| {
+        let kept = |(t, (a, b)): (i64, (Option<f64>, Option<f64>))| {
+            (t, a.filter(|_| lacks != 0), b.filter(|_| lacks != 1))
+        };
+        let rows = rows.into_iter().map(kept);
         rows.filter(|(_, a, b)| a.is_some() || b.is_some()).collect()
     })
 }
@@ -119,9 +130,16 @@ fn ordered_data_preservation() {
     let meta = write(&env, &series, tsdb_core::limits::BLOCK_ROWS_MAX);
     let run = open(&env, &meta).unwrap();
     for (number, rows) in series.iter().enumerate() {
-        let times: Vec<i64> = read(&run, number).unwrap().iter().map(|row| row.0).collect();
-        assert!(times.is_sorted_by(|a, b| a < b), "strictly by time inside a series");
-        assert_eq!(times.len(), rows.len());
+        let found = read(&run, number).unwrap();
+        assert!(found.is_sorted_by(|a, b| a.0 < b.0), "strictly by time inside a series");
+        let expected: Vec<ReadRow> =
+            rows.iter().map(|(t, a, b)| (*t, a.map(f64::to_bits), b.map(f64::to_bits))).collect();
+        assert_eq!(found, expected, "every row of series {number}, at its time");
+        let slice = run.slice(0);
+        let chunks = slice.chunks(u32::try_from(number).unwrap());
+        let bounds = (chunks.first().map(|c| c.t_min), chunks.last().map(|c| c.t_max));
+        let ends = (rows.first().map(|row| row.0), rows.last().map(|row| row.0));
+        assert_eq!(bounds, ends, "the chunks of series {number} know their times");
     }
     let keys: Vec<SeriesKey> = (0..2).map(|n| run.slice(0).index().key(n)).collect();
     assert!(keys.is_sorted(), "series by key");
@@ -184,6 +202,36 @@ fn every_damaged_byte_is_found() {
 }
 
 #[test]
+fn pages_from_the_cache_are_those_of_the_file_and_damaged_ones_never_get_there() {
+    let (env, vfs) = disk();
+    let long: Rows = (0..100).map(|i| (i * 10, Some(i as f64 / 3.0), Some(1.0))).collect();
+    let short: Rows = vec![(5, Some(1.0), None), (6, None, Some(2.0))];
+    let meta = write(&env, &[long, short], 4096);
+    let counters = Arc::new(StorageCounters::default());
+    let budget = MemoryBudget::default();
+    let cache = Arc::new(PageCache::new(&budget, &counters));
+    let open = || Run::open(&env, Path::new(PATH), &meta, options().database_id, &cache).unwrap();
+    let run = open();
+    let directories = budget.used(Pool::Cache);
+    assert!(directories > 0, "the directories of an open run are paid for");
+    let fresh: Vec<_> = (0..2).map(|n| read(&run, n).unwrap()).collect();
+    for _ in 0..2 {
+        assert_eq!((0..2).map(|n| read(&run, n).unwrap()).collect::<Vec<_>>(), fresh);
+    }
+    // Three pages of the long chunk, one of the short one, in the third round.
+    assert_eq!(counters.pages_cached.get(), 4);
+    // Another run in the same file's place has pages of its own.
+    let damaged = open();
+    vfs.flip_bit(Path::new(PATH), HEADER_BYTES as u64 + 1, 0).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(read(&damaged, 0), Err(Error::Corrupt { .. })));
+    }
+    assert_eq!(read(&run, 0).unwrap(), fresh[0], "what is cached was verified");
+    drop((run, damaged));
+    assert!(budget.used(Pool::Cache) > 0, "pages stay until others need their room");
+}
+
+#[test]
 fn files_that_do_not_belong_are_refused() {
     let (env, _) = disk();
     let rows: Rows = vec![(1, Some(1.0), None)];
@@ -192,8 +240,9 @@ fn files_that_do_not_belong_are_refused() {
     assert!(matches!(open(&env, &other), Err(Error::Corrupt { .. })), "another length");
     let other = RunMeta { checksum: meta.checksum ^ 1, ..meta.clone() };
     assert!(matches!(open(&env, &other), Err(Error::Corrupt { .. })), "another checksum");
-    let foreign = Run::open(&env, Path::new(PATH), &meta, [9; 16]);
+    let foreign = Run::open(&env, Path::new(PATH), &meta, [9; 16], &no_cache());
     assert!(matches!(foreign, Err(Error::Corrupt { .. })), "another database");
-    let missing = Run::open(&env, Path::new("/db/runs/0000000002.run"), &meta, [5; 16]);
+    let missing =
+        Run::open(&env, Path::new("/db/runs/0000000002.run"), &meta, [5; 16], &no_cache());
     assert!(matches!(missing, Err(Error::MissingFile { .. })));
 }

@@ -21,6 +21,10 @@ use crate::error::{Error, Result};
 /// Bytes that are collected before a write.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// Memory of a series beside the text of its key, while its slice is written: hash, places of its tags, its
+/// list of chunks.
+const SERIES_BYTES: usize = 96;
+
 /// A run that is being written.
 pub(crate) struct RunWriter {
     env: Env,
@@ -44,6 +48,8 @@ struct OpenSlice {
     series: Vec<Vec<ChunkEntry>>,
     current: Vec<ChunkEntry>,
     in_series: bool,
+    /// Memory of all that, about.
+    bytes: usize,
 }
 
 impl RunWriter {
@@ -61,6 +67,11 @@ impl RunWriter {
             slices: Vec::new(),
             open: None,
         })
+    }
+
+    /// Memory of what is kept until the slice ends, in bytes: the directory, and the index of its series.
+    pub(crate) fn directory_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |slice| slice.bytes)
     }
 
     fn position(&self) -> u64 {
@@ -94,6 +105,7 @@ impl RunWriter {
             series: Vec::new(),
             current: Vec::new(),
             in_series: false,
+            bytes: 0,
         });
         Ok(())
     }
@@ -104,6 +116,7 @@ impl RunWriter {
         slice.end_series();
         slice.index.add(key, hash).map_err(index_error)?;
         slice.meta.series += 1;
+        slice.bytes += SERIES_BYTES + key.as_str().len();
         slice.in_series = true;
         Ok(())
     }
@@ -138,6 +151,7 @@ impl RunWriter {
             end_page(&mut self.buffer, &mut page, &mut self.pages_checksum);
         }
         let mut entries = Vec::with_capacity(columns.len());
+        slice.bytes += size_of::<ChunkEntry>() + columns.len() * size_of::<ColumnEntry>();
         let mut column_start = self.buffer.len();
         for (name, column) in columns {
             let field = slice.field(name);

@@ -81,6 +81,8 @@ fn valid_statements_about_databases_parse() {
     let check = check_canonical;
     check("show databases", "SHOW DATABASES");
     check("SHOW QUERIES", "=");
+    check("kill query 36", "KILL QUERY 36");
+    check("KILL QUERY 18446744073709551615", "=");
     check("SHOW RETENTION POLICIES ON \"db\"", "SHOW RETENTION POLICIES ON db");
     check("SHOW MEASUREMENTS ON db WITH MEASUREMENT =~ /(?i)x/ WHERE a = 'b' LIMIT 100", "=");
     check("SHOW MEASUREMENTS WITH MEASUREMENT = cpu OFFSET 3", "=");
@@ -156,6 +158,7 @@ fn keywords_can_be_names_where_no_keyword_is_due() {
         "SELECT \"name\", \"Key\" FROM \"field\" WHERE \"tag\" = 'x' GROUP BY \"series\" fill(none)",
     );
     check("SELECT \"select\" FROM \"from\"", "SELECT \"select\" FROM \"from\"");
+    check("SELECT kill, query FROM m", "SELECT \"kill\", \"query\" FROM m");
     check("SHOW TAG VALUES WITH KEY = key", "SHOW TAG VALUES WITH KEY = \"key\"");
 }
 
@@ -245,6 +248,8 @@ fn parameters_stand_for_values() {
         ("re".to_owned(), Parameter::Regex("a/b".to_owned())),
         ("yes".to_owned(), Parameter::Boolean(true)),
     ]);
+    let statements = parse_with("KILL QUERY $limit", &parameters).unwrap();
+    assert_eq!(statements[0].to_string(), "KILL QUERY 3");
     let text = "SELECT max(v) FROM $m WHERE host = $host AND x > $low AND y =~ $re AND z = $yes \
                 GROUP BY time($every) LIMIT $limit";
     let statements = parse_with(text, &parameters).unwrap();
@@ -278,7 +283,7 @@ fn syntax_error_detection() {
     );
     check(
         "SELCT a FROM b",
-        "found SELCT, expected SELECT, EXPLAIN, SHOW, CREATE, ALTER, DROP, DELETE at line 1, char 1",
+        "found SELCT, expected SELECT, EXPLAIN, SHOW, CREATE, ALTER, DROP, DELETE, KILL at line 1, char 1",
     );
     check("SELECT a FROM b WHERE c =~ 'x'", "found 'x', expected regex at line 1, char 28");
     check("SELECT a FROM b LIMIT x", "found x, expected integer at line 1, char 23");
@@ -356,6 +361,12 @@ fn clauses_that_cannot_be_are_detected() {
     );
     check("SHOW TAG VALUES", "found EOF, expected FROM, ON, WITH at line 1, char 16");
     check("SHOW TAG", "found EOF, expected KEYS, VALUES at line 1, char 9");
+    check("KILL 36", "found 36, expected QUERY at line 1, char 6");
+    check("KILL QUERY", "found EOF, expected integer at line 1, char 11");
+    check("KILL QUERY x", "found x, expected integer at line 1, char 12");
+    check("KILL QUERY -1", "found -, expected integer at line 1, char 12");
+    check("KILL QUERY 1 2", "found 2, expected ;, EOF at line 1, char 14");
+    check("KILL QUERY 1.5", "found 1.5, expected integer at line 1, char 12");
 }
 
 #[test]
@@ -508,6 +519,9 @@ fn any_piece() -> impl Strategy<Value = &'static str> {
         "DROP ",
         "DATABASE ",
         "DELETE ",
+        "KILL ",
+        "QUERY ",
+        "7 ",
         "ON ",
         "'",
         "\"",

@@ -16,7 +16,7 @@ const SPAN: Span = Span::new(0, 0);
 fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z_][a-zA-Z0-9_]{0,6}",
-        1 => prop::sample::select(vec!["from", "Key", "fill", "TIME", "inf", "or", "distinct"])
+        1 => prop::sample::select(vec!["from", "Key", "fill", "TIME", "inf", "or", "distinct", "kill"])
             .prop_map(str::to_owned),
         1 => "[ -~äß\n]{1,6}",
     ]
@@ -196,6 +196,7 @@ fn any_management() -> impl Strategy<Value = Statement> {
     prop_oneof![
         Just(Statement::ShowDatabases),
         Just(Statement::ShowQueries),
+        any::<u64>().prop_map(|id| Statement::KillQuery { id }),
         option::of(any_name()).prop_map(|database| Statement::ShowRetentionPolicies { database }),
         (any_name(), option::of((any_options(), option::of(any_name())))).prop_map(
             |(name, policy)| Statement::CreateDatabase {

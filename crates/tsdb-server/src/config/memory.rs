@@ -1,23 +1,69 @@
-//! How much memory to manage when nobody said: the default of the budget, or less on a small machine.
+//! What memory the system lets this process have, and how much of it to manage when nobody said.
 
 use tsdb_core::budget::DEFAULT_TOTAL_BYTES;
 
 use super::ByteSize;
 
-/// The default limit on this machine, cgroup included. A file that is missing or odd counts as no limit.
-pub(super) fn default_limit() -> ByteSize {
-    // Read with std and not through the Vfs: these are questions to the kernel, not files of data.
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let group = cgroup_limit(&read("/sys/fs/cgroup/memory.max"));
-    let machine = memory_total(&read("/proc/meminfo"));
-    choose(group, machine)
+/// Limits that the system sets, in bytes; `None` is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SystemLimits {
+    /// Resident memory: of the cgroup, or of the machine if that is less.
+    pub resident: Option<u64>,
+    /// Private writable memory, resident or not (`RLIMIT_DATA`).
+    pub data: Option<u64>,
+    /// Address space (`RLIMIT_AS`).
+    pub address_space: Option<u64>,
 }
 
-/// A third of the smaller of the two limits, at most the usual default: the other thirds are for the
-/// series registry, the allocator, and the page cache that makes reads fast.
-fn choose(group: Option<u64>, machine: Option<u64>) -> ByteSize {
-    let available = group.unwrap_or(u64::MAX).min(machine.unwrap_or(u64::MAX));
-    ByteSize((DEFAULT_TOTAL_BYTES as u64).min(available / 3).max(super::MEMORY_LIMIT_MIN))
+impl SystemLimits {
+    /// Those of this process. A file that is missing or odd counts as no limit.
+    pub fn read() -> SystemLimits {
+        // Read with std and not through the Vfs: these are questions to the kernel, not files of data.
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let group = cgroup_limit(&read("/sys/fs/cgroup/memory.max"));
+        let machine = kibibytes_of(&read("/proc/meminfo"), "MemTotal:");
+        let limits = read("/proc/self/limits");
+        SystemLimits {
+            resident: group.into_iter().chain(machine).min(),
+            data: soft_limit(&limits, "Max data size"),
+            address_space: soft_limit(&limits, "Max address space"),
+        }
+    }
+
+    /// The narrowest of them.
+    fn narrowest(&self) -> Option<u64> {
+        [self.resident, self.data, self.address_space].into_iter().flatten().min()
+    }
+}
+
+/// The memory to manage on this machine.
+pub(super) fn default_limit() -> ByteSize {
+    choose(SystemLimits::read().narrowest())
+}
+
+/// A third of what there is, at most the usual default: the other thirds are for the series registry, the
+/// allocator, and the page cache that makes reads fast.
+fn choose(available: Option<u64>) -> ByteSize {
+    let third = available.unwrap_or(u64::MAX) / 3;
+    ByteSize((DEFAULT_TOTAL_BYTES as u64).min(third).max(super::MEMORY_LIMIT_MIN))
+}
+
+/// Series in memory when nobody said how many, on a machine without tight limits.
+const SERIES_MAX: usize = 5_000_000;
+
+/// Memory of a series in bytes: its key, its places in the inverted index, in the directories of runs, and
+/// while a generation with a row of each is flushed. Measured with a million series of one value.
+const SERIES_BYTES: u64 = 1000;
+
+/// How many series half of the memory beside the managed one holds; the other half is for bursts.
+pub(super) fn default_series_max(managed: ByteSize) -> usize {
+    choose_series_max(SystemLimits::read().narrowest(), managed)
+}
+
+fn choose_series_max(available: Option<u64>, managed: ByteSize) -> usize {
+    let beside = available.unwrap_or(u64::MAX).saturating_sub(managed.0);
+    let series = beside / 2 / SERIES_BYTES;
+    usize::try_from(series).unwrap_or(SERIES_MAX).clamp(1000, SERIES_MAX)
 }
 
 /// The limit of a cgroup v2, from its `memory.max`: a number, or `max`.
@@ -25,11 +71,18 @@ fn cgroup_limit(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// The memory of the machine in bytes, from `/proc/meminfo`.
-fn memory_total(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// The bytes of a line such as `MemTotal:  24577532 kB` of a file of `/proc`.
+pub(crate) fn kibibytes_of(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
     kib.checked_mul(1024)
+}
+
+/// The soft limit in bytes of a line such as `Max data size   536870912  unlimited  bytes` of
+/// `/proc/self/limits`.
+fn soft_limit(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -37,16 +90,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smaller_limit_counts() {
+    fn the_smallest_limit_counts() {
         const MIB: u64 = 1 << 20;
-        for (group, machine, expected) in [
-            (None, None, 288 * MIB),
-            (None, Some(16_384 * MIB), 288 * MIB),
-            (Some(300 * MIB), Some(16_384 * MIB), 100 * MIB),
-            (Some(16_384 * MIB), Some(600 * MIB), 200 * MIB),
-            (Some(10 * MIB), None, 32 * MIB),
+        for (resident, data, address_space, expected) in [
+            (None, None, None, 288 * MIB),
+            (Some(16_384 * MIB), None, None, 288 * MIB),
+            (Some(300 * MIB), None, None, 100 * MIB),
+            (Some(16_384 * MIB), Some(600 * MIB), None, 200 * MIB),
+            (Some(16_384 * MIB), Some(600 * MIB), Some(510 * MIB), 170 * MIB),
+            (Some(10 * MIB), None, None, 32 * MIB),
         ] {
-            assert_eq!(choose(group, machine), ByteSize(expected), "{group:?} {machine:?}");
+            let limits = SystemLimits { resident, data, address_space };
+            assert_eq!(choose(limits.narrowest()), ByteSize(expected), "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn series_fit_into_what_is_not_managed() {
+        const MIB: u64 = 1 << 20;
+        for (available, managed, expected) in [
+            (None, 288, SERIES_MAX),
+            (Some(24_000 * MIB), 288, SERIES_MAX),
+            (Some(512 * MIB), 170, 179_306),
+            (Some(100 * MIB), 100, 1000),
+        ] {
+            assert_eq!(choose_series_max(available, ByteSize(managed * MIB)), expected);
         }
     }
 
@@ -56,7 +124,13 @@ mod tests {
         assert_eq!(cgroup_limit("536870912\n"), Some(512 << 20));
         assert_eq!(cgroup_limit(""), None);
         let text = "MemFree:  12 kB\nMemTotal:       24577532 kB\nMemAvailable:   1 kB\n";
-        assert_eq!(memory_total(text), Some(24_577_532 * 1024));
-        assert_eq!(memory_total("MemTotal: x kB"), None);
+        assert_eq!(kibibytes_of(text, "MemTotal:"), Some(24_577_532 * 1024));
+        assert_eq!(kibibytes_of("MemTotal: x kB", "MemTotal:"), None);
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max data size             536870912            unlimited            bytes     \n\
+                    Max address space         unlimited            unlimited            bytes     \n";
+        assert_eq!(soft_limit(text, "Max data size"), Some(512 << 20));
+        assert_eq!(soft_limit(text, "Max address space"), None);
+        assert_eq!(soft_limit("", "Max data size"), None);
     }
 }

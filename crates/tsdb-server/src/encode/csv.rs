@@ -1,26 +1,31 @@
 //! Answers of statements as comma separated values (RFC 4180), in the form that InfluxDB gives: a header
 //! `name,tags,time,…` for each run of tables with the same columns, an empty line between two such runs.
 
-use tsdb_exec::{Series, StatementResult, Values};
+use tsdb_exec::{Result, Series, StatementResult, Values};
 
 use super::number::{push_f64, push_i64};
+use super::output::Output;
 
 /// Appends all tables of an answer. Times are numbers of `unit_ns` ns. NaN and infinities stand as `NaN`,
 /// `+Inf` and `-Inf`, missing values as nothing.
-pub fn push_result(out: &mut Vec<u8>, result: &StatementResult, unit_ns: i64) {
+///
+/// # Errors
+/// See [`Output::room`]; a part of the answer stands there then.
+pub fn push_result(out: &mut Output, result: &StatementResult, unit_ns: i64) -> Result<()> {
     let mut header: Vec<u8> = Vec::new();
     for series in &result.series {
         let mut own = Vec::new();
         push_header(&mut own, series);
         if own != header {
             if !header.is_empty() {
-                out.push(b'\n');
+                out.bytes.push(b'\n');
             }
-            out.extend_from_slice(&own);
+            out.bytes.extend_from_slice(&own);
             header = own;
         }
-        push_rows(out, series, unit_ns);
+        push_rows(out, series, unit_ns)?;
     }
+    Ok(())
 }
 
 /// Appends a statement's error as a table of one cell.
@@ -42,7 +47,7 @@ fn push_header(out: &mut Vec<u8>, series: &Series) {
     out.push(b'\n');
 }
 
-fn push_rows(out: &mut Vec<u8>, series: &Series, unit_ns: i64) {
+fn push_rows(to: &mut Output, series: &Series, unit_ns: i64) -> Result<()> {
     let mut head = Vec::new();
     push_cell(&mut head, series.name.as_deref().unwrap_or_default());
     head.push(b',');
@@ -50,6 +55,8 @@ fn push_rows(out: &mut Vec<u8>, series: &Series, unit_ns: i64) {
         series.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     push_cell(&mut head, &pairs.join(","));
     for row in 0..series.rows() {
+        to.room()?;
+        let out = &mut to.bytes;
         out.extend_from_slice(&head);
         if let Some(time) = series.times.as_ref().and_then(|times| times.get(row)) {
             out.push(b',');
@@ -61,6 +68,7 @@ fn push_rows(out: &mut Vec<u8>, series: &Series, unit_ns: i64) {
         }
         out.push(b'\n');
     }
+    Ok(())
 }
 
 fn push_value(out: &mut Vec<u8>, values: &Values, row: usize) {
@@ -112,6 +120,7 @@ fn push_cell(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::output::testing::written;
     use tsdb_exec::{ResultColumn, Validity};
 
     fn series(host: &str, column: &str, values: Vec<f64>) -> Series {
@@ -130,9 +139,7 @@ mod tests {
     fn text(series: Vec<Series>) -> String {
         let mut result = StatementResult::default();
         result.series = series;
-        let mut out = Vec::new();
-        push_result(&mut out, &result, 1_000_000);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(written(|out| push_result(out, &result, 1_000_000))).unwrap()
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! would cost an allocation per value. Not here: numbers and times (`number.rs`), the shape of query
 //! results (`results.rs`).
 
+use tsdb_exec::Result;
+
+use super::output::Output;
+
 /// Appends `{"error":"…"}` and a line feed, the body of every refusal.
 pub fn push_error(out: &mut Vec<u8>, message: &str) {
     out.extend_from_slice(b"{\"error\":");
@@ -64,14 +68,18 @@ pub fn push_list<T>(
     out.push(b']');
 }
 
-/// The document `compact`, which has no blanks outside of strings, laid out as Go's `MarshalIndent` does
-/// with four blanks: every member and element on a line of its own, empty ones as `{}` and `[]`. O(n).
-pub fn indent(compact: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(compact.len() * 2);
+/// Appends the document `compact`, which has no blanks outside of strings, laid out as Go's `MarshalIndent`
+/// does with four blanks: every member and element on a line of its own, empty ones as `{}` and `[]`. O(n).
+///
+/// # Errors
+/// See [`Output::room`].
+pub fn indent(compact: &[u8], to: &mut Output) -> Result<()> {
     let mut depth = 0_usize;
     let mut bytes = compact.iter().copied().peekable();
     let mut in_string = false;
     while let Some(byte) = bytes.next() {
+        to.room()?;
+        let out = &mut to.bytes;
         if in_string {
             out.push(byte);
             match byte {
@@ -88,17 +96,17 @@ pub fn indent(compact: &[u8]) -> Vec<u8> {
                     out.push(close);
                 } else {
                     depth += 1;
-                    break_line(&mut out, depth);
+                    break_line(out, depth);
                 }
             }
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
-                break_line(&mut out, depth);
+                break_line(out, depth);
                 out.push(byte);
             }
             b',' => {
                 out.push(byte);
-                break_line(&mut out, depth);
+                break_line(out, depth);
             }
             b':' => out.extend_from_slice(b": "),
             _ => {
@@ -107,7 +115,7 @@ pub fn indent(compact: &[u8]) -> Vec<u8> {
             }
         }
     }
-    out
+    Ok(())
 }
 
 fn break_line(out: &mut Vec<u8>, depth: usize) {
@@ -118,7 +126,12 @@ fn break_line(out: &mut Vec<u8>, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::output::testing::written;
     use proptest::prelude::*;
+
+    fn indented(compact: &[u8]) -> Vec<u8> {
+        written(|out| indent(compact, out))
+    }
 
     fn string(text: &str) -> String {
         let mut out = Vec::new();
@@ -144,7 +157,7 @@ mod tests {
     fn documents_are_laid_out_as_go_does() {
         let compact = br#"{"a":[1,{"b":"x:,{\"y"},[]],"c":{},"d":null}"#;
         let expected = "{\n    \"a\": [\n        1,\n        {\n            \"b\": \"x:,{\\\"y\"\n        },\n        []\n    ],\n    \"c\": {},\n    \"d\": null\n}";
-        assert_eq!(String::from_utf8(indent(compact)).unwrap(), expected);
+        assert_eq!(String::from_utf8(indented(compact)).unwrap(), expected);
     }
 
     #[test]
@@ -165,7 +178,7 @@ mod tests {
         fn indentation_changes_nothing_but_blanks(text in any::<String>(), n in any::<i32>()) {
             let value = serde_json::json!({ "k": [text, n, {}, [[]], {"x": null}] });
             let compact = serde_json::to_vec(&value).unwrap();
-            let back: serde_json::Value = serde_json::from_slice(&indent(&compact)).unwrap();
+            let back: serde_json::Value = serde_json::from_slice(&indented(&compact)).unwrap();
             prop_assert_eq!(back, value);
         }
     }

@@ -3,18 +3,20 @@
 
 use std::ops::Range;
 
-use tsdb_exec::{Series, StatementResult, Values};
+use tsdb_exec::{Result, Series, StatementResult, Values};
 
 use super::json::push_string;
 use super::number::{push_f64, push_i64};
+use super::output::Output;
 
 /// Appends all rows of an answer. An object has `name` and `tags` where the table has them, `time` as a
 /// number of `unit_ns` ns, and the columns that have a value. NaN and infinities, which JSON has no form
 /// for, are left out.
-pub fn push_result(out: &mut Vec<u8>, result: &StatementResult, unit_ns: i64) {
-    for series in &result.series {
-        push_rows(out, series, 0..series.rows(), unit_ns);
-    }
+///
+/// # Errors
+/// See [`Output::room`]; a part of the answer stands there then.
+pub fn push_result(out: &mut Output, result: &StatementResult, unit_ns: i64) -> Result<()> {
+    result.series.iter().try_for_each(|series| push_rows(out, series, 0..series.rows(), unit_ns))
 }
 
 /// Appends the line of a failed statement.
@@ -24,7 +26,7 @@ pub fn push_error(out: &mut Vec<u8>, error: &str) {
     out.extend_from_slice(b"}\n");
 }
 
-fn push_rows(out: &mut Vec<u8>, series: &Series, rows: Range<usize>, unit_ns: i64) {
+fn push_rows(to: &mut Output, series: &Series, rows: Range<usize>, unit_ns: i64) -> Result<()> {
     let mut head = vec![b'{'];
     if let Some(name) = &series.name {
         head.extend_from_slice(b"\"name\":");
@@ -42,6 +44,8 @@ fn push_rows(out: &mut Vec<u8>, series: &Series, rows: Range<usize>, unit_ns: i6
         head.push(b'}');
     }
     for row in rows {
+        to.room()?;
+        let out = &mut to.bytes;
         out.extend_from_slice(&head);
         if let Some(time) = series.times.as_ref().and_then(|times| times.get(row)) {
             separate(out);
@@ -53,6 +57,7 @@ fn push_rows(out: &mut Vec<u8>, series: &Series, rows: Range<usize>, unit_ns: i6
         }
         out.extend_from_slice(b"}\n");
     }
+    Ok(())
 }
 
 /// A comma, unless an object has just begun.
@@ -99,6 +104,7 @@ fn push_member(out: &mut Vec<u8>, name: &str, values: &Values, row: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::output::testing::written;
     use tsdb_exec::{ResultColumn, Validity};
 
     #[test]
@@ -122,8 +128,7 @@ mod tests {
         };
         let mut result = StatementResult::default();
         result.series = vec![with_times, bare];
-        let mut out = Vec::new();
-        push_result(&mut out, &result, 1_000_000);
+        let mut out = written(|out| push_result(out, &result, 1_000_000));
         push_error(&mut out, "no");
         let text = String::from_utf8(out).unwrap();
         let expected = "{\"name\":\"cpu\",\"tags\":{\"host\":\"a\\\"\"},\"time\":5,\"mean\":0.5,\"ok\":true}\n\

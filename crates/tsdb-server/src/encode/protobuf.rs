@@ -13,15 +13,71 @@ use crate::grpc::proto;
 use proto::query_response::Outcome;
 use proto::result_column::Values as Wire;
 
-/// The messages that an answer consists of: its series in parts of at most `rows_max` rows, then how it
-/// ended. Made one after the other, so that only one is in memory at a time.
-pub fn responses(answer: &Answer, rows_max: usize) -> impl Iterator<Item = proto::QueryResponse> {
-    let statement = u32::try_from(answer.statement).unwrap_or(u32::MAX);
-    let parts = pieces(answer, rows_max).into_iter();
-    let parts = parts.filter_map(|piece| Some(Outcome::Series(part(answer, &piece)?)));
-    let end = std::iter::once_with(|| end(answer));
-    parts.chain(end).map(move |outcome| proto::QueryResponse { statement, outcome: Some(outcome) })
+/// A message that an answer consists of, before it is made.
+#[derive(Debug)]
+pub struct Response<'a> {
+    answer: &'a Answer,
+    /// `None` is the last one, which says how the answer ended.
+    piece: Option<Piece>,
 }
+
+/// The messages that an answer consists of: its series in parts of at most `rows_max` rows, then how it
+/// ended. To be made one after the other, so that only one is in memory at a time.
+pub fn responses(answer: &Answer, rows_max: usize) -> impl Iterator<Item = Response<'_>> {
+    let parts = pieces(answer, rows_max).map(Some).chain(std::iter::once(None));
+    parts.map(move |piece| Response { answer, piece })
+}
+
+impl Response<'_> {
+    /// Bytes that the message will take, about.
+    pub fn bytes(&self) -> usize {
+        let Some((piece, series)) = self.series() else { return MESSAGE_BYTES };
+        let rows = piece.rows();
+        let of_text = |text: &str| text.len() + TEXT_BYTES;
+        let tags: usize = series.tags.iter().map(|(k, v)| of_text(k) + of_text(v)).sum();
+        let times = series.times.as_ref().map_or(0, |_| rows.len() * size_of::<i64>());
+        let column = |column: &ResultColumn| {
+            let values: usize = match &column.values {
+                Values::Floats(..) | Values::Integers(..) => rows.len() * size_of::<f64>(),
+                Values::Booleans(_) => rows.len(),
+                Values::Strings(texts) => {
+                    let texts = texts.get(rows.clone()).unwrap_or_default();
+                    texts.iter().map(|text| of_text(text.as_deref().unwrap_or_default())).sum()
+                }
+            };
+            values + rows.len() / 8 + size_of::<proto::ResultColumn>() + of_text(&column.name)
+        };
+        let columns: usize = series.columns.iter().map(column).sum();
+        MESSAGE_BYTES + tags + times + columns
+    }
+
+    /// Whether it is the last one, which says how the answer ended.
+    pub fn is_end(&self) -> bool {
+        self.piece.is_none()
+    }
+
+    /// The message.
+    pub fn make(&self) -> proto::QueryResponse {
+        let outcome = match self.series() {
+            Some((piece, series)) => Outcome::Series(part(series, piece)),
+            None => end(self.answer),
+        };
+        let statement = u32::try_from(self.answer.statement).unwrap_or(u32::MAX);
+        proto::QueryResponse { statement, outcome: Some(outcome) }
+    }
+
+    fn series(&self) -> Option<(&Piece, &Series)> {
+        let piece = self.piece.as_ref()?;
+        let series = self.answer.outcome.as_ref().ok()?.series.get(piece.series())?;
+        Some((piece, series))
+    }
+}
+
+/// Bytes of a text beside its letters: where it stands, and its place in a map of tags.
+const TEXT_BYTES: usize = 2 * size_of::<String>();
+
+/// Bytes of a message beside what is in its columns.
+const MESSAGE_BYTES: usize = 512;
 
 fn end(answer: &Answer) -> Outcome {
     let result = match &answer.outcome {
@@ -36,8 +92,7 @@ fn end(answer: &Answer) -> Outcome {
     Outcome::End(proto::StatementEnd { remarks: remarks.collect() })
 }
 
-fn part(answer: &Answer, piece: &Piece) -> Option<proto::SeriesPart> {
-    let series = answer.outcome.as_ref().ok()?.series.get(piece.series())?;
+fn part(series: &Series, piece: &Piece) -> proto::SeriesPart {
     let rows = piece.rows();
     let times = series.times.as_ref().map(|times| proto::ResultColumn {
         name: "time".to_owned(),
@@ -46,12 +101,12 @@ fn part(answer: &Answer, piece: &Piece) -> Option<proto::SeriesPart> {
         })),
     });
     let columns = series.columns.iter().map(|column| encode_column(column, &rows));
-    Some(proto::SeriesPart {
+    proto::SeriesPart {
         name: series.name.as_deref().unwrap_or_default().to_owned(),
         tags: tags(series),
         columns: times.into_iter().chain(columns).collect(),
         more_rows: piece.has_more_rows(),
-    })
+    }
 }
 
 fn tags(series: &Series) -> BTreeMap<String, String> {
@@ -135,7 +190,7 @@ mod tests {
     #[test]
     fn parts_and_the_end_carry_everything() {
         let answer = answer();
-        let messages: Vec<_> = responses(&answer, 2).collect();
+        let messages: Vec<_> = responses(&answer, 2).map(|response| response.make()).collect();
         assert_eq!(messages.len(), 3);
         assert!(messages.iter().all(|message| message.statement == 2));
         let Some(Outcome::Series(first)) = &messages[0].outcome else { panic!("{messages:?}") };
@@ -156,9 +211,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_message_takes_is_known_before() {
+        use prost::Message as _;
+
+        let answer = answer();
+        for response in responses(&answer, 2) {
+            let (known, encoded) = (response.bytes(), response.make().encoded_len());
+            assert!(known >= encoded && known < encoded + 2000, "{known} for {encoded}");
+        }
+        let texts: Vec<_> = (0..10_000).map(|row| Some(format!("text {row}").into())).collect();
+        let series = Series {
+            columns: vec![ResultColumn { name: "host".into(), values: Values::Strings(texts) }],
+            ..Series::default()
+        };
+        let mut result = StatementResult::default();
+        result.series.push(series);
+        let answer = Answer { statement: 0, outcome: Ok(result), messages: Vec::new() };
+        let message = responses(&answer, 10_000).next().unwrap();
+        assert!(message.bytes() >= message.make().encoded_len() + 10_000 * size_of::<String>());
+    }
+
+    #[test]
     fn a_failure_is_all_there_is() {
         let failed = Answer { statement: 0, outcome: Err("no".to_owned()), messages: Vec::new() };
-        let messages: Vec<_> = responses(&failed, 10).collect();
+        let messages: Vec<_> = responses(&failed, 10).map(|response| response.make()).collect();
         assert_eq!(messages.len(), 1);
         assert_eq!(messages[0].outcome, Some(Outcome::Error("no".to_owned())));
     }

@@ -5,10 +5,11 @@
 use std::ops::Range;
 
 use jiff::tz::{Offset, TimeZone};
-use tsdb_exec::{Message, Series, StatementResult, Validity, Values};
+use tsdb_exec::{Message, Result, Series, StatementResult, Validity, Values};
 
 use super::json::{push_list, push_string};
 use super::number::{push_f64, push_i64, push_rfc3339};
+use super::output::Output;
 
 /// How times are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Answer {
     /// Place of the statement in the query, from 0.
     pub statement: usize,
     /// Its tables, or why there are none.
-    pub outcome: Result<StatementResult, String>,
+    pub outcome: std::result::Result<StatementResult, String>,
     /// Remarks beside those of the result.
     pub messages: Vec<Message>,
 }
@@ -67,56 +68,71 @@ pub fn end_document(out: &mut Vec<u8>) {
 }
 
 /// Appends a whole answer.
-pub fn push_answer(out: &mut Vec<u8>, answer: &Answer, epoch: Epoch) {
-    begin_answer(out, answer.statement);
+///
+/// # Errors
+/// See [`Output::room`]; a part of the answer stands there then.
+pub fn push_answer(out: &mut Output, answer: &Answer, epoch: Epoch) -> Result<()> {
+    begin_answer(&mut out.bytes, answer.statement);
     if let Ok(result) = &answer.outcome
         && !result.series.is_empty()
     {
         let clock = Clock::new(epoch, result);
-        out.extend_from_slice(b",\"series\":");
-        push_list(out, &result.series, |out, series| {
-            push_series(out, series, 0..series.rows(), false, &clock);
-        });
+        out.bytes.extend_from_slice(b",\"series\":[");
+        for (at, series) in result.series.iter().enumerate() {
+            separate(&mut out.bytes, at);
+            push_series(out, series, 0..series.rows(), false, &clock)?;
+        }
+        out.bytes.push(b']');
     }
+    end_answer(&mut out.bytes, answer, false);
+    Ok(())
+}
+
+/// Appends the answer of a statement that failed. It is short, and there is always room for it.
+pub fn push_failure(out: &mut Vec<u8>, answer: &Answer) {
+    begin_answer(out, answer.statement);
     end_answer(out, answer, false);
 }
 
 /// The pieces of an answer of at most `rows_max` rows each (at least 1). An answer without tables has
 /// none, and is sent whole.
-pub fn pieces(answer: &Answer, rows_max: usize) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    for (series, table) in answer.outcome.iter().flat_map(|result| result.series.iter().enumerate())
-    {
-        let count = table.rows();
-        let mut start = 0_usize;
-        loop {
-            let end = count.min(start.saturating_add(rows_max.max(1)));
+pub fn pieces(answer: &Answer, rows_max: usize) -> impl Iterator<Item = Piece> {
+    let tables = answer.outcome.as_ref().map_or(&[][..], |result| &result.series);
+    tables.iter().enumerate().flat_map(move |(series, table)| {
+        let (count, step) = (table.rows(), rows_max.max(1));
+        let starts = (0..count.max(1)).step_by(step);
+        starts.map(move |start| {
+            let end = count.min(start.saturating_add(step));
             let more_rows = end < count;
-            pieces.push(Piece { series, rows: start..end, more_rows, more_pieces: true });
-            if !more_rows {
-                break;
-            }
-            start = end;
-        }
-    }
-    if let Some(last) = pieces.last_mut() {
-        last.more_pieces = false;
-    }
-    pieces
+            let more_pieces = more_rows || series + 1 < tables.len();
+            Piece { series, rows: start..end, more_rows, more_pieces }
+        })
+    })
 }
 
 /// Appends one piece of an answer as an answer of its own.
-pub fn push_piece(out: &mut Vec<u8>, answer: &Answer, piece: &Piece, epoch: Epoch) {
-    begin_answer(out, answer.statement);
+///
+/// # Errors
+/// As [`push_answer`].
+pub fn push_piece(out: &mut Output, answer: &Answer, piece: &Piece, epoch: Epoch) -> Result<()> {
+    begin_answer(&mut out.bytes, answer.statement);
     if let Ok(result) = &answer.outcome
         && let Some(series) = result.series.get(piece.series)
     {
         let clock = Clock::new(epoch, result);
-        out.extend_from_slice(b",\"series\":[");
-        push_series(out, series, piece.rows.clone(), piece.more_rows, &clock);
-        out.push(b']');
+        out.bytes.extend_from_slice(b",\"series\":[");
+        push_series(out, series, piece.rows.clone(), piece.more_rows, &clock)?;
+        out.bytes.push(b']');
     }
-    end_answer(out, answer, piece.more_pieces);
+    end_answer(&mut out.bytes, answer, piece.more_pieces);
+    Ok(())
+}
+
+/// A comma, unless it is the first of a list.
+fn separate(out: &mut Vec<u8>, at: usize) {
+    if at > 0 {
+        out.push(b',');
+    }
 }
 
 fn begin_answer(out: &mut Vec<u8>, statement: usize) {
@@ -148,12 +164,32 @@ fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
 }
 
 fn push_series(
-    out: &mut Vec<u8>,
+    out: &mut Output,
     series: &Series,
     rows: Range<usize>,
     partial: bool,
     clock: &Clock,
-) {
+) -> Result<()> {
+    out.room()?;
+    push_head(&mut out.bytes, series);
+    if !rows.is_empty() {
+        out.bytes.extend_from_slice(b",\"values\":[");
+        for (at, row) in rows.enumerate() {
+            out.room()?;
+            separate(&mut out.bytes, at);
+            push_row(&mut out.bytes, series, row, clock);
+        }
+        out.bytes.push(b']');
+    }
+    if partial {
+        out.bytes.extend_from_slice(b",\"partial\":true");
+    }
+    out.bytes.push(b'}');
+    Ok(())
+}
+
+/// Begins the object of a table: all but its rows.
+fn push_head(out: &mut Vec<u8>, series: &Series) {
     out.push(b'{');
     if let Some(name) = &series.name {
         out.extend_from_slice(b"\"name\":");
@@ -163,9 +199,7 @@ fn push_series(
     if !series.tags.is_empty() {
         out.extend_from_slice(b"\"tags\":{");
         for (at, (key, value)) in series.tags.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
+            separate(out, at);
             push_string(out, key);
             out.push(b':');
             push_string(out, value);
@@ -176,14 +210,6 @@ fn push_series(
     let time = series.times.is_some().then_some("time");
     let names = time.into_iter().chain(series.columns.iter().map(|column| &*column.name));
     push_list(out, names, push_string);
-    if !rows.is_empty() {
-        out.extend_from_slice(b",\"values\":");
-        push_list(out, rows, |out, row| push_row(out, series, row, clock));
-    }
-    if partial {
-        out.extend_from_slice(b",\"partial\":true");
-    }
-    out.push(b'}');
 }
 
 fn push_row(out: &mut Vec<u8>, series: &Series, row: usize, clock: &Clock) {
@@ -264,6 +290,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::output::testing::written;
     use tsdb_exec::ResultColumn;
 
     fn column(name: &str, values: Values) -> ResultColumn {
@@ -302,10 +329,8 @@ mod tests {
         }
     }
 
-    fn text(push: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
-        push(&mut out);
-        let text = String::from_utf8(out).unwrap();
+    fn text(push: impl FnOnce(&mut Output) -> Result<()>) -> String {
+        let text = String::from_utf8(written(push)).unwrap();
         serde_json::from_str::<serde_json::Value>(&text).expect("valid JSON");
         text
     }
@@ -370,7 +395,7 @@ mod tests {
     fn pieces_cover_all_rows_once_and_say_what_follows() {
         for rows_max in 1..5 {
             let answer = answer(0, vec![three_rows(), three_rows()]);
-            let pieces = pieces(&answer, rows_max);
+            let pieces: Vec<Piece> = pieces(&answer, rows_max).collect();
             let mut seen = vec![0; 2];
             for (at, piece) in pieces.iter().enumerate() {
                 let is_last = at + 1 == pieces.len();
@@ -383,6 +408,9 @@ mod tests {
             }
             assert_eq!(seen, [3, 3]);
         }
-        assert_eq!(pieces(&answer(0, Vec::new()), 10), []);
+        assert_eq!(pieces(&answer(0, Vec::new()), 10).count(), 0);
+        let empty =
+            Series { columns: vec![column("name", Values::Strings(vec![]))], ..Series::default() };
+        assert_eq!(pieces(&answer(0, vec![empty.clone(), empty]), 10).count(), 2);
     }
 }

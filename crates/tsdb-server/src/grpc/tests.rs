@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tonic::{Code, Request};
 use tsdb_core::env::Env;
-use tsdb_core::{MemoryBudget, MemoryStore};
+use tsdb_core::{MemoryBudget, MemoryStore, Pool};
 
 use super::proto;
 use crate::app::App;
@@ -25,9 +25,12 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
+        Fixture::within(MemoryBudget::default())
+    }
+
+    fn within(budget: MemoryBudget) -> Fixture {
         let config = Config::from_settings(Settings::default()).unwrap();
         let store = Store::new(Arc::new(MemoryStore::new()));
-        let budget = MemoryBudget::default();
         let app = App::new(config, Env::real(), store, budget, Exposition::new().unwrap());
         Fixture { app }
     }
@@ -231,6 +234,90 @@ async fn a_reader_that_goes_away_ends_its_query() {
     while fixture.app.running().show(0).series[0].rows() > 0 {
         assert!(begin.elapsed() < std::time::Duration::from_secs(10), "it still runs");
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_query_ends_with_the_reason_whether_its_reader_reads_or_not() {
+    let fixture = Fixture::new();
+    fixture.write(batch(1, &(1..=40).collect::<Vec<i64>>())).await.unwrap();
+    let request = proto::QueryRequest {
+        database: "d".to_owned(),
+        query: "SELECT * FROM cpu;".repeat(500),
+        ..Default::default()
+    };
+    let mut client = QueryServiceClient::new(fixture.router());
+    let mut parts = client.query(request).await.unwrap().into_inner();
+    parts.message().await.unwrap();
+    // Until the statements wait for the reader: none has ended for a while.
+    let ended = || {
+        let metrics = fixture.app.render_metrics();
+        metrics
+            .lines()
+            .find(|line| line.starts_with("tsdb_query_statements_total"))
+            .unwrap()
+            .to_owned()
+    };
+    let (mut before, mut calm) = (ended(), 0);
+    while calm < 50 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        let now = ended();
+        calm = if now == before { calm + 1 } else { 0 };
+        before = now;
+    }
+    // 1 was the first query of this server.
+    fixture.app.running().kill(1).unwrap();
+    let begin = std::time::Instant::now();
+    while fixture.app.running().show(0).series[0].rows() > 0 {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(1), "it still runs");
+        tokio::task::yield_now().await;
+    }
+    let mut read = 0;
+    let status = loop {
+        match parts.message().await {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => panic!("the call ended well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Cancelled);
+    assert!(status.message().starts_with("query was killed"), "{status:?}");
+    assert!(read < 500, "{read}");
+    drop(parts);
+    assert_eq!(fixture.app.budget().used(Pool::Queries), 0);
+}
+
+#[tokio::test]
+async fn messages_are_paid_for_once_and_refused_without_memory() {
+    // Room for one message of some 20 KB and for the rows that are made of it.
+    let pool = 4 << 20;
+    let fixture = Fixture::within(MemoryBudget::with_limits([pool; 5]));
+    let bodies = || fixture.app.budget().used(Pool::Bodies);
+    let times = |count: i64| (1..=count).collect::<Vec<i64>>();
+    assert_eq!(fixture.write(batch(1, &times(1000))).await.unwrap().rows_stored, 1000);
+    assert_eq!(bodies(), 0);
+    let refused = fixture.write(batch(2, &times(250_000))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.message().contains("--memory-limit"), "{refused:?}");
+    assert_eq!(bodies(), 0);
+    // Of a stream too, and the next one finds the memory free.
+    for count in [250_000, 1000] {
+        let mut client = WriteServiceClient::new(fixture.router());
+        let batches =
+            tonic::codegen::tokio_stream::iter([batch(3, &times(10)), batch(4, &times(count))]);
+        let mut answers = client.write_stream(batches).await.unwrap().into_inner();
+        assert_eq!(answers.message().await.unwrap().unwrap().rows_stored, 10);
+        let second = answers.message().await.map(|answer| answer.unwrap().rows_stored);
+        if count == 1000 {
+            assert_eq!(second.unwrap(), 1000);
+            assert!(answers.message().await.unwrap().is_none());
+        } else {
+            assert_eq!(second.unwrap_err().code(), Code::Unavailable);
+        }
+        drop(answers);
+        while bodies() > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

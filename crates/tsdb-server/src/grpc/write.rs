@@ -13,12 +13,13 @@ use prost::Message;
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
-use tsdb_core::{DataPoint, Error, FIELD_TAG, NAME_TAG, Pool, TagCharset, Tags};
+use tsdb_core::{DataPoint, Error, FIELD_TAG, NAME_TAG, Pool, Reservation, TagCharset, Tags};
 use tsdb_ingest::{
     Format, Ingestion, Origin, ParseOptions, Precision, Rows, WriteReport, WriteRequest,
 };
 
-use super::{proto, refused};
+use super::charge::Receipts;
+use super::{as_promised, proto, refused};
 use crate::app::{App, blocking};
 use crate::exposition::WriteRecord;
 use crate::http::write::visible;
@@ -44,7 +45,8 @@ impl proto::write_service_server::WriteService for Writes {
         &self,
         request: Request<proto::WriteRequest>,
     ) -> Result<Response<proto::WriteResponse>, Status> {
-        let appended = append(&self.0, request.into_inner()).await?;
+        let paid = receipts(&request).take();
+        let appended = append(&self.0, request.into_inner(), paid).await?;
         acknowledged(&self.0, appended).await.map(Response::new)
     }
 
@@ -53,9 +55,15 @@ impl proto::write_service_server::WriteService for Writes {
         request: Request<Streaming<proto::WriteRequest>>,
     ) -> Result<Response<Acknowledgements>, Status> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        tokio::spawn(serve_stream(Arc::clone(&self.0), request.into_inner(), sender));
+        let paid = receipts(&request);
+        tokio::spawn(serve_stream(Arc::clone(&self.0), request.into_inner(), paid, sender));
         Ok(Response::new(Acknowledgements(receiver)))
     }
+}
+
+/// What pays for the messages of a call.
+fn receipts<T>(request: &Request<T>) -> Receipts {
+    request.extensions().get::<Receipts>().cloned().unwrap_or_default()
 }
 
 type Acknowledgement = Result<proto::WriteResponse, Status>;
@@ -78,15 +86,16 @@ impl Stream for Acknowledgements {
 async fn serve_stream(
     app: Arc<App>,
     mut batches: Streaming<proto::WriteRequest>,
+    paid: Receipts,
     client: mpsc::Sender<Acknowledgement>,
 ) {
     let (appended, mut waiting) = mpsc::channel(BATCHES_AHEAD);
     let take_in = async {
         loop {
             let outcome = match batches.message().await {
-                Ok(Some(batch)) => append(&app, batch).await,
+                Ok(Some(batch)) => append(&app, batch, paid.take()).await,
                 Ok(None) => break,
-                Err(status) => Err(status),
+                Err(status) => Err(as_promised(status)),
             };
             let is_last = outcome.is_err();
             if appended.send(outcome).await.is_err() || is_last {
@@ -119,13 +128,19 @@ struct Appended {
     report: WriteReport,
 }
 
-/// Checks and appends a batch.
-async fn append(app: &Arc<App>, batch: proto::WriteRequest) -> Result<Appended, Status> {
+/// Checks and appends a batch, whose bytes `paid` has paid for.
+async fn append(
+    app: &Arc<App>,
+    batch: proto::WriteRequest,
+    paid: Option<Reservation>,
+) -> Result<Appended, Status> {
     if batch.database.is_empty() {
         return Err(Status::invalid_argument("database is required"));
     }
     let body_bytes = batch.encoded_len();
-    let held = app.budget().reserve(Pool::Bodies, body_bytes).map_err(|error| told(app, &error))?;
+    let mut held = paid.unwrap_or_else(|| app.budget().reserve_anyway(Pool::Bodies, 0));
+    let missing = body_bytes.saturating_sub(held.bytes());
+    held.grow(missing).map_err(|error| told(app, &error))?;
     let turn = app.write_turn().await.map_err(|error| refused(&error))?;
     let app = Arc::clone(app);
     let appended = blocking(move || {
@@ -161,7 +176,7 @@ async fn acknowledged(app: &Arc<App>, appended: Appended) -> Acknowledgement {
     });
     let described = report.errors.iter().map(|error| proto::RefusedRow {
         row: error.line.saturating_sub(1),
-        reason: error.reason.to_string(),
+        reason: error.reason.explained(),
     });
     Ok(proto::WriteResponse {
         batch_id,

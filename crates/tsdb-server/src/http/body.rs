@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
 
-use super::reply::{ApiError, header};
+use super::reply::{ApiError, TOO_LARGE, header};
 
 /// Largest body after unpacking, 64 MiB (security checklist 1). Writers split their batches long before.
 pub const DECODED_BYTES_MAX: usize = 64 << 20;
@@ -30,6 +30,9 @@ const RATIO_FREE_BYTES: usize = 1 << 20;
 
 /// Longest silence inside a body.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// What is said of a longer one.
+const SILENCE: &str =
+    "the request body did not arrive in time: send it without pauses of 30 s and more";
 
 /// An announced length is believed up to here; beyond, memory is taken as bytes arrive, so that an
 /// announcement alone cannot take what others need.
@@ -105,10 +108,15 @@ impl Drop for Counted {
 pub struct Received {
     /// The bytes, as sent or as unpacked.
     pub bytes: Vec<u8>,
+    /// Most that they may become.
+    bytes_max: usize,
     held: Reservation,
     large: Option<OwnedSemaphorePermit>,
     counted: Counted,
 }
+
+/// Most characters of an unknown encoding that a message repeats.
+const ENCODING_CHARS_MAX: usize = 64;
 
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,17 +130,22 @@ pub enum Encoding {
 /// The encoding that the headers announce.
 ///
 /// # Errors
-/// 415 for any other than gzip.
+/// 415 for any other than gzip, and for one on top of another.
 pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    match header(headers, CONTENT_ENCODING).map(str::trim) {
-        None | Some("" | "identity") => Ok(Encoding::Identity),
-        Some(name) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => {
-            Ok(Encoding::Gzip)
+    // Several headers are one list (RFC 9110, section 5.3).
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let list: Vec<&str> = values.map(|value| value.to_str().unwrap_or("?").trim()).collect();
+    let list = list.join(", ");
+    match list.to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Encoding::Identity),
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        _ => {
+            let list: String = list.chars().take(ENCODING_CHARS_MAX).collect();
+            Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                format!("unsupported content encoding {list:?}: use gzip or none"),
+            ))
         }
-        Some(other) => Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("unsupported content encoding {other:?}: use gzip or none"),
-        )),
     }
 }
 
@@ -165,26 +178,29 @@ async fn receive_within(
     body: &mut Body,
     bytes_max: usize,
 ) -> Result<Received, ApiError> {
-    let bytes_max = bytes_max.min(room.0.bytes_max);
+    let mut received = Received::empty(room, bytes_max)?;
+    let bytes_max = received.bytes_max;
+    let too_large = || {
+        ApiError::too_large(format!("the body has more than {bytes_max} bytes; send smaller ones"))
+    };
     if announced > bytes_max {
-        return Err(ApiError::too_large());
+        return Err(too_large());
     }
-    let mut received = Received::empty(room)?;
     if announced > room.0.charged_max {
         received.wait_for_large_turn().await?;
     }
     received.reserve(announced.min(BELIEVED_BYTES_MAX))?;
     loop {
-        let frame = timeout(SILENCE_MAX, body.frame()).await.map_err(|_| {
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, "the request body did not arrive in time")
-        })?;
+        let frame = timeout(SILENCE_MAX, body.frame())
+            .await
+            .map_err(|_| ApiError::new(StatusCode::REQUEST_TIMEOUT, SILENCE))?;
         let Some(frame) = frame else { return Ok(received) };
         let frame = frame
             .map_err(|cause| ApiError::bad_request(format!("request body broke off: {cause}")))?;
         let Ok(data) = frame.into_data() else { continue };
         let total = received.bytes.len() + data.len();
         if total > bytes_max {
-            return Err(ApiError::too_large());
+            return Err(too_large());
         }
         if total > room.0.charged_max {
             received.wait_for_large_turn().await?;
@@ -206,9 +222,17 @@ async fn discard(body: &mut Body) {
 }
 
 impl Received {
-    fn empty(room: &Room) -> Result<Received, ApiError> {
+    /// Nothing yet, and at most `bytes_max` bytes later.
+    fn empty(room: &Room, bytes_max: usize) -> Result<Received, ApiError> {
         let held = room.0.budget.reserve(Pool::Bodies, 0)?;
-        Ok(Received { bytes: Vec::new(), held, large: None, counted: Counted::new(room) })
+        let bytes_max = bytes_max.min(room.0.bytes_max);
+        Ok(Received {
+            bytes: Vec::new(),
+            bytes_max,
+            held,
+            large: None,
+            counted: Counted::new(room),
+        })
     }
 
     /// Makes this the one large body.
@@ -222,19 +246,17 @@ impl Received {
         Ok(())
     }
 
-    /// Makes room for `more` bytes, in the budget first and in the buffer then. A body that has no turn
-    /// to be large is refused where it would become so.
+    /// Makes room for `more` bytes, of which the caller knows that they are not too many, in the budget first
+    /// and in the buffer then. A body that has no turn to be large is refused where it would become so.
     fn reserve(&mut self, more: usize) -> Result<(), ApiError> {
         let room = &self.counted.0.0;
         let needed = self.bytes.len() + more;
         if needed <= self.bytes.capacity() {
             return Ok(());
         }
-        if needed > room.bytes_max {
-            return Err(ApiError::too_large());
-        }
         // Doubling keeps the copying linear.
-        let capacity = needed.max(self.bytes.capacity() * 2).max(1024).min(room.bytes_max);
+        let doubled = (self.bytes.capacity() * 2).max(1024);
+        let capacity = doubled.min(self.bytes_max).max(needed);
         if capacity > room.charged_max && self.large.is_none() {
             let turns = Arc::clone(&room.large);
             self.large = Some(turns.try_acquire_owned().map_err(|_| too_many_large_bodies())?);
@@ -257,26 +279,39 @@ impl Received {
     }
 
     fn unpack_gzip(mut self) -> Result<Received, ApiError> {
-        let mut unpacked = Received::empty(&self.counted.0)?;
+        let mut unpacked = Received::empty(&self.counted.0, DECODED_BYTES_MAX)?;
         unpacked.large = self.large.take();
         let mut decoder = MultiGzDecoder::new(self.bytes.as_slice());
         let mut piece = vec![0_u8; 64 << 10];
         loop {
             let count = decoder.read(&mut piece).map_err(|cause| {
-                ApiError::bad_request(format!("request body is not valid gzip: {cause}"))
+                ApiError::bad_request(format!(
+                    "request body is not valid gzip: {cause}; pack it again, or send it as it is and \
+                     without Content-Encoding"
+                ))
             })?;
             let Some(data) = piece.get(..count).filter(|data| !data.is_empty()) else {
                 return Ok(unpacked);
             };
             let total = unpacked.bytes.len() + count;
-            let is_bomb = total > RATIO_FREE_BYTES && total / RATIO_MAX > self.bytes.len();
-            if total > DECODED_BYTES_MAX || is_bomb {
-                return Err(ApiError::too_large());
+            if total > unpacked.bytes_max {
+                return Err(unpacks_to_too_much(format!("{} bytes", unpacked.bytes_max)));
+            }
+            if total > RATIO_FREE_BYTES && total / RATIO_MAX > self.bytes.len() {
+                return Err(unpacks_to_too_much(format!("{RATIO_MAX} times its size")));
             }
             unpacked.reserve(count)?;
             unpacked.bytes.extend_from_slice(data);
         }
     }
+}
+
+fn unpacks_to_too_much(limit: String) -> ApiError {
+    let message = format!(
+        "{TOO_LARGE}: the body unpacks to more than {limit}; send smaller ones, or without \
+         Content-Encoding"
+    );
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 fn too_many_large_bodies() -> ApiError {
@@ -386,7 +421,7 @@ mod tests {
             (gzip(&vec![0; 8 << 20]), Err(413)),
         ] {
             let budget = budget(32 << 20);
-            let mut received = Received::empty(&Room::new(&budget)).unwrap();
+            let mut received = Received::empty(&Room::new(&budget), usize::MAX).unwrap();
             received.reserve(packed.len()).unwrap();
             received.bytes.extend_from_slice(&packed);
             let got = received.unpack(Encoding::Gzip);
@@ -412,5 +447,13 @@ mod tests {
             }
             assert_eq!(encoding(&headers).map_err(|e| e.status().as_u16()), expected, "{text:?}");
         }
+        let mut twice = HeaderMap::new();
+        twice.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        twice.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert_eq!(
+            encoding(&twice).map_err(|e| e.status().as_u16()),
+            Err(415),
+            "one inside another"
+        );
     }
 }

@@ -60,7 +60,7 @@ fn summary(report: &WriteReport) -> String {
     let (stored, refused) = (report.rows, report.errors_total);
     let first = report.errors.first().map(|error| {
         let LineError { line, column, reason, .. } = error;
-        format!("; the first: line {line}, column {column}: {reason}")
+        format!("; the first: line {line}, column {column}: {}", reason.explained())
     });
     format!("{refused} refused, {stored} stored{}", first.unwrap_or_default())
 }
@@ -81,7 +81,7 @@ fn push_refusals(out: &mut Vec<u8>, message: &str, report: &WriteReport) {
         out.extend_from_slice(b",\"text\":");
         json::push_string(out, &error.text);
         out.extend_from_slice(b",\"reason\":");
-        json::push_string(out, &error.reason.to_string());
+        json::push_string(out, &error.reason.explained());
         out.push(b'}');
     });
     out.extend_from_slice(b"}\n");
@@ -118,9 +118,11 @@ mod tests {
         let mut body = Vec::new();
         let report = report(7, &[2, 9]);
         let message = summary(&report);
-        assert_eq!(message, "2 refused, 7 stored; the first: line 2, column 3: missing fields");
+        let reason = "missing fields: give it at least one field with a value";
+        assert_eq!(message, format!("2 refused, 7 stored; the first: line 2, column 3: {reason}"));
         push_refusals(&mut body, &message, &report);
-        let entry = |line: u64| json!({"line": line, "column": 3, "text": "a\"b", "reason": "missing fields"});
+        let entry =
+            |line: u64| json!({"line": line, "column": 3, "text": "a\"b", "reason": reason});
         assert_eq!(
             serde_json::from_slice::<Value>(&body).unwrap(),
             json!({"error": message, "stored": 7, "refused": 2, "errors": [entry(2), entry(9)]})

@@ -19,13 +19,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Checks where a request comes from; `loopback` says whether the server listens there.
 ///
 /// # Errors
-/// 403 with the reason.
+/// 403 with the reason; 400 for a request that names two hosts (RFC 9112, section 3.2).
 pub fn check(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
     loopback: bool,
 ) -> Result<(), ApiError> {
+    // What stands before the server may have looked at the other one.
+    if headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err(ApiError::bad_request("the request has several Host headers: send one"));
+    }
     let host = uri.authority().map(|a| a.as_str()).or_else(|| header(headers, HOST));
     if let Some(host) = host.filter(|host| loopback && !is_local_name(host)) {
         let host = header_text(host, 256);
@@ -102,6 +106,12 @@ mod tests {
             assert!(check(&Method::GET, &uri, &headers, false).is_ok(), "{host:?}");
         }
         assert!(check(&Method::GET, &uri, &HeaderMap::new(), true).is_ok());
+        let mut two = headers(&[(HOST, "localhost")]);
+        two.append(HOST, HeaderValue::from_static("evil.example"));
+        for loopback in [true, false] {
+            let refused = check(&Method::GET, &uri, &two, loopback).unwrap_err();
+            assert_eq!(refused.status(), 400);
+        }
         let absolute = Uri::from_static("http://evil.example/query");
         assert!(check(&Method::GET, &absolute, &HeaderMap::new(), true).is_err());
     }

@@ -5,25 +5,26 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use prost::Message;
 use serde::Deserialize;
+use tsdb_exec::Result as Encoded;
 
 use super::body;
-use super::document::Document;
 use super::params::Params;
 use super::query::FORM_BYTES_MAX;
 use super::query::request::{QueryRequest, bindings, epoch};
 use super::reply::{ApiError, header, mark_refused};
 use crate::app::{App, blocking};
+use crate::encode::output::Output;
 use crate::encode::results::{Answer, Epoch};
 use crate::encode::{csv, lines, protobuf, results};
 use crate::grpc::{proto, query_of_message};
-use crate::query::{Query, Run, Watch, failed};
+use crate::query::{Query, Run, failed};
 use crate::status;
 
 /// Rows of a protobuf message.
@@ -129,15 +130,13 @@ pub async fn query(
     let params = Params::of_query(url.as_deref().unwrap_or_default());
     let (query, epoch) = asked(&headers, params, &received.bytes)?;
     drop(received);
+    if query.text.trim().is_empty() {
+        return Err(ApiError::bad_request("missing required field \"query\": give a statement"));
+    }
     let statements = query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
-    let turn = app.query_turn().await?;
-    let watch = Watch::new(app.config().query_timeout);
-    let run = Run::new(app, query, statements, watch.token().clone());
-    let response = blocking(move || {
-        let _turn = turn;
-        whole(&run, form, epoch)
-    })
-    .await?;
+    let time_max = app.config().query_timeout;
+    let (run, watch) = Run::begin(app, query, statements, time_max).await?;
+    let response = blocking(move || whole(&run, form, epoch)).await;
     drop(watch);
     response
 }
@@ -205,21 +204,20 @@ fn of_json(body: &[u8], params: &Params) -> Result<(Query, Epoch), ApiError> {
 }
 
 /// Runs all statements and makes one body of their answers. Blocks.
-fn whole(run: &Run, form: Form, epoch: Epoch) -> Result<Response, ApiError> {
-    let mut document = Document::new(run.budget())?;
+fn whole(run: &Run, form: Form, epoch: Epoch) -> Response {
+    let mut out = Output::new(run.memory(), run.canceller().token());
     let mut outcome = StatusCode::OK;
     let mut refusal = String::new();
-    begin(&mut document.bytes, form);
+    begin(&mut out.bytes, form);
     run.each(|answer, kind| {
-        let begin = document.bytes.len();
-        push(&mut document.bytes, form, answer, epoch);
-        if let Err(error) = document.charge() {
-            // The answer does not fit into the memory of queries: the error takes its place.
-            document.bytes.truncate(begin);
-            document.bytes.shrink_to_fit();
+        let begin = out.bytes.len();
+        if let Err(error) = push(&mut out, form, answer, epoch) {
+            // The answer does not fit into the memory of queries, or nobody wants it any more: the error
+            // takes its place.
+            out.roll_back(begin);
             outcome = status::of(error.kind()).query;
             refusal = error.to_string();
-            push(&mut document.bytes, form, &failed(answer.statement, refusal.clone()), epoch);
+            push_failure(&mut out.bytes, form, &failed(answer.statement, refusal.clone()));
         }
         if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
             outcome = status::of(kind).query;
@@ -227,15 +225,15 @@ fn whole(run: &Run, form: Form, epoch: Epoch) -> Result<Response, ApiError> {
         }
         true
     });
-    end(&mut document.bytes, form);
-    let mut response = Response::new(document.into_body());
+    end(&mut out.bytes, form);
+    let mut response = Response::new(Body::from(Bytes::from_owner(out)));
     *response.status_mut() = outcome;
     let content_type = HeaderValue::from_static(form.content_type());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     if outcome != StatusCode::OK {
         mark_refused(&mut response, &refusal);
     }
-    Ok(response)
+    response
 }
 
 fn begin(out: &mut Vec<u8>, form: Form) {
@@ -250,37 +248,54 @@ fn end(out: &mut Vec<u8>, form: Form) {
     }
 }
 
-fn push(out: &mut Vec<u8>, form: Form, answer: &Answer, epoch: Epoch) {
+fn push(out: &mut Output, form: Form, answer: &Answer, epoch: Epoch) -> Encoded<()> {
+    let Ok(result) = &answer.outcome else {
+        push_failure(&mut out.bytes, form, answer);
+        return Ok(());
+    };
     let unit_ns = match epoch {
         Epoch::Every(unit_ns) => unit_ns,
         // Tables of numbers have no texts for times.
         Epoch::Rfc3339 => 1,
     };
-    match (form, &answer.outcome) {
-        (Form::Json, _) => {
-            if answer.statement > 0 {
-                out.push(b',');
+    separate(&mut out.bytes, form, answer);
+    match form {
+        Form::Json => results::push_answer(out, answer, epoch),
+        Form::Csv => csv::push_result(out, result, unit_ns),
+        Form::Lines => lines::push_result(out, result, unit_ns),
+        Form::Protobuf => protobuf::responses(answer, PROTOBUF_ROWS).try_for_each(|response| {
+            // Twice: for the message, and for its bytes.
+            out.make_room(2 * response.bytes())?;
+            // A Vec has room for anything.
+            let _ = response.make().encode_length_delimited(&mut out.bytes);
+            Ok(())
+        }),
+    }
+}
+
+/// Appends the error of a statement, which is short: there is always room for it.
+fn push_failure(out: &mut Vec<u8>, form: Form, answer: &Answer) {
+    separate(out, form, answer);
+    let error = answer.outcome.as_ref().err().map_or("", String::as_str);
+    match form {
+        Form::Json => results::push_failure(out, answer),
+        Form::Csv => csv::push_error(out, error),
+        Form::Lines => lines::push_error(out, error),
+        Form::Protobuf => {
+            for response in protobuf::responses(answer, PROTOBUF_ROWS) {
+                let _ = response.make().encode_length_delimited(out);
             }
-            results::push_answer(out, answer, epoch);
         }
-        (Form::Csv, outcome) => {
-            // An empty line tells the tables of two statements apart.
-            if !out.is_empty() {
-                out.push(b'\n');
-            }
-            match outcome {
-                Ok(result) => csv::push_result(out, result, unit_ns),
-                Err(error) => csv::push_error(out, error),
-            }
-        }
-        (Form::Lines, Ok(result)) => lines::push_result(out, result, unit_ns),
-        (Form::Lines, Err(error)) => lines::push_error(out, error),
-        (Form::Protobuf, _) => {
-            for message in protobuf::responses(answer, PROTOBUF_ROWS) {
-                // A Vec has room for anything.
-                let _ = message.encode_length_delimited(out);
-            }
-        }
+    }
+}
+
+/// What stands between two answers.
+fn separate(out: &mut Vec<u8>, form: Form, answer: &Answer) {
+    match form {
+        Form::Json if answer.statement > 0 => out.push(b','),
+        // An empty line tells the tables of two statements apart.
+        Form::Csv if !out.is_empty() => out.push(b'\n'),
+        _ => {}
     }
 }
 
@@ -427,7 +442,7 @@ mod tests {
             ("SELECT", 400, "line 1"),
             ("SELECT usage FROM nowhere.autogen.cpu", 404, "database not found"),
             ("SHOW DATABASES; SELECT usage FROM nowhere.autogen.cpu", 404, "database not found"),
-            ("SELECT count(usage) FROM cpu WHERE time > 0 GROUP BY time(1u)", 422, "max-buckets"),
+            ("SELECT count(usage) FROM cpu WHERE time > 0 GROUP BY time(1u)", 422, "query-buckets"),
         ] {
             for accept in ["application/json", "text/csv", "application/x-ndjson"] {
                 let (got, _, body) = answer(query, accept).await;

@@ -1,30 +1,33 @@
 //! InfluxDB's `/query`: statements in, tables out.
 //!
 //! Running and encoding happen on one blocking thread per request. The async side waits, ends the
-//! statements when the client goes away or their time is up, and sends what comes.
+//! statements when the client goes away, their time is up or somebody kills them, and sends what comes.
 //!
 //! Not here: parameters (`query/request.rs`), pieces of a chunked response (`query/chunks.rs`), the form
 //! of results (`encode/results.rs`), and statements (`crate::query`).
 
 mod chunks;
 pub mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use tsdb_core::ErrorKind;
 use tsdb_ql::Statement;
 
-use super::document::Document;
 use super::reply::{ApiError, empty_response, header, json_response, mark_refused};
 use super::{body, guard, params::Params};
 use crate::app::{App, blocking};
 use crate::encode::json;
-use crate::encode::results::{self, Epoch};
-use crate::query::{Run, Watch, failed};
+use crate::encode::output::Output;
+use crate::encode::results::{self, Answer, Epoch};
+use crate::query::{Run, failed};
 use crate::status;
 use request::QueryRequest;
 
@@ -91,9 +94,9 @@ fn check_form_type(headers: &HeaderMap) -> Result<(), ApiError> {
 /// 403 with the reason.
 fn may_change(manner: Manner, params: &Params) -> Result<(), ApiError> {
     let message = if params.flag("read_only") {
-        "statements that change data are refused with read_only=true"
+        "statements that change something are refused with read_only=true"
     } else if manner == Manner::GetOfBrowser {
-        "statements that change data are refused by GET from a web page: use POST"
+        "statements that change something are refused by GET from a web page: use POST"
     } else {
         return Ok(());
     };
@@ -107,14 +110,13 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
     if !statements.iter().all(Statement::is_read_only) {
         may_change(manner, params)?;
     }
-    let turn = app.query_turn().await?;
-    let watch = Watch::new(app.config().query_timeout);
-    let run = Run::new(app, request.query, statements, watch.token().clone());
+    let time_max = app.config().query_timeout;
+    let (run, watch) = Run::begin(app, request.query, statements, time_max).await?;
     let run = if manner == Manner::Get { run.with_warnings() } else { run };
     if request.run_async {
         tokio::spawn(async move {
             let _ = blocking(move || {
-                let _held = (turn, watch);
+                let _held = watch;
                 run.to_end();
             })
             .await;
@@ -123,13 +125,9 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
     }
     let form = Form { epoch: request.epoch, pretty: request.pretty };
     match request.chunk_rows {
-        Some(rows_max) => Ok(chunks::respond(run, form, rows_max, turn, watch)),
+        Some(rows_max) => Ok(chunks::respond(run, form, rows_max, watch)),
         None => {
-            let response = blocking(move || {
-                let _turn = turn;
-                whole(&run, form)
-            })
-            .await?;
+            let response = blocking(move || whole(&run, form)).await;
             drop(watch);
             response
         }
@@ -144,37 +142,68 @@ struct Form {
 }
 
 /// Runs all statements and makes one document of their answers. Blocks.
-fn whole(run: &Run, form: Form) -> Result<Response, ApiError> {
-    let mut document = Document::new(run.budget())?;
-    let mut status = StatusCode::OK;
-    let mut refusal = String::new();
-    results::begin_document(&mut document.bytes);
+fn whole(run: &Run, form: Form) -> Response {
+    let mut out = Output::new(run.memory(), run.canceller().token());
+    let mut outcome = Told::default();
+    results::begin_document(&mut out.bytes);
     run.each(|answer, kind| {
         if answer.statement > 0 {
-            document.bytes.push(b',');
+            out.bytes.push(b',');
         }
-        let begin = document.bytes.len();
-        results::push_answer(&mut document.bytes, answer, form.epoch);
-        if let Err(error) = document.charge() {
-            // The answer does not fit into the memory of queries: the error takes its place.
-            document.bytes.truncate(begin);
-            document.bytes.shrink_to_fit();
-            let failed = failed(answer.statement, error.to_string());
-            results::push_answer(&mut document.bytes, &failed, form.epoch);
-        }
-        if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
-            status = status::of_statement(kind);
-            refusal.clone_from(error);
+        let begin = out.bytes.len();
+        match results::push_answer(&mut out, answer, form.epoch) {
+            Ok(()) => outcome.note(kind, answer),
+            // The answer does not fit into the memory of queries, or nobody wants it any more: the error
+            // takes its place.
+            Err(error) => {
+                out.roll_back(begin);
+                let failed = failed(answer.statement, error.to_string());
+                results::push_failure(&mut out.bytes, &failed);
+                outcome.note(Some(error.kind()), &failed);
+            }
         }
         true
     });
-    results::end_document(&mut document.bytes);
-    if form.pretty {
-        document.bytes = json::indent(&document.bytes);
+    results::end_document(&mut out.bytes);
+    let out = if form.pretty { laid_out(run, out, &mut outcome) } else { out };
+    let mut response = json_response(outcome.status, Bytes::from_owner(out));
+    if outcome.status != StatusCode::OK {
+        mark_refused(&mut response, &outcome.refusal);
     }
-    let mut response = json_response(status, document.into_body());
-    if status != StatusCode::OK {
-        mark_refused(&mut response, &refusal);
+    response
+}
+
+/// The document laid out for people; an error if there is no memory or no time for that.
+fn laid_out(run: &Run, compact: Output, outcome: &mut Told) -> Output {
+    let mut pretty = Output::new(run.memory(), run.canceller().token());
+    if let Err(error) = json::indent(&compact.bytes, &mut pretty) {
+        let failed = failed(0, error.to_string());
+        outcome.note(Some(error.kind()), &failed);
+        pretty.roll_back(0);
+        results::begin_document(&mut pretty.bytes);
+        results::push_failure(&mut pretty.bytes, &failed);
+        results::end_document(&mut pretty.bytes);
     }
-    Ok(response)
+    pretty
+}
+
+/// What the head of a response says of its statements.
+struct Told {
+    status: StatusCode,
+    refusal: String,
+}
+
+impl Default for Told {
+    fn default() -> Told {
+        Told { status: StatusCode::OK, refusal: String::new() }
+    }
+}
+
+impl Told {
+    fn note(&mut self, kind: Option<ErrorKind>, answer: &Answer) {
+        if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
+            self.status = status::of_statement(kind);
+            self.refusal.clone_from(error);
+        }
+    }
 }

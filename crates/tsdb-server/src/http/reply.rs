@@ -3,6 +3,8 @@
 //! Not here: which status an error of the storage gets (`status.rs`), and the headers that every
 //! response carries (`http/observe.rs`).
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
@@ -17,11 +19,15 @@ const X_INFLUXDB_ERROR: HeaderName = HeaderName::from_static("x-influxdb-error")
 /// InfluxDB cuts the header off there.
 const ERROR_HEADER_BYTES_MAX: usize = 1024;
 
+/// InfluxDB's words for a body that is larger than allowed.
+pub const TOO_LARGE: &str = "Request Entity Too Large";
+
 /// A request that failed: its status and the one line that says why.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
     message: String,
+    advice: Option<String>,
     allow: Option<&'static str>,
     close: bool,
 }
@@ -29,7 +35,7 @@ pub struct ApiError {
 impl ApiError {
     /// A refusal with any status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> ApiError {
-        ApiError { status, message: message.into(), allow: None, close: false }
+        ApiError { status, message: message.into(), advice: None, allow: None, close: false }
     }
 
     /// 400: the request is wrong.
@@ -37,9 +43,16 @@ impl ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// 413: the body is larger than allowed. The words are InfluxDB's.
-    pub fn too_large() -> ApiError {
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+    /// 413: the body is larger than allowed. The words are InfluxDB's, the advice is not.
+    pub fn too_large(advice: impl Into<String>) -> ApiError {
+        let error = ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE);
+        ApiError { advice: Some(advice.into()), ..error }
+    }
+
+    /// The same without advice, for clients that know nothing but InfluxDB's words.
+    #[must_use]
+    pub fn in_bare_words(self) -> ApiError {
+        ApiError { advice: None, ..self }
     }
 
     /// 503: the same request may succeed later.
@@ -64,9 +77,17 @@ impl ApiError {
         self.status
     }
 
-    /// Its text.
+    /// Its text, without advice.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Its text, with advice if there is some.
+    fn text(&self) -> Cow<'_, str> {
+        match &self.advice {
+            Some(advice) => format!("{}: {advice}", self.message).into(),
+            None => self.message.as_str().into(),
+        }
     }
 }
 
@@ -78,10 +99,11 @@ impl From<tsdb_core::Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = Vec::with_capacity(self.message.len() + 16);
-        json::push_error(&mut body, &self.message);
+        let text = self.text();
+        let mut body = Vec::with_capacity(text.len() + 16);
+        json::push_error(&mut body, &text);
         let mut response = json_response(self.status, body);
-        mark_refused(&mut response, &self.message);
+        mark_refused(&mut response, &text);
         let headers = response.headers_mut();
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
@@ -155,6 +177,14 @@ mod tests {
         assert_eq!(header(response.headers(), "retry-after"), Some("1"));
         assert_eq!(header(response.headers(), "x-influxdb-error"), Some("wait"));
         assert_eq!(header(response.headers(), "content-type"), Some("application/json"));
+        let large = || ApiError::too_large("send less");
+        for (error, text) in [
+            (large(), "Request Entity Too Large: send less"),
+            (large().in_bare_words(), "Request Entity Too Large"),
+        ] {
+            let response = error.into_response();
+            assert_eq!(header(response.headers(), "x-influxdb-error"), Some(text));
+        }
         let response = ApiError::method_not_allowed("GET, POST").into_response();
         assert_eq!(header(response.headers(), "allow"), Some("GET, POST"));
         assert_eq!(header(response.headers(), "retry-after"), None);

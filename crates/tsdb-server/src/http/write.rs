@@ -17,7 +17,7 @@ use tsdb_ingest::{LineProtocol, ParseOptions, Precision, WriteReport, WriteReque
 
 use super::body::{self, Encoding, Received};
 use super::params::Params;
-use super::reply::{ApiError, empty_response, header_text};
+use super::reply::{ApiError, TOO_LARGE, empty_response, header_text};
 use crate::app::{App, blocking};
 use crate::exposition::WriteRecord;
 
@@ -75,7 +75,9 @@ pub async fn write(
     let read = |app: &App, request: &WriteRequest<'_>| {
         app.pipeline().write(&LineProtocol::default(), request)
     };
-    let report = take_in(&app, &headers, body, target, Params::default(), read).await?;
+    let report = take_in(&app, &headers, body, target, Params::default(), read)
+        .await
+        .map_err(ApiError::in_bare_words)?;
     Ok(report.map_or_else(|| empty_response(StatusCode::OK), |report| respond(&report)))
 }
 
@@ -155,8 +157,10 @@ pub(super) fn refuse(app: &App, error: tsdb_ingest::Error) -> ApiError {
         tsdb_ingest::Error::Store(Error::OverBudget { pool: Pool::Bodies, .. })
             if app.bodies().holds_one() =>
         {
-            let message = "Request Entity Too Large: its rows take more memory than one request may \
-                           have; send smaller batches, or raise --memory-limit";
+            let message = format!(
+                "{TOO_LARGE}: its rows take more memory than one request may have; send smaller \
+                 batches, or raise --memory-limit"
+            );
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
         }
         tsdb_ingest::Error::Store(error) => app.refuse(error),

@@ -1,15 +1,26 @@
 //! Running the statements of one request, in order, until one fails.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
-use tsdb_core::{CancelToken, ErrorKind, MemoryBudget};
-use tsdb_exec::{Message, QueryContext};
+use tokio::sync::OwnedSemaphorePermit;
+use tsdb_core::{ErrorKind, MemoryBudget, Pool, Reservation};
+use tsdb_exec::{Message, QueryContext, QueryMemory, StatementResult};
 use tsdb_ql::Statement;
 
 use super::Query;
 use super::running::Listed;
+use super::watch::{Canceller, Watch};
 use crate::app::App;
 use crate::encode::results::Answer;
+use crate::http::reply::ApiError;
+
+/// Memory of a request that waits, beside its text: its place in the table, in the queue, its connection's
+/// state.
+const WAITING_BYTES: usize = 2048;
 
 /// The statements of one request and what they need. Its methods block.
 pub struct Run {
@@ -17,17 +28,63 @@ pub struct Run {
     query: Query,
     statements: Vec<Statement>,
     warn_of_changes: bool,
-    token: CancelToken,
+    canceller: Canceller,
+    memory: QueryMemory,
     /// Shows the request in SHOW QUERIES while it lives.
     _listed: Listed,
+    _turn: Option<OwnedSemaphorePermit>,
+    /// Pays for the text.
+    _text: Reservation,
 }
 
 impl Run {
-    /// Prepares to run `statements`, which are those of `query`, until `token` ends them.
-    pub fn new(app: Arc<App>, query: Query, statements: Vec<Statement>, token: CancelToken) -> Run {
+    /// Waits for the turn of `statements`, which are those of `query`. From then on they may run for
+    /// `time_max`, and until the watch is dropped. Those that need no turn do not wait, nor do those that were
+    /// killed meanwhile: they end without having run.
+    ///
+    /// # Errors
+    /// 503 when too many wait already, or no turn comes free in time.
+    pub async fn begin(
+        app: Arc<App>,
+        query: Query,
+        statements: Vec<Statement>,
+        time_max: Duration,
+    ) -> Result<(Run, Watch), ApiError> {
+        let needs_turn = !statements.iter().all(needs_no_store);
+        // What is used to find out what takes all the memory, and to end it, must not need any of it.
+        let own_budget = MemoryBudget::default();
+        let budget = if needs_turn { app.budget() } else { &own_budget };
+        let memory = QueryMemory::new(budget, app.config().query_memory_max);
+        // The text stands in the request and in the table.
+        let text = memory.budget().reserve(Pool::Queries, 2 * query.text.len() + WAITING_BYTES);
+        let text = text.map_err(|_| {
+            ApiError::overloaded(
+                "the memory for queries is used up: retry later or raise --memory-limit",
+            )
+        })?;
+        let canceller = Canceller::default();
         let database = query.database.as_deref().unwrap_or_default();
-        let listed = app.running().enter(&query.text, database, app.env().clock.mono_ns());
-        Run { app, query, statements, warn_of_changes: false, token, _listed: listed }
+        let now_ns = app.env().clock.mono_ns();
+        let listed = app.running().enter(&query.text, database, canceller.clone(), now_ns);
+        let (turn, statements) = if needs_turn {
+            turn(&app, &query, statements, &canceller).await?
+        } else {
+            (None, statements)
+        };
+        listed.begin();
+        let watch = Watch::new(canceller.clone(), time_max);
+        let run = Run {
+            app,
+            query,
+            statements,
+            warn_of_changes: false,
+            canceller,
+            memory,
+            _listed: listed,
+            _turn: turn,
+            _text: text,
+        };
+        Ok((run, watch))
     }
 
     /// The same with a remark on each statement that changes something: it came by GET, which InfluxDB
@@ -37,9 +94,14 @@ impl Run {
         Run { warn_of_changes: true, ..self }
     }
 
-    /// The budget that pays for answers.
-    pub fn budget(&self) -> &MemoryBudget {
-        self.app.budget()
+    /// The memory that pays for answers.
+    pub fn memory(&self) -> &QueryMemory {
+        &self.memory
+    }
+
+    /// What ends the statements, and what is made of their answers.
+    pub fn canceller(&self) -> &Canceller {
+        &self.canceller
     }
 
     /// Runs the statements and forgets the answers.
@@ -74,33 +136,52 @@ impl Run {
     }
 
     fn one(&self, at: usize, statement: &Statement) -> (Answer, Option<ErrorKind>) {
+        let outcome = self.outcome(statement);
+        self.app.exposition().statement(outcome.is_err());
+        let kind = outcome.as_ref().err().map(|failure| failure.kind);
+        let messages = self.warning(statement).into_iter().collect();
+        let outcome = outcome.map_err(|failure| failure.message);
+        (Answer { statement: at, outcome, messages }, kind)
+    }
+
+    fn outcome(&self, statement: &Statement) -> Result<StatementResult, Failure> {
         let context = QueryContext {
             database: self.query.database.as_deref(),
             policy: self.query.policy.as_deref(),
             now_ns: self.app.env().clock.wall_ns(),
-            budget: self.app.budget().clone(),
-            cancel: self.token.clone(),
+            memory: self.memory.clone(),
+            cancel: self.canceller.token().clone(),
         };
-        let outcome = match statement {
-            Statement::ShowQueries => Ok(self.app.running().show(self.app.env().clock.mono_ns())),
-            _ => self.app.executor().execute(statement, &context),
-        };
-        self.app.exposition().statement(outcome.is_err());
-        let kind = outcome.as_ref().err().map(|error| error.kind());
-        if let Err(tsdb_exec::Error::Storage(error)) = &outcome {
-            self.app.note(error);
+        match statement {
+            Statement::ShowQueries => {
+                context.cancel.check().map_err(|error| self.failure(&error.into()))?;
+                Ok(self.app.running().show(self.app.env().clock.mono_ns()))
+            }
+            Statement::KillQuery { id } => {
+                context.cancel.check().map_err(|error| self.failure(&error.into()))?;
+                self.app.running().kill(*id).map_err(|unknown| Failure {
+                    kind: ErrorKind::NotFound,
+                    message: unknown.to_string(),
+                })?;
+                Ok(StatementResult::default())
+            }
+            _ => {
+                let executed = self.app.executor().execute(statement, &context);
+                executed.map_err(|error| self.failure(&error))
+            }
         }
-        let messages = self.warning(statement).into_iter().collect();
-        let outcome = outcome.map_err(|error| self.described(&error));
-        (Answer { statement: at, outcome, messages }, kind)
     }
 
     /// The words of an error; one that has a place in the query shows it, with the remedy below.
-    fn described(&self, error: &tsdb_exec::Error) -> String {
-        match error {
+    fn failure(&self, error: &tsdb_exec::Error) -> Failure {
+        if let tsdb_exec::Error::Storage(error) = error {
+            self.app.note(error);
+        }
+        let message = match error {
             tsdb_exec::Error::Check(errors) => errors.render(&self.query.text),
             other => other.to_string(),
-        }
+        };
+        Failure { kind: error.kind(), message }
     }
 
     /// What InfluxDB says to changes by GET.
@@ -113,6 +194,40 @@ impl Run {
             ),
         })
     }
+}
+
+/// Why a statement has no answer.
+struct Failure {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// Whether a statement is about queries and not about data. Such a one runs always: else nobody could end
+/// what takes all the turns.
+fn needs_no_store(statement: &Statement) -> bool {
+    matches!(statement, Statement::ShowQueries | Statement::KillQuery { .. })
+}
+
+/// A turn, and the statements. While they wait there is only their text: a tree takes many times as much.
+/// Without a turn they have been ended.
+async fn turn(
+    app: &App,
+    query: &Query,
+    statements: Vec<Statement>,
+    canceller: &Canceller,
+) -> Result<(Option<OwnedSemaphorePermit>, Vec<Statement>), ApiError> {
+    let mut acquired = pin!(app.query_turn());
+    if let Poll::Ready(turn) = poll_fn(|cx| Poll::Ready(acquired.as_mut().poll(cx))).await {
+        return Ok((Some(turn?), statements));
+    }
+    drop(statements);
+    let turn = tokio::select! {
+        biased;
+        _ = canceller.cancelled() => None,
+        turn = acquired => Some(turn?),
+    };
+    let statements = query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
+    Ok((turn, statements))
 }
 
 /// The answer of a statement that did not run or did not end.

@@ -1,13 +1,16 @@
-//! Which queries run: what `SHOW QUERIES` answers, which only the server knows.
+//! Which queries there are: what `SHOW QUERIES` answers and `KILL QUERY` ends, which only the server knows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tsdb_core::Error;
 use tsdb_core::time::format_go_duration;
 use tsdb_exec::{ResultColumn, Series, StatementResult, Validity, Values};
 
-/// The requests whose statements run.
+use super::watch::Canceller;
+
+/// The requests whose statements run, or wait for their turn.
 #[derive(Debug, Clone, Default)]
 pub struct Running(Arc<Mutex<Table>>);
 
@@ -22,7 +25,25 @@ struct Entry {
     text: Arc<str>,
     database: Arc<str>,
     since_ns: u64,
+    has_turn: bool,
+    canceller: Canceller,
 }
+
+impl Entry {
+    /// How far it is; "running" and "killed" in InfluxDB's words.
+    fn status(&self) -> &'static str {
+        match self.canceller.token().check() {
+            Err(Error::Killed) => "killed",
+            _ if self.has_turn => "running",
+            _ => "waiting",
+        }
+    }
+}
+
+/// A number that no query has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such query id: {0}: SHOW QUERIES lists those that there are")]
+pub struct NoSuchQuery(u64);
 
 /// Keeps a query in the table until it is dropped.
 #[derive(Debug)]
@@ -32,14 +53,25 @@ pub struct Listed {
 }
 
 impl Running {
-    /// Enters a query that begins at `now_ns` of the monotonic clock.
-    pub fn enter(&self, text: &str, database: &str, now_ns: u64) -> Listed {
+    /// Enters a query that arrives at `now_ns` of the monotonic clock, and that `canceller` ends.
+    pub fn enter(&self, text: &str, database: &str, canceller: Canceller, now_ns: u64) -> Listed {
         let mut table = self.0.lock();
         table.last_id += 1;
         let id = table.last_id;
-        let entry = Entry { text: text.into(), database: database.into(), since_ns: now_ns };
+        let (text, database) = (text.into(), database.into());
+        let entry = Entry { text, database, since_ns: now_ns, has_turn: false, canceller };
         table.queries.insert(id, entry);
         Listed { running: self.clone(), id }
+    }
+
+    /// Ends the query `id`, which stays in the table until its statements have noticed.
+    ///
+    /// # Errors
+    /// There is none of that number.
+    pub fn kill(&self, id: u64) -> Result<(), NoSuchQuery> {
+        let canceller = self.0.lock().queries.get(&id).map(|entry| entry.canceller.clone());
+        canceller.ok_or(NoSuchQuery(id))?.kill();
+        Ok(())
     }
 
     /// The table, as InfluxDB shows it.
@@ -54,7 +86,7 @@ impl Running {
                 Arc::clone(&entry.text),
                 Arc::clone(&entry.database),
                 format_go_duration(elapsed_ns).into(),
-                "running".into(),
+                entry.status().into(),
             ];
             for (column, text) in texts.iter_mut().zip(row) {
                 column.push(Some(text));
@@ -72,6 +104,15 @@ impl Running {
     }
 }
 
+impl Listed {
+    /// The query has its turn.
+    pub fn begin(&self) {
+        if let Some(entry) = self.running.0.lock().queries.get_mut(&self.id) {
+            entry.has_turn = true;
+        }
+    }
+}
+
 impl Drop for Listed {
     fn drop(&mut self) {
         self.running.0.lock().queries.remove(&self.id);
@@ -82,21 +123,49 @@ impl Drop for Listed {
 mod tests {
     use super::*;
 
+    fn texts(running: &Running, column: usize) -> Vec<String> {
+        match &running.show(3_500_999).series[0].columns[column].values {
+            Values::Strings(texts) => texts.iter().flatten().map(ToString::to_string).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn queries_are_listed_while_they_run() {
+    fn queries_are_listed_while_they_are_there() {
         let running = Running::default();
-        let first = running.enter("SELECT 1", "d", 1_000_000);
-        let second = running.enter("SELECT 2", "", 2_000_000);
+        let enter =
+            |text, database, now_ns| running.enter(text, database, Canceller::default(), now_ns);
+        let first = enter("SELECT 1", "d", 1_000_000);
+        let second = enter("SELECT 2", "", 2_000_000);
+        second.begin();
         let shown = running.show(3_500_999);
         let table = &shown.series[0];
         let names: Vec<_> = table.columns.iter().map(|column| &*column.name).collect();
         assert_eq!(names, ["qid", "query", "database", "duration", "status"]);
         assert_eq!(table.columns[0].values, Values::Integers(vec![1, 2], Validity::all(2)));
-        let durations = Values::Strings(vec![Some("2.5ms".into()), Some("1.5ms".into())]);
-        assert_eq!(table.columns[3].values, durations);
+        assert_eq!(texts(&running, 3), ["2.5ms", "1.5ms"]);
+        assert_eq!(texts(&running, 4), ["waiting", "running"]);
         drop(first);
         assert_eq!(running.show(0).series[0].rows(), 1);
         drop(second);
         assert_eq!(running.show(0).series[0].rows(), 0);
+    }
+
+    #[test]
+    fn the_one_that_is_meant_is_killed_and_stays_until_it_has_ended() {
+        let running = Running::default();
+        let cancellers = [Canceller::default(), Canceller::default()];
+        let enter = |canceller: &Canceller| running.enter("q", "d", canceller.clone(), 0);
+        let listed: Vec<Listed> = cancellers.iter().map(enter).collect();
+        listed[0].begin();
+        listed[1].begin();
+        assert_eq!(running.kill(2), Ok(()));
+        assert_eq!(cancellers.each_ref().map(|c| c.token().is_ended()), [false, true]);
+        assert_eq!(cancellers[1].token().check(), Err(Error::Killed));
+        assert_eq!(texts(&running, 4), ["running", "killed"]);
+        assert_eq!(running.kill(2), Ok(()), "it is there still");
+        drop(listed);
+        let refused = running.kill(2).unwrap_err().to_string();
+        assert!(refused.starts_with("no such query id: 2") && refused.contains("SHOW QUERIES"));
     }
 }

@@ -10,7 +10,7 @@ use crate::support::*;
 fn segment_rotation_thresholds() {
     let frame = |length: u64| FRAME_BYTES + length;
     // Payload lengths, and the lengths of the segments that they lead to under a limit of 700 bytes.
-    let cases: [(&[u64], &[u64]); 6] = [
+    let cases: [(&[u64], &[u64]); 7] = [
         (&[], &[128]),
         (&[100], &[128 + 125]),
         // 128 + 25 + 547 = 700: full to the byte.
@@ -18,14 +18,18 @@ fn segment_rotation_thresholds() {
         (&[522, 0], &[700]),
         (&[523, 0], &[676 + 25 - 1, 128 + 25]),
         (&[10, 2000, 10], &[128 + 35, 128 + 2025, 128 + 35]),
+        // Several frames go out in one write; the last of them must still know how full the segment is.
+        (&[40; 10], &[128 + 8 * 65, 128 + 2 * 65]),
     ];
     for (payloads, lengths) in cases {
-        for together in [false, true] {
+        for (together, synced) in [(false, false), (false, true), (true, false)] {
             let vfs = SimVfs::new(21);
             let wal = open(&vfs).wal;
             for length in payloads {
                 wal.append(&vec![7; usize::try_from(*length).unwrap()]).unwrap();
-                if !together {
+                if synced {
+                    wal.sync().unwrap();
+                } else if !together {
                     wal.write_out().unwrap();
                 }
             }
@@ -35,7 +39,7 @@ fn segment_rotation_thresholds() {
                 [523, 0] => vec![128 + frame(523), 128 + frame(0)],
                 _ => lengths.to_vec(),
             };
-            assert_eq!(got, lengths, "{payloads:?}, in one write: {together}");
+            assert_eq!(got, lengths, "{payloads:?}, in one write: {together}, synced: {synced}");
             assert_eq!(wal.disk_bytes(), lengths.iter().sum::<u64>());
             assert_eq!(wal.stats().segments, lengths.len() as u64);
         }

@@ -34,7 +34,7 @@ pub(super) struct Answer {
 pub(super) fn read(snapshot: &dyn Snapshot, request: &ScanRequest) -> Result<Answer, Violation> {
     let selection = snapshot.select(request)?;
     check_selection(&selection, request)?;
-    let Selection { columns, series, cursors, counters, .. } = selection;
+    let Selection { columns, series, cursors, counters, held, .. } = selection;
     let answer = Answer { columns: columns.to_vec(), ..Answer::default() };
     let mut reader = Reader { request, series: &series, last: None, rows: 0, answer };
     // What is left in a block from before must not shine through.
@@ -52,6 +52,7 @@ pub(super) fn read(snapshot: &dyn Snapshot, request: &ScanRequest) -> Result<Ans
     })?;
     let mut answer = reader.answer;
     answer.series = series.iter().map(|selected| selected.key.clone()).collect();
+    drop(held);
     let left = request.budget.used(Pool::Queries);
     ensure(left == 0, || format!("{left} bytes of the budget are taken after the scan"))?;
     Ok(answer)

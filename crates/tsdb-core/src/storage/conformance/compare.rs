@@ -96,7 +96,7 @@ fn compare_names(snapshot: &dyn Snapshot, view: &NamespaceView, rng: &SimRng) ->
         })?;
     }
     for measurement in view.measurements().iter().map(|m| &**m).chain(["absent"]) {
-        let found = snapshot.fields(view.id, measurement)?;
+        let found = snapshot.fields(&SeriesRequest::measurement(view.id, measurement))?;
         let expected = view.fields(measurement);
         ensure(found == expected, || {
             format!("fields of {measurement} are {found:?}, must be {expected:?}")
@@ -117,7 +117,7 @@ fn compare_unknown(snapshot: &dyn Snapshot, id: NamespaceId) -> Verdict {
         snapshot.select(&request).err(),
         snapshot.estimate(&request).err(),
         snapshot.series(&SeriesRequest::all(id)).err(),
-        snapshot.fields(id, "cpu").err(),
+        snapshot.fields(&SeriesRequest::measurement(id, "cpu")).err(),
     ];
     let expected = Some(Error::NamespaceNotFound { id: id.0 });
     ensure(outcomes.iter().all(|outcome| *outcome == expected), || {

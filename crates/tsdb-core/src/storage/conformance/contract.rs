@@ -334,7 +334,7 @@ fn hidden_names(runner: &mut Runner) -> Verdict {
     through_moves(runner, |runner| {
         let snapshot = runner.subject().store().snapshot()?;
         let series = snapshot.series(&SeriesRequest::all(namespace))?;
-        let fields = snapshot.fields(namespace, "m")?;
+        let fields = snapshot.fields(&SeriesRequest::measurement(namespace, "m"))?;
         ensure(series.is_empty() && fields.is_empty(), || format!("{series:?} {fields:?}"))
     })
 }

@@ -107,6 +107,14 @@ impl<'a> Header<'a> {
     }
 }
 
+impl Header<'_> {
+    /// The column of measurements, with its place.
+    pub(super) fn measurement_column(&self) -> Option<(usize, &Column)> {
+        let place = self.measurement_place?;
+        Some((place, self.columns.get(place)?))
+    }
+}
+
 /// Columns that the parameters name.
 struct Named<'a> {
     tags: Vec<&'a str>,

@@ -188,12 +188,17 @@ fn times_have_the_unit_of_the_request_or_their_own() {
 #[test]
 fn invalid_data_handling() {
     let m = ("measurement", "m");
+    let cells = "give each row one cell for each column, an empty one where there is no value";
+    for (row, count) in [("1", 1), ("1,a", 2), ("1,a,5,6", 4), ("1,a,5,", 4), (",,,,,,,,,", 10)] {
+        check(
+            &format!("f,h:tag,time\n1,a,1\n{row}\n2,a,2\n"),
+            &[m],
+            &format!(
+                "m,h=a f=1.0 1\nm,h=a f=2.0 2\n!3:1 {count} cells where the header has 3: {cells}"
+            ),
+        );
+    }
     for (row, expected) in [
-        ("1", "1 cells where the header has 3"),
-        ("1,a", "2 cells where the header has 3"),
-        ("1,a,5,6", "4 cells where the header has 3"),
-        ("1,a,5,", "4 cells where the header has 3"),
-        (",,,,,,,,,", "10 cells where the header has 3"),
         ("1,\u{e4},5", "tag value \"\u{e4}\" is not ASCII: use ASCII letters, or write it escaped"),
         ("1,a\0b,5", "tag value \"a\\0b\" holds a NUL byte: remove it"),
     ] {
@@ -206,7 +211,7 @@ fn invalid_data_handling() {
     check_with(
         b"f,h:tag,time\n1,\xff,5\n2,a,5\n",
         options(&[("measurement", "m")]),
-        "m,h=a f=2.0 5\n!2:1 invalid UTF-8 at byte 0 of the line",
+        "m,h=a f=2.0 5\n!2:1 column \"h\" holds bytes that are not UTF-8: send UTF-8",
     );
     // Lines are counted through quoted line ends.
     check(
@@ -248,13 +253,17 @@ fn headers_that_cannot_be_used_refuse_the_table_once() {
         (
             "f\n1\n",
             vec![m, ("tags", "h")],
-            "!1:1 header: parameter tags=h: there is no such column",
+            "!1:1 header: parameter tags=h: there is no such column: name one of the header",
         ),
         ("\"f\n1\n", vec![m], "!1:1 unbalanced quotes"),
     ] {
         check(body, &parameters, expected);
     }
-    check_with(b"f,\xff\n1,2\n", options(&[]), "!1:1 invalid UTF-8 at byte 0 of the line");
+    check_with(
+        b"f,\xff\n1,2\n",
+        options(&[]),
+        "!1:1 header: column 2 holds bytes that are not UTF-8: send UTF-8",
+    );
     let wide = "c,".repeat(limits::COLUMNS_MAX) + "d\n";
     check(&wide, &[m], "!1:1 header: more than 4096 columns: split the table");
 }

@@ -10,6 +10,9 @@ pub(super) struct Fault {
     pub(super) what: &'static str,
 }
 
+/// Said of a number that no `f64` holds.
+const TOO_LARGE: &str = "this number is too large: numbers go up to 1.7976931348623157e308";
+
 /// The first mistake in `text`, which should be one value; `None` where it is one.
 #[cold]
 pub(super) fn first(text: &[u8]) -> Option<Fault> {
@@ -206,7 +209,7 @@ impl Walk<'_> {
         if value.is_some_and(f64::is_finite) {
             return Ok(());
         }
-        Err(Fault { at: start, what: "this number is too large" })
+        Err(Fault { at: start, what: TOO_LARGE })
     }
 
     fn digits(&mut self) -> Result<usize, Fault> {

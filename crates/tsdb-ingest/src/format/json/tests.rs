@@ -308,7 +308,8 @@ fn text_that_is_no_json_is_refused_with_its_place() {
         ),
         (
             "{\"measurement\":\"m\",\"value\":1e400}".to_owned(),
-            "!1:28 invalid JSON at byte 27: this number is too large",
+            "!1:28 invalid JSON at byte 27: this number is too large: numbers go up to \
+             1.7976931348623157e308",
         ),
         (
             format!("[{good},{{\"a\":}}]"),

@@ -240,10 +240,33 @@ fn points_carry_measurement_and_field_in_their_tags() {
 #[test]
 fn the_first_bad_line_is_an_error_for_library_users() {
     let error = LineProtocol::default().parse(b"m f=1 1\nm f=x 2\nbad").unwrap_err();
-    assert_eq!(error.to_string(), "line 2, column 5: unable to parse 'm f=x 2': invalid boolean");
+    assert_eq!(
+        error.to_string(),
+        "line 2, column 5: unable to parse 'm f=x 2': invalid boolean: write a number, t, f, true or \
+         false, and put text in double quotes"
+    );
     let ascii = LineProtocol::new(ParseOptions::new(Precision::Nanoseconds, 0), TagCharset::Ascii);
     assert!(ascii.parse("m,t=ä f=1 1".as_bytes()).is_err());
     assert_eq!(LineProtocol::default().parse("m,t=ä f=1 1".as_bytes()).unwrap().len(), 1);
+}
+
+/// InfluxDB's words do not say what to do; the reason does when it is asked to.
+#[test]
+fn every_refusal_can_say_what_to_do() {
+    let fixture = Fixture::new();
+    let options = ParseOptions::new(Precision::Nanoseconds, NOW);
+    for (body, expected) in table::REFUSED {
+        let request = WriteRequest { database: "d", policy: None, body: body.as_bytes(), options };
+        let report = fixture.pipeline.write(&LineProtocol::default(), &request).unwrap();
+        let reason = &report.errors[0].reason;
+        let (words, explained) = (reason.to_string(), reason.explained());
+        assert!(expected.ends_with(&words) && explained.starts_with(&words), "{body:?}");
+        // The limits of the data model have their remedy in their words.
+        let has_remedy = explained.len() > words.len() || matches!(reason, Reason::Limit(_));
+        assert!(has_remedy, "{body:?}: {explained}");
+    }
+    let twice = Reason::DuplicateTags { key: "host".to_owned() };
+    assert_eq!(twice.explained(), "duplicate tags: \"host\" is given twice, keep one of them");
 }
 
 /// Twice the input, at most about twice the bytes looked at: nothing is scanned again and again.

@@ -304,7 +304,7 @@ mod tests {
             ("m,a=", 4, Reason::MissingTagValue),
             ("m,a=,b=1", 4, Reason::MissingTagValue),
             ("m,a=1=2", 5, Reason::InvalidTagFormat),
-            ("m,a=1,a=2", 0, Reason::DuplicateTags),
+            ("m,a=1,a=2", 0, Reason::DuplicateTags { key: "a".to_owned() }),
             ("m,time=1", 0, Reason::TimeTag { measurement: "m".to_owned() }),
         ] {
             assert_eq!(key(raw), Err(Fault::new(at, reason)), "{raw}");

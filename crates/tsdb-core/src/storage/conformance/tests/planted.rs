@@ -288,8 +288,8 @@ impl Snapshot for PlantedSnapshot {
         self.now()?.series(request)
     }
 
-    fn fields(&self, namespace: NamespaceId, measurement: &str) -> Result<Vec<Arc<str>>> {
-        let mut names = self.now()?.fields(namespace, measurement)?;
+    fn fields(&self, request: &SeriesRequest) -> Result<Vec<Arc<str>>> {
+        let mut names = self.now()?.fields(request)?;
         if self.planted == Planted::FieldsOfHiddenRows {
             names.extend(self.fields.iter().cloned());
             names.sort_unstable();
