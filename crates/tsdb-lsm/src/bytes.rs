@@ -118,7 +118,12 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(raw).map_err(|_| self.malformed("text that is not UTF-8"))
     }
 
-    /// The bytes that were not read.
+    /// The bytes that are still to be read.
+    pub(crate) fn ahead(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or(&[])
+    }
+
+    /// Reads all bytes that are left.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         let rest = self.bytes.get(self.at..).unwrap_or(&[]);
         self.at = self.bytes.len();

@@ -1,64 +1,118 @@
 //! Bit packing: numbers of one width, lowest bits first, without gaps.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "masks and widths say how many bits are meant"
+)]
+
+use super::simd;
+
 /// Bytes that `count` numbers of `width` bits take.
 pub(super) fn packed_len(width: u32, count: usize) -> usize {
-    (count * width as usize).div_ceil(8)
+    count.saturating_mul(width as usize).div_ceil(8)
+}
+
+/// The lowest `width` bits, at most 64.
+pub(super) fn mask(width: u32) -> u64 {
+    if width == 0 { 0 } else { u64::MAX >> (64 - width.min(64)) }
+}
+
+/// Bits that `value` needs: 0 for 0, 64 from 2^63 on.
+#[inline(always)]
+pub(super) fn bit_len(value: u64) -> u32 {
+    u64::BITS - value.leading_zeros()
 }
 
 /// Appends `values`, each below 2^`width`; `width` is at most 64.
 pub(super) fn pack(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
-    if width == 0 {
-        return;
+    if width > 0 {
+        simd::vectorised(Pack(values, width, out));
     }
-    let mut pending: u128 = 0;
-    let mut pending_bits = 0;
+}
+
+/// The loop of [`pack`].
+struct Pack<'a, V>(V, u32, &'a mut Vec<u8>);
+
+impl<V: Iterator<Item = u64>> simd::HotLoop for Pack<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        pack_inlined(self.0, self.1, self.2);
+    }
+}
+
+#[inline(always)]
+fn pack_inlined(values: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+    let (mut pending, mut pending_bits) = (0u64, 0u32);
     for value in values {
-        pending |= u128::from(value) << pending_bits;
+        pending |= value << pending_bits;
         pending_bits += width;
-        while pending_bits >= 64 {
-            #[expect(clippy::cast_possible_truncation, reason = "the low half goes out")]
-            out.extend_from_slice(&(pending as u64).to_le_bytes());
-            pending >>= 64;
+        if pending_bits >= 64 {
+            out.extend_from_slice(&pending.to_le_bytes());
             pending_bits -= 64;
+            // What of the value did not fit above.
+            pending = value.checked_shr(width - pending_bits).unwrap_or(0);
         }
     }
     let rest = pending.to_le_bytes();
     out.extend(rest.iter().take(pending_bits.div_ceil(8) as usize));
 }
 
-/// Calls `each` for `count` numbers of `width` bits (at most 64) in `bytes`, which has at least
-/// [`packed_len`] bytes.
+/// Fills `out` with numbers of `width` bits, at most 32, plus `base` (sums wrap) from `bytes`, which has at
+/// least [`packed_len`] bytes; missing ones count as zeros.
+pub(super) fn unpack32(bytes: &[u8], width: u32, base: i32, out: &mut [i32]) {
+    let done = simd::unpack32(bytes, width, base, out);
+    let rest = out.get_mut(done..).unwrap_or_default();
+    unpack_from(bytes, width, done, rest.iter_mut(), |place, number| {
+        *place = base.wrapping_add_unsigned(number as u32);
+    });
+}
+
+/// As [`unpack32`], for a width of up to 64 bits.
+pub(super) fn unpack64(bytes: &[u8], width: u32, base: i64, out: &mut [i64]) {
+    let done = simd::unpack64(bytes, width, base, out);
+    let rest = out.get_mut(done..).unwrap_or_default();
+    unpack_from(bytes, width, done, rest.iter_mut(), |place, number| {
+        *place = base.wrapping_add_unsigned(number);
+    });
+}
+
+/// Hands number `first` and all after it to `put` with the places to fill.
 #[inline]
-pub(super) fn unpack(bytes: &[u8], width: u32, count: usize, mut each: impl FnMut(u64)) {
-    if width == 0 {
-        (0..count).for_each(|_| each(0));
-        return;
-    }
+fn unpack_from<P>(
+    bytes: &[u8],
+    width: u32,
+    first: usize,
+    places: impl ExactSizeIterator<Item = P>,
+    put: impl Fn(P, u64),
+) {
+    let mask = mask(width);
     let width_bits = width as usize;
-    let mask = u64::MAX >> (64 - width);
-    // One load of eight bytes covers a number that begins anywhere in its first byte.
-    let fast = if width <= 57 {
-        let last_start = bytes.len().saturating_sub(7);
-        count.min((last_start * 8).div_ceil(width_bits))
-    } else {
-        0
+    let end = first + places.len();
+    // One load of eight bytes covers a number of up to 57 bits that begins anywhere in its first byte.
+    let fast_end = match width {
+        0 => end,
+        1..=57 => end.min((bytes.len().saturating_sub(7) * 8).div_ceil(width_bits)),
+        _ => first,
     };
-    for i in 0..fast {
-        let bit = i * width_bits;
-        let mut raw = [0; 8];
-        if let Some(found) = bytes.get(bit / 8..bit / 8 + 8) {
-            raw.copy_from_slice(found);
-        }
-        each(u64::from_le_bytes(raw) >> (bit % 8) & mask);
+    for (index, place) in (first..).zip(places) {
+        let bit = index.wrapping_mul(width_bits);
+        let number = match bytes.get(bit / 8..).and_then(|rest| rest.first_chunk()) {
+            Some(word) if index < fast_end => u64::from_le_bytes(*word) >> (bit % 8),
+            _ => slow_load(bytes, bit),
+        };
+        put(place, number & mask);
     }
-    for i in fast..count {
-        let bit = i * width_bits;
-        let mut raw = [0; 16];
-        let rest = bytes.get(bit / 8..).unwrap_or(&[]);
-        raw.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        #[expect(clippy::cast_possible_truncation, reason = "the mask keeps what fits")]
-        each((u128::from_le_bytes(raw) >> (bit % 8)) as u64 & mask);
-    }
+}
+
+/// The 64 bits from `bit` on; those behind the end are zeros.
+#[cold]
+fn slow_load(bytes: &[u8], bit: usize) -> u64 {
+    let mut word = [0; 16];
+    let rest = bytes.get(bit / 8..).unwrap_or(&[]);
+    word.iter_mut().zip(rest).take(9).for_each(|(to, from)| *to = *from);
+    (u128::from_le_bytes(word) >> (bit % 8)) as u64
 }
 
 #[cfg(test)]
@@ -69,14 +123,19 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_come_back(width in 0u32..=64, values in prop::collection::vec(any::<u64>(), 0..200)) {
-            let mask = if width == 0 { 0 } else { u64::MAX >> (64 - width) };
-            let values: Vec<u64> = values.into_iter().map(|v| v & mask).collect();
+            let values: Vec<u64> = values.into_iter().map(|v| v & mask(width)).collect();
             let mut bytes = Vec::new();
             pack(values.iter().copied(), width, &mut bytes);
             prop_assert_eq!(bytes.len(), packed_len(width, values.len()));
-            let mut back = Vec::new();
-            unpack(&bytes, width, values.len(), |v| back.push(v));
-            prop_assert_eq!(back, values);
+            let mut wide = vec![-1; values.len()];
+            unpack64(&bytes, width, 7, &mut wide);
+            prop_assert_eq!(wide, values.iter().map(|v| v.cast_signed().wrapping_add(7)).collect::<Vec<_>>());
+            if width <= 32 {
+                let mut narrow = vec![-1; values.len()];
+                unpack32(&bytes, width, -7, &mut narrow);
+                let expected: Vec<i32> = values.iter().map(|v| (*v as u32).cast_signed().wrapping_sub(7)).collect();
+                prop_assert_eq!(narrow, expected);
+            }
         }
     }
 }

@@ -1,17 +1,39 @@
-//! Columns of integers: frame of reference and bit packing per 128 numbers, of the numbers themselves or
-//! of their differences, whichever takes fewer bits.
+//! Columns of integers of any range.
+//!
+//! A column is a [`Model`], which foresees each number from those before it, and the residuals, which are
+//! what the model did not foresee, in one of six kinds. All arithmetic wraps at 64 bits, so that every
+//! column has every form, and the encoder merely picks a short one.
 
-use super::bits::{pack, packed_len, unpack};
-use crate::bytes::{Malformed, Reader, put_i64, put_varint};
+mod analysis;
+mod choice;
+mod dictionary;
+mod entropy;
+mod exceptions;
+mod level;
+mod model;
+mod packed;
+mod sink;
+mod sparse;
 
-const PLAIN: u8 = 0;
-const DELTA: u8 = 1;
+pub(super) use analysis::Domain;
+pub(super) use choice::{IntsMemo, encode_ints};
+#[cfg(any(test, feature = "test-util"))]
+pub(super) use choice::{Plan, encode_planned};
+pub(super) use exceptions::{read_places, write_places};
+pub(super) use level::Scan;
+pub(super) use model::{Kind, Scale, Transform};
+pub(super) use sink::{DECIMAL_MAX, Decimals, IntSummary, Integers, OrderedBits, Sink, Tally};
 
-/// Numbers that share a reference and a width. Smaller adapts better, larger costs fewer headers.
-const GROUP: usize = 128;
+use crate::bytes::{Malformed, Reader, put_varint};
+use level::Level;
+use model::Header;
+
+/// Most numbers of a column. Far above the rows of a chunk; sums of levels rely on it.
+pub(super) const COUNT_MAX: usize = 1 << 16;
 
 /// Maps small numbers of either sign to small ones: 0, -1, 1, -2, ...
-pub(super) fn zigzag(value: i64) -> u64 {
+#[inline(always)]
+fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
 }
 
@@ -19,106 +41,96 @@ fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
-/// Smallest number of a group and the width of the distances from it.
-fn frame(group: &[i64]) -> (i64, u32) {
-    let min = group.iter().copied().min().unwrap_or(0);
-    let max = group.iter().copied().max().unwrap_or(0);
-    // Both are i64, so their distance always fits an u64.
-    let range = max.wrapping_sub(min).cast_unsigned();
-    (min, u64::BITS - range.leading_zeros())
-}
-
-fn cost(values: &[i64]) -> usize {
-    values.chunks(GROUP).map(|group| packed_len(frame(group).1, group.len())).sum()
-}
-
-/// Appends a column. The number of values is not part of the bytes.
-pub(super) fn encode_ints(values: &[i64], out: &mut Vec<u8>) {
-    let deltas: Vec<i64> =
-        values.iter().zip(values.iter().skip(1)).map(|(a, b)| b.wrapping_sub(*a)).collect();
-    let (first, body) = match values.first() {
-        Some(first) if cost(&deltas) < cost(values) => (Some(*first), deltas.as_slice()),
-        _ => (None, values),
-    };
-    match first {
-        Some(first) => {
-            out.push(DELTA);
-            put_i64_varint(out, first);
-        }
-        None => out.push(PLAIN),
-    }
-    for group in body.chunks(GROUP) {
-        let (min, width) = frame(group);
-        put_i64_varint(out, min);
-        out.push(u8::try_from(width).unwrap_or(64));
-        pack(group.iter().map(|v| v.wrapping_sub(min).cast_unsigned()), width, out);
-    }
-}
-
-fn put_i64_varint(out: &mut Vec<u8>, value: i64) {
+fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, zigzag(value));
 }
 
-/// Reads `count` numbers and calls `each` for them in order.
+fn read_signed(reader: &mut Reader<'_>) -> Result<i64, Malformed> {
+    reader.varint().map(unzigzag)
+}
+
+/// Residuals that are scanned and handed on at a time: they and what becomes of them stay in the first-level
+/// cache.
+const STRIP: usize = 1024;
+
+/// Buffers that one thread decodes with.
+#[derive(Debug, Default)]
+struct Scratch {
+    narrow: Vec<i32>,
+    wide: Vec<i64>,
+    symbols: Vec<i8>,
+}
+
+thread_local! {
+    static SCRATCH: std::cell::Cell<Option<Box<Scratch>>> = const { std::cell::Cell::new(None) };
+}
+
+/// Calls `with` with the buffers of this thread, or with fresh ones inside such a call.
+fn with_scratch<T>(with: impl FnOnce(&mut Scratch) -> T) -> T {
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let result = with(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
+}
+
+/// Reads a column of `count` numbers, which is the rest of `reader`, into `sink`.
 pub(super) fn decode_ints(
     reader: &mut Reader<'_>,
     count: usize,
-    mut each: impl FnMut(i64),
+    sink: &mut impl Sink,
 ) -> Result<(), Malformed> {
-    match reader.u8()? {
-        PLAIN => decode_groups(reader, count, each),
-        DELTA if count > 0 => {
-            let mut at = unzigzag(reader.varint()?);
-            each(at);
-            decode_groups(reader, count - 1, |delta| {
-                at = at.wrapping_add(delta);
-                each(at);
-            })
-        }
-        _ => Err(reader.malformed("an unknown encoding of integers")),
+    let header = Header::read(reader)?;
+    if count > COUNT_MAX {
+        return Err(reader.malformed("more numbers than a column can have"));
     }
+    with_scratch(|scratch| {
+        let Scratch { narrow, wide, symbols } = scratch;
+        if header.model.narrow {
+            decode_residuals(reader, &header, count, symbols, narrow, sink)
+        } else {
+            decode_residuals(reader, &header, count, symbols, wide, sink)
+        }
+    })?;
+    reader.end()
 }
 
-fn decode_groups(
+/// As [`decode_ints`], for a column inside a column: it is none of runs, so that nothing nests deeper.
+fn decode_nested(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, Malformed> {
+    let bytes = reader.rest();
+    if Header::read(&mut Reader::new(bytes))?.kind == Kind::Runs {
+        return Err(reader.malformed("runs inside of runs"));
+    }
+    let mut numbers = vec![0; count];
+    decode_ints(&mut Reader::new(bytes), count, &mut Integers::new(&mut numbers))?;
+    Ok(numbers)
+}
+
+/// Decodes residuals as `L`, scans them to levels and hands those to the sink.
+fn decode_residuals<L: Level>(
     reader: &mut Reader<'_>,
+    header: &Header,
     count: usize,
-    mut each: impl FnMut(i64),
+    symbols: &mut Vec<i8>,
+    buffer: &mut Vec<L>,
+    sink: &mut impl Sink,
 ) -> Result<(), Malformed> {
-    let mut left = count;
-    while left > 0 {
-        let here = left.min(GROUP);
-        let min = unzigzag(reader.varint()?);
-        let width = u32::from(reader.u8()?);
-        if width > 64 {
-            return Err(reader.malformed("a width above 64 bits"));
-        }
-        let bytes = reader.take(packed_len(width, here))?;
-        unpack(bytes, width, here, |v| each(min.wrapping_add(v.cast_signed())));
-        left -= here;
+    if buffer.len() < count {
+        buffer.resize(count, L::default());
+    }
+    let residuals = buffer.get_mut(..count).unwrap_or_default();
+    match header.kind {
+        Kind::Huffman => entropy::decode(reader, symbols, residuals)?,
+        Kind::Dictionary => dictionary::decode(reader, symbols, residuals)?,
+        Kind::Sparse => sparse::decode(reader, residuals)?,
+        Kind::Runs => sparse::decode_runs(reader, residuals)?,
+        Kind::Packed => packed::decode(reader, residuals)?,
+        Kind::Linear => residuals.fill(L::default()),
+    }
+    let mut scan = Scan::new(&header.model);
+    let scale = Scale::of(&header.model);
+    for strip in residuals.chunks_mut(STRIP) {
+        L::scan(&mut scan, strip);
+        L::send(sink, scale, strip);
     }
     Ok(())
-}
-
-/// Kept beside the varints so that both forms of a signed number stand in one place.
-pub(super) fn put_fixed(out: &mut Vec<u8>, value: i64) {
-    put_i64(out, value);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn integers_come_back(values in prop::collection::vec(prop_oneof![any::<i64>(), -9i64..9, Just(i64::MIN), Just(i64::MAX)], 0..400)) {
-            let mut bytes = Vec::new();
-            encode_ints(&values, &mut bytes);
-            let mut back = Vec::new();
-            let mut reader = Reader::new(&bytes);
-            decode_ints(&mut reader, values.len(), |v| back.push(v)).unwrap();
-            prop_assert_eq!(reader.end(), Ok(()));
-            prop_assert_eq!(back, values);
-        }
-    }
 }

@@ -1,156 +1,259 @@
-//! Values of a column: one constant, decimal fractions as integers, or raw bits.
-//!
-//! Most measured values are decimal fractions with few digits: `k / 10^e` with a small integer `k`, whose
-//! neighbours differ little. A value is taken as one only if the division gives back its very bits, so
-//! NaN, infinities, -0.0 and everything else that does not fit stands apart as an exception.
+//! Columns of values: which mode they are written in, and back.
 
-use super::ints::{decode_ints, encode_ints};
-use crate::bytes::{Malformed, Reader, put_u64, put_varint};
+use super::decimal::{Decimal, POWERS, decimal, read_exceptions, write_exceptions};
+use super::ints::{
+    COUNT_MAX, Decimals, Domain, IntSummary, OrderedBits, Tally, decode_ints, encode_ints,
+};
+use super::memo::Memo;
+use super::ordered::to_ordered;
+use super::quotient::common_scaling;
+use super::scaled::{self, Scaling};
+use crate::bytes::{Malformed, Reader, put_u64};
 
-const CONSTANT: u8 = 0;
-const DECIMAL: u8 = 1;
-const RAW: u8 = 2;
-
-/// 10^0 to 10^15, all exact.
-const POWERS: [f64; 16] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-
-/// Integers beyond it are spaced too widely for the division to be trusted.
-const INTEGER_MAX: f64 = (1u64 << 51) as f64;
-
-/// Values that the exponent is chosen from.
-const SAMPLE: usize = 32;
-
-/// With more exceptions than one value in so many the raw bits are shorter.
-const EXCEPTIONS_ONE_IN: usize = 8;
-
-/// The integer for `value` at a power of ten, if the way back is exact.
-#[inline]
-fn integer(value: f64, power: f64) -> Option<i64> {
-    let scaled = (value * power).round();
-    if scaled.is_nan() || scaled.abs() >= INTEGER_MAX {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "below 2^51 and whole")]
-    let k = scaled as i64;
-    (((k as f64) / power).to_bits() == value.to_bits()).then_some(k)
+/// How the values of a column are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// All have the same bits.
+    Constant = 0,
+    /// Decimal fractions, with exceptions.
+    Decimal = 1,
+    /// The doubles as integers of the same order.
+    FloatBits = 2,
+    /// The doubles as they are.
+    Raw = 3,
+    /// Close to decimal fractions, with what they miss them by.
+    NearDecimal = 4,
+    /// Close to multiples of a quotient, with what they miss them by.
+    NearMultiple = 5,
 }
 
-/// Appends `values`, at least one. The number of values is not part of the bytes.
-pub(crate) fn encode_values(values: &[f64], out: &mut Vec<u8>) {
+impl Mode {
+    pub(super) const ALL: [Mode; 6] = [
+        Mode::Constant,
+        Mode::Decimal,
+        Mode::FloatBits,
+        Mode::Raw,
+        Mode::NearDecimal,
+        Mode::NearMultiple,
+    ];
+}
+
+/// Appends `values`, at least one and at most [`COUNT_MAX`]. Their number is not part of the bytes.
+pub(crate) fn encode_values(values: &[f64], memo: &mut Memo, out: &mut Vec<u8>) {
     let Some(first) = values.first() else { return };
+    assert!(values.len() <= COUNT_MAX, "a column has at most {COUNT_MAX} values");
     if values.iter().all(|v| v.to_bits() == first.to_bits()) {
-        out.push(CONSTANT);
-        put_u64(out, first.to_bits());
-        return;
+        encode_mode(values, Mode::Constant, memo, out);
+    } else if !encode_mode(values, Mode::Decimal, memo, out) {
+        encode_doubles(values, memo, out);
     }
-    if let Some((exponent, integers, exceptions)) = decimal(values) {
-        out.push(DECIMAL);
-        out.push(exponent);
-        put_varint(out, exceptions.len() as u64);
-        let mut previous = 0;
-        for place in exceptions {
-            put_varint(out, (place - previous) as u64);
-            previous = place;
-            put_u64(out, values.get(place).map_or(0, |v| v.to_bits()));
-        }
-        encode_ints(&integers, out);
-        return;
-    }
-    out.push(RAW);
-    values.iter().for_each(|v| put_u64(out, v.to_bits()));
 }
 
-/// Exponent, integers and places of exceptions, if decimals pay.
-fn decimal(values: &[f64]) -> Option<(u8, Vec<i64>, Vec<usize>)> {
-    let stride = values.len().div_ceil(SAMPLE).max(1);
-    let mut exponent = 0usize;
-    for value in values.iter().step_by(stride).filter(|v| v.is_finite()) {
-        // A larger exponent holds everything that a smaller one does, until the integers grow too large.
-        let fitting = (exponent..POWERS.len())
-            .find(|e| POWERS.get(*e).is_some_and(|power| integer(*value, *power).is_some()));
-        exponent = fitting.unwrap_or(exponent);
-    }
-    // The sample may have missed values with more digits: raise the exponent for them, a few times.
-    for _ in 0..4 {
-        let power = POWERS.get(exponent)?;
-        let mut integers = Vec::with_capacity(values.len());
-        let mut exceptions = Vec::new();
-        let mut raised = None;
-        let mut previous = 0;
-        for (place, value) in values.iter().enumerate() {
-            match integer(*value, *power) {
-                Some(k) => previous = k,
-                None => {
-                    let more = POWERS.iter().skip(exponent + 1).take(3);
-                    raised = raised.or_else(|| {
-                        more.enumerate()
-                            .find(|(_, power)| integer(*value, **power).is_some())
-                            .map(|(higher, _)| exponent + 1 + higher)
-                    });
-                    exceptions.push(place);
-                }
+/// Appends values that are no decimals, in the mode that is shortest.
+fn encode_doubles(values: &[f64], memo: &mut Memo, out: &mut Vec<u8>) {
+    /// Bytes per value below which no other mode is tried.
+    const SHORT: usize = 5;
+    let start = out.len();
+    for mode in [Mode::NearDecimal, Mode::NearMultiple, Mode::FloatBits] {
+        let (mut other, mut memo_then) = (Vec::new(), *memo);
+        let encoded = encode_mode(values, mode, &mut memo_then, &mut other);
+        if encoded && (out.len() == start || other.len() < out.len() - start) {
+            *memo = memo_then;
+            out.truncate(start);
+            out.append(&mut other);
+            if out.len() - start < SHORT * values.len() {
+                return;
             }
-            // An exception repeats its predecessor, so that it costs no difference.
-            integers.push(previous);
-        }
-        let few = exceptions.len() * EXCEPTIONS_ONE_IN <= values.len();
-        match raised {
-            Some(higher) if !exceptions.is_empty() && higher != exponent => exponent = higher,
-            _ => return few.then(|| (u8::try_from(exponent).unwrap_or(0), integers, exceptions)),
         }
     }
-    None
+    if out.len() - start > 8 * values.len() {
+        out.truncate(start);
+        encode_mode(values, Mode::Raw, memo, out);
+    }
 }
 
-/// Reads `count` values, at least one, and appends them to `out`.
+/// Appends the values in one mode, if they have it, and says whether they do.
+pub(super) fn encode_mode(values: &[f64], mode: Mode, memo: &mut Memo, out: &mut Vec<u8>) -> bool {
+    match mode {
+        Mode::Constant => {
+            let Some(first) = values.first().map(|v| v.to_bits()) else { return false };
+            if values.iter().any(|v| v.to_bits() != first) {
+                return false;
+            }
+            out.push(mode as u8);
+            put_u64(out, first);
+        }
+        Mode::Decimal => {
+            let found = decimal(values, memo.exponent);
+            memo.exponent = found.as_ref().map(|decimal| decimal.exponent);
+            let Some(Decimal { exponent, integers, exceptions }) = found else { return false };
+            out.extend_from_slice(&[mode as u8, exponent]);
+            write_exceptions(values, &exceptions, out);
+            encode_ints(&integers, Domain::Numbers, &mut memo.ints, out);
+        }
+        Mode::FloatBits => {
+            let integers: Vec<i64> = values.iter().map(|v| to_ordered(*v)).collect();
+            out.push(mode as u8);
+            encode_ints(&integers, Domain::FloatBits, &mut memo.ints, out);
+        }
+        Mode::Raw => {
+            out.push(mode as u8);
+            values.iter().for_each(|v| put_u64(out, v.to_bits()));
+        }
+        Mode::NearDecimal => {
+            let Some(exponent) = scaled::near_exponent(values) else { return false };
+            let power = POWERS.get(usize::from(exponent)).copied().unwrap_or(1.0);
+            out.extend_from_slice(&[mode as u8, exponent]);
+            let scaling = Scaling { divisor: power, factor: 1.0 };
+            return scaled::encode(values, scaling, &mut memo.ints, out);
+        }
+        Mode::NearMultiple => {
+            let Some(scaling) = common_scaling(values) else { return false };
+            out.push(mode as u8);
+            put_u64(out, scaling.divisor.to_bits());
+            put_u64(out, scaling.factor.to_bits());
+            return scaled::encode(values, scaling, &mut memo.ints, out);
+        }
+    }
+    true
+}
+
+/// Appends whole numbers below 2^51 as decimals of kind P.
+#[cfg(feature = "test-util")]
+pub(crate) fn encode_packed(values: &[f64], out: &mut Vec<u8>) {
+    use super::ints::{Kind, Plan, encode_planned};
+    out.extend_from_slice(&[Mode::Decimal as u8, 0, 0]);
+    let integers: Vec<i64> = values.iter().map(|value| super::decimal::round(*value)).collect();
+    let plan = Plan { kind: Some(Kind::Packed), ..Plan::of(Domain::Numbers) };
+    encode_planned(&integers, plan, out);
+}
+
+/// Reads `count` values, at least one, which are the rest of `reader`, and appends them to `out`.
 pub(crate) fn decode_values(
     reader: &mut Reader<'_>,
     count: usize,
     out: &mut Vec<f64>,
 ) -> Result<(), Malformed> {
-    match reader.u8()? {
-        CONSTANT => {
-            let value = f64::from_bits(reader.u64()?);
-            out.resize(out.len() + count, value);
+    if count > COUNT_MAX {
+        return Err(reader.malformed("more values than a column can have"));
+    }
+    let start = out.len();
+    out.resize(start + count, 0.0);
+    let result = decode_slice(reader, out.get_mut(start..).unwrap_or_default());
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn read_mode(reader: &mut Reader<'_>) -> Result<Mode, Malformed> {
+    let mode = Mode::ALL.get(usize::from(reader.u8()?)).copied();
+    mode.ok_or_else(|| reader.malformed("an unknown encoding of values"))
+}
+
+fn decode_slice(reader: &mut Reader<'_>, out: &mut [f64]) -> Result<(), Malformed> {
+    match read_mode(reader)? {
+        Mode::Constant => out.fill(f64::from_bits(reader.u64()?)),
+        Mode::Decimal => {
+            let power = read_power(reader)?;
+            let exceptions = read_exceptions(reader, out.len())?;
+            decode_decimals(reader, power, out)?;
+            for (place, value) in exceptions {
+                if let Some(to) = out.get_mut(place) {
+                    *to = value;
+                }
+            }
         }
-        DECIMAL => decode_decimal(reader, count, out)?,
-        RAW => {
-            let bytes = reader.take(count.saturating_mul(8))?;
-            let (words, _) = bytes.as_chunks::<8>();
-            out.extend(words.iter().map(|raw| f64::from_bits(u64::from_le_bytes(*raw))));
+        Mode::FloatBits => decode_ints(reader, out.len(), &mut OrderedBits::new(out))?,
+        Mode::Raw => {
+            let bytes = reader.take(out.len() * 8)?;
+            for (to, raw) in out.iter_mut().zip(bytes.as_chunks().0) {
+                *to = f64::from_bits(u64::from_le_bytes(*raw));
+            }
         }
-        _ => return Err(reader.malformed("an unknown encoding of values")),
+        Mode::NearDecimal => {
+            let divisor = read_power(reader)?;
+            scaled::decode(reader, Scaling { divisor, factor: 1.0 }, out)?;
+        }
+        Mode::NearMultiple => {
+            let divisor = f64::from_bits(reader.u64()?);
+            let factor = f64::from_bits(reader.u64()?);
+            scaled::decode(reader, Scaling { divisor, factor }, out)?;
+        }
     }
     Ok(())
 }
 
-fn decode_decimal(
+fn read_power(reader: &mut Reader<'_>) -> Result<f64, Malformed> {
+    let power = POWERS.get(usize::from(reader.u8()?)).copied();
+    power.ok_or_else(|| reader.malformed("an exponent above 15"))
+}
+
+/// What a decimal column with too large an integer is refused with.
+pub(super) const BEYOND: &str = "an integer of 2^51 or more in a column of decimals";
+
+fn decode_decimals(reader: &mut Reader<'_>, power: f64, out: &mut [f64]) -> Result<(), Malformed> {
+    let mut sink = Decimals::new(out, power);
+    let count = sink.len();
+    decode_ints(reader, count, &mut sink)?;
+    if sink.is_beyond() { Err(reader.malformed(BEYOND)) } else { Ok(()) }
+}
+
+/// Aggregates of a column of values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ValueSummary {
+    /// Number of values.
+    pub count: usize,
+    /// Of decimals without exceptions: the exact sum of the integers, rounded to a double, divided by the
+    /// power of ten. Of all others: see [`super::totals::summarise`].
+    pub sum: f64,
+    /// The smallest in the total order of doubles, so -0.0 is below 0.0.
+    pub min: f64,
+    /// The largest in the total order.
+    pub max: f64,
+}
+
+/// Sum and extremes of `count` values, at least one, which are the rest of `reader`; `None` if one of them
+/// is NaN.
+#[cfg_attr(
+    not(any(test, feature = "test-util")),
+    expect(dead_code, reason = "the scan does not aggregate pages yet")
+)]
+pub(crate) fn summarise_values(
     reader: &mut Reader<'_>,
     count: usize,
-    out: &mut Vec<f64>,
-) -> Result<(), Malformed> {
-    let exponent = usize::from(reader.u8()?);
-    let unknown = reader.malformed("an exponent above 15");
-    let power = *POWERS.get(exponent).ok_or(unknown)?;
-    let base = out.len();
-    let exception_count = reader.count(9)?;
-    let mut exceptions = Vec::with_capacity(exception_count);
-    let mut place = 0usize;
-    for _ in 0..exception_count {
-        let gap = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
-        place = place.saturating_add(gap);
-        exceptions.push((place, f64::from_bits(reader.u64()?)));
+) -> Result<Option<ValueSummary>, Malformed> {
+    let bytes = reader.rest();
+    if let Some(summary) = summarise_decimals(&mut Reader::new(bytes), count)? {
+        return Ok(Some(summary));
     }
-    out.reserve(count);
-    if exponent == 0 {
-        decode_ints(reader, count, |k| out.push(k as f64))?;
-    } else {
-        decode_ints(reader, count, |k| out.push(k as f64 / power))?;
+    super::totals::with_buffer(|values| {
+        values.clear();
+        decode_values(&mut Reader::new(bytes), count, values)?;
+        Ok(super::totals::summarise(values))
+    })
+}
+
+/// The summary of a column of decimals without exceptions; `None` for any other.
+fn summarise_decimals(
+    reader: &mut Reader<'_>,
+    count: usize,
+) -> Result<Option<ValueSummary>, Malformed> {
+    if read_mode(reader)? != Mode::Decimal {
+        return Ok(None);
     }
-    for (place, value) in exceptions {
-        let beyond = reader.malformed("an exception behind the last value");
-        *out.get_mut(base.saturating_add(place)).ok_or(beyond)? = value;
+    let power = read_power(reader)?;
+    if count == 0 || !read_exceptions(reader, count)?.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let mut tally = Tally::new();
+    decode_ints(reader, count, &mut tally)?;
+    let IntSummary { sum, min, max } = tally.summary().ok_or_else(|| reader.malformed(BEYOND))?;
+    let quotient = |integer: i64| integer as f64 / power;
+    Ok(Some(ValueSummary {
+        count,
+        sum: sum as f64 / power,
+        min: quotient(min),
+        max: quotient(max),
+    }))
 }

@@ -15,7 +15,7 @@ use super::format::{
     encode_footer, header, run_meta,
 };
 use super::{RunMeta, RunOptions, SliceMeta};
-use crate::codec::{encode_presence, encode_times, encode_values};
+use crate::codec::{Memo, encode_presence, encode_times, encode_values};
 use crate::error::{Error, Result};
 
 /// Bytes that are collected before a write.
@@ -297,9 +297,9 @@ fn encode_column(column: &Column, rows: usize, out: &mut Vec<u8>) {
     match &column.presence {
         Presence::Some(_) => {
             let present: Vec<f64> = (0..rows).filter_map(|row| column.get(row)).collect();
-            encode_values(&present, out);
+            encode_values(&present, &mut Memo::default(), out);
         }
-        Presence::All | Presence::None => encode_values(&column.values, out),
+        Presence::All | Presence::None => encode_values(&column.values, &mut Memo::default(), out),
     }
 }
 
