@@ -88,7 +88,7 @@ fn set<S>(
     DataSet { name, series: series.collect() }
 }
 
-/// All sets of values, each of [`SERIES`] series of `count` values.
+/// All sets of values, each of twelve series of `count` values.
 #[must_use]
 pub fn value_sets(count: usize) -> Vec<DataSet<f64>> {
     let mut sets = benchmark_sets(count);
@@ -380,7 +380,7 @@ fn odd_sets(count: usize) -> Vec<DataSet<f64>> {
     vec![stale, weird]
 }
 
-/// All sets of timestamps in ns, each of [`SERIES`] series of `count` timestamps.
+/// All sets of timestamps in ns, each of twelve series of `count` timestamps.
 #[must_use]
 pub fn time_sets(count: usize) -> Vec<DataSet<i64>> {
     const MS: i64 = 1_000_000;
