@@ -106,14 +106,17 @@ impl PageCache {
     pub(crate) fn offer(&self, key: PageKey, page: &[u8]) {
         let (shard, slot) = self.shard(key);
         let mut shard = shard.lock();
+        if self.budget.process_pressure() == Pressure::High {
+            // While the process is short of memory the cache only shrinks, page by page.
+            shard.evict();
+            return;
+        }
         if !shard.was_asked_for(key, slot, &self.budget) {
             return;
         }
         let bytes = page.len() + ENTRY_BYTES;
-        let is_short = self.budget.process_pressure() == Pressure::High;
-        while is_short || !shard.hold(bytes, &self.budget) {
-            // While the process is short of memory the cache only shrinks, page by page.
-            if !shard.evict() || is_short {
+        while !shard.hold(bytes, &self.budget) {
+            if !shard.evict() {
                 return;
             }
         }
