@@ -1,7 +1,6 @@
 //! SHOW: answers from the rows of a snapshot and from the catalogue. A series whose rows are all deleted is
 //! not listed.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use tsdb_core::matcher::{Pattern, TagFilter};
@@ -15,12 +14,8 @@ use crate::memory::Charge;
 use crate::pace::Pace;
 use crate::result::{ResultColumn, Series, StatementResult, Validity, Values};
 use crate::scope::{NAME_BYTES, View};
-use crate::sort::{merge_lists, sort_by};
+use crate::sort::{Distinct, merge_lists};
 use crate::{Error, Result};
-
-/// Bytes that a pair of texts which stand elsewhere takes in a set that is half full, in the list that is
-/// sorted, and in what sorting takes.
-const PAIR_BYTES: usize = 5 * size_of::<(&str, &str)>();
 
 /// `SHOW DATABASES`
 pub(crate) fn databases(view: &View<'_>) -> StatementResult {
@@ -100,19 +95,24 @@ pub(crate) fn tag_values(
 ) -> Result<StatementResult> {
     let wanted = KeyTest::new(keys)?;
     per_measurement(view, scope, "SHOW TAG VALUES", |_, series, charge| {
-        // Many series have the same values: only what differs is kept and sorted.
         let mut held = view.context.memory.charge();
-        let mut distinct: HashSet<(&str, &str)> = HashSet::new();
+        let mut distinct = Distinct::new(&view.context.cancel);
+        let mut before: Vec<(&str, &str)> = Vec::new();
         let mut pace = view.pace();
-        for pair in series.iter().flat_map(SeriesKey::tags) {
-            pace.step()?;
-            if wanted.holds(pair.0) && !distinct.contains(&pair) {
-                held.grow(PAIR_BYTES)?;
-                distinct.insert(pair);
+        for key in series {
+            for (place, pair) in key.tags().enumerate() {
+                pace.step()?;
+                // Series in order of their keys often have the values of the one before.
+                let last = before.get_mut(place).map(|last| std::mem::replace(last, pair));
+                if last.is_none() {
+                    before.push(pair);
+                }
+                if last != Some(pair) && wanted.holds(pair.0) {
+                    distinct.add(pair, &mut held)?;
+                }
             }
         }
-        let pairs: Vec<(&str, &str)> = distinct.into_iter().collect();
-        let pairs = page(sort_by(pairs, &view.context.cancel, Ord::cmp)?, &scope.page);
+        let pairs = page(distinct.into_sorted()?, &scope.page);
         let (mut keys, mut values) = (Texts::new(view), Texts::new(view));
         for (key, value) in pairs {
             keys.push_again(key)?;

@@ -1,11 +1,12 @@
-//! Sorting many items in steps between which the statement can end: pieces are sorted by the standard
-//! library, then merged.
+//! Sorting many items, and telling the different ones, in steps between which the statement can end: pieces are
+//! sorted by the standard library, then merged.
 
 use std::cmp::Ordering;
 
 use tsdb_core::CancelToken;
 
 use crate::Result;
+use crate::memory::Charge;
 use crate::pace::{Pace, ROWS_PER_LOOK};
 
 /// Sorts stably. Takes the memory of the items once more while it works. O(n log n).
@@ -33,7 +34,8 @@ pub(crate) fn sort_by<T: Copy>(
         to.reserve_exact(from.len());
         for pair in from.chunks(sorted.saturating_mul(2)) {
             let (left, right) = pair.split_at(sorted.min(pair.len()));
-            merge(left.iter().copied(), right.iter().copied(), cancel, &compare, &mut to)?;
+            let mut keep = |item| to.push(item);
+            merge(left.iter().copied(), right.iter().copied(), cancel, &compare, &mut keep)?;
         }
         std::mem::swap(&mut from, &mut to);
         sorted = sorted.saturating_mul(2);
@@ -55,20 +57,93 @@ pub(crate) fn merge_lists<T: Ord>(lists: Vec<Vec<T>>, cancel: &CancelToken) -> R
                 break;
             };
             let mut merged = Vec::with_capacity(left.len() + right.len());
-            merge(left.into_iter(), right.into_iter(), cancel, &T::cmp, &mut merged)?;
+            let mut keep = |item| merged.push(item);
+            merge(left.into_iter(), right.into_iter(), cancel, &T::cmp, &mut keep)?;
             lists.push(merged);
         }
     }
     Ok(lists.pop().unwrap_or_default())
 }
 
-/// Appends two sorted lists to `to` as one.
+/// Collects items of which many are the same. (A hash table does it in less time, but for tenths of a second it
+/// cannot be interrupted where it grows.)
+#[derive(Debug)]
+pub(crate) struct Distinct<'t, T> {
+    cancel: &'t CancelToken,
+    /// The newest items, in any order.
+    batch: Vec<T>,
+    /// Sorted lists, each at most half as long as the one before, so that an item is merged as often as the
+    /// logarithm of their number.
+    lists: Vec<Vec<T>>,
+}
+
+/// Items of a batch: sorting it takes some milliseconds.
+const BATCH_ITEMS: usize = 1 << 14;
+
+impl<'t, T: Ord + Copy> Distinct<'t, T> {
+    /// None yet.
+    pub(crate) fn new(cancel: &'t CancelToken) -> Distinct<'t, T> {
+        Distinct { cancel, batch: Vec::new(), lists: Vec::new() }
+    }
+
+    /// Adds an item; `charge` pays for the list that it is in and for merging it.
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn add(&mut self, item: T, charge: &mut Charge) -> Result<()> {
+        if self.batch.len() >= BATCH_ITEMS {
+            self.close_batch()?;
+        }
+        let items: usize = self.lists.iter().map(Vec::len).sum();
+        charge.cover((items + BATCH_ITEMS).saturating_mul(2 * size_of::<T>()))?;
+        self.batch.push(item);
+        Ok(())
+    }
+
+    fn close_batch(&mut self) -> Result<()> {
+        let mut list = std::mem::take(&mut self.batch);
+        list.sort_unstable();
+        list.dedup();
+        while let Some(before) = self.lists.pop_if(|before| before.len() < 2 * list.len()) {
+            list = self.united(&before, &list)?;
+        }
+        self.lists.push(list);
+        Ok(())
+    }
+
+    fn united(&self, left: &[T], right: &[T]) -> Result<Vec<T>> {
+        let mut all: Vec<T> = Vec::with_capacity(left.len() + right.len());
+        let mut keep = |item| {
+            if all.last() != Some(&item) {
+                all.push(item);
+            }
+        };
+        let (left, right) = (left.iter().copied(), right.iter().copied());
+        merge(left, right, self.cancel, &T::cmp, &mut keep)?;
+        Ok(all)
+    }
+
+    /// The different items, sorted.
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn into_sorted(mut self) -> Result<Vec<T>> {
+        self.close_batch()?;
+        let mut all = Vec::new();
+        while let Some(list) = self.lists.pop() {
+            all = if all.is_empty() { list } else { self.united(&list, &all)? };
+        }
+        Ok(all)
+    }
+}
+
+/// Hands the items of two sorted lists to `keep`, in order.
 fn merge<T>(
     left: impl Iterator<Item = T>,
     right: impl Iterator<Item = T>,
     cancel: &CancelToken,
     compare: &impl Fn(&T, &T) -> Ordering,
-    to: &mut Vec<T>,
+    keep: &mut impl FnMut(T),
 ) -> Result<()> {
     let (mut left, mut right) = (left, right);
     let (mut first, mut second) = (left.next(), right.next());
@@ -78,19 +153,19 @@ fn merge<T>(
         match (first.take(), second.take()) {
             (Some(a), Some(b)) => {
                 if compare(&b, &a) == Ordering::Less {
-                    to.push(b);
+                    keep(b);
                     (first, second) = (Some(a), right.next());
                 } else {
-                    to.push(a);
+                    keep(a);
                     (first, second) = (left.next(), Some(b));
                 }
             }
             (Some(item), None) => {
-                to.push(item);
+                keep(item);
                 first = left.next();
             }
             (None, Some(item)) => {
-                to.push(item);
+                keep(item);
                 second = right.next();
             }
             (None, None) => return Ok(()),
@@ -101,7 +176,10 @@ fn merge<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::QueryMemory;
     use std::cell::Cell;
+    use std::collections::BTreeSet;
+    use tsdb_core::{MemoryBudget, Pool};
 
     fn shuffled(count: u64) -> Vec<(u64, u64)> {
         // Few keys, so that stability shows.
@@ -126,6 +204,37 @@ mod tests {
         let lists = vec![vec![1, 4, 4, 9], vec![], vec![2, 4], vec![0], vec![10]];
         assert_eq!(merge_lists(lists, &cancel).unwrap(), [0, 1, 2, 4, 4, 4, 9, 10]);
         assert_eq!(merge_lists(Vec::<Vec<u8>>::new(), &cancel).unwrap(), []);
+    }
+
+    #[test]
+    fn the_different_items_are_told_and_paid_for() {
+        let cancel = CancelToken::new();
+        let budget = MemoryBudget::default();
+        let memory = QueryMemory::new(&budget, None);
+        let batch = BATCH_ITEMS as u64;
+        for (count, different) in [(0, 1), (5, 3), (batch, batch), (9 * batch + 7, 4 * batch + 3)] {
+            let mut charge = memory.charge();
+            let mut distinct = Distinct::new(&cancel);
+            let items = (0..count).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % different);
+            items.clone().for_each(|item| distinct.add(item, &mut charge).unwrap());
+            let lists: usize = distinct.lists.iter().map(Vec::capacity).sum();
+            assert!(
+                budget.used(Pool::Queries) >= (lists + distinct.batch.len()) * size_of::<u64>()
+            );
+            assert!(distinct.lists.len() <= 5, "{:?}", distinct.lists.len());
+            let expected: BTreeSet<u64> = items.collect();
+            let got = distinct.into_sorted().unwrap();
+            assert!(got == expected.into_iter().collect::<Vec<u64>>(), "{count} {different}");
+        }
+        let small = QueryMemory::new(&budget, Some(1 << 20));
+        let mut charge = small.charge();
+        let mut distinct = Distinct::new(&cancel);
+        let refused = (0..1 << 20).find_map(|item: u64| distinct.add(item, &mut charge).err());
+        assert!(refused.unwrap().to_string().contains("query-memory"));
+        let mut charge = memory.charge();
+        let mut distinct = Distinct::new(&cancel);
+        cancel.kill();
+        assert!((0..4 * batch).any(|item| distinct.add(item, &mut charge).is_err()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Plain rows: evaluates the output columns block by block, then puts the series of each group together in
 //! order of time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tsdb_agg::capacity_for;
@@ -12,7 +13,7 @@ use super::expr::{Operand, ValueExpr};
 use super::fold::Places;
 use super::scan::Sink;
 use crate::Result;
-use crate::letgo::Long;
+use crate::letgo::{Long, let_go};
 use crate::memory::Charge;
 use crate::pace::Pace;
 use crate::result::{Validity, Values};
@@ -323,7 +324,7 @@ impl GroupRows {
     ) -> Result<GroupRows> {
         let count = self.times.len();
         let end = offset.saturating_add(limit).min(count);
-        let (times, columns) = (&self.times, &self.columns);
+        let times = &self.times;
         let in_order = match order {
             Order::Ascending => times.is_sorted(),
             Order::Descending => times.is_sorted_by(|a, b| a > b),
@@ -331,6 +332,23 @@ impl GroupRows {
         if in_order && offset == 0 && end == count {
             return Ok(self);
         }
+        let arranged = self.sorted(order, in_order, offset..end, scratch, cancel);
+        // The counters of millions of texts take their time.
+        let_go(self, count);
+        arranged
+    }
+
+    /// The rows at the places `page`, once they are in order.
+    fn sorted(
+        &self,
+        order: Order,
+        in_order: bool,
+        page: Range<usize>,
+        scratch: &mut Charge,
+        cancel: &CancelToken,
+    ) -> Result<GroupRows> {
+        let (times, columns, count) = (&self.times, &self.columns, self.times.len());
+        let (offset, end) = (page.start, page.end);
         let kept = end.saturating_sub(offset).saturating_mul(self.row_bytes());
         scratch.grow(count.saturating_mul(2 * size_of::<usize>()).saturating_add(kept))?;
         let mut rows: Vec<usize> = (0..count).collect();
