@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod command;
+mod sim;
 mod tidy;
 mod workspace;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(None),
         ["ci", "--stage", stage] => ci::run(Some(stage)),
         ["tidy"] => tidy::run(),
+        ["sim", rest @ ..] => sim::run(rest),
         ["bench", "report", rest @ ..] => bench::report(rest),
         ["bench", "record", rest @ ..] => bench::record(rest),
         ["bench", rest @ ..] => bench::run(rest),
@@ -51,6 +53,8 @@ cargo xtask COMMAND
   ci                  the gate: every stage in order, stops at the first failure
   ci --stage NAME     one stage of it: {stages}
   tidy                checks of the source tree: layers, formats, invariants, blueprint, text
+  sim [FLAGS]         lives of the storage engine on a simulated disk: --seeds N, --from S; the last
+                      line is the verdict, --help for all flags
   bench [FLAGS]       measures ours and the peers that are installed, in one run; --section NAME
                       for a part of it, --help for all flags
   bench report        the same, and writes docs/benchmarks.md and docs/benchmarks.json

@@ -60,6 +60,7 @@ counters! {
     compaction_errors: "Merges that failed and left their inputs as they were.",
     values_encoded: "Field values that were encoded into runs by flushes and merges.",
     slices_expired: "Slices that retention removed.",
+    retention_suspended: "Times that retention did not believe the wall clock.",
     runs_removed: "Run files that were deleted after nothing needed them any more.",
     pages_read: "Pages read from runs.",
     pages_cached: "Pages that were found in the cache instead of being read.",

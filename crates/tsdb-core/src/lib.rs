@@ -13,7 +13,7 @@
 //!
 //! It knows nothing of files' contents, of query text, of network protocols.
 //!
-//! Feature `test-util` adds the simulated disk and clock and the conformance suite for engines.
+//! Feature `test-util` adds the simulated disk and clock, the conformance suite for engines, and mistakes to plant.
 
 pub mod batch;
 pub mod budget;
@@ -28,6 +28,7 @@ pub mod hash;
 pub mod limits;
 pub mod matcher;
 mod memory;
+pub mod planted;
 mod point;
 mod series;
 pub mod storage;

@@ -6,6 +6,7 @@
 pub(crate) mod worker;
 
 use tsdb_core::NamespaceId;
+use tsdb_core::planted::{Planted, is_planted};
 
 use crate::manifest::{Manifest, SliceId};
 use crate::sst::SliceMeta;
@@ -40,7 +41,10 @@ pub(crate) fn pick(manifest: &Manifest) -> Option<Choice> {
             continue;
         }
         if is_closed(manifest, namespace, inputs) {
-            let inputs = inputs.iter().map(|(id, _)| *id).collect();
+            let mut inputs: Vec<SliceId> = inputs.iter().map(|(id, _)| *id).collect();
+            if inputs.len() > 2 && is_planted(Planted::MergeSkipsNeighbour) {
+                inputs.remove(1);
+            }
             best = Some(Choice { namespace, partition_start, inputs });
         }
     }

@@ -25,6 +25,7 @@ use crate::error::Result;
 use crate::maintenance::Maintenance;
 use crate::options::EngineOptions;
 use crate::recover::open_store;
+use crate::retention::ClockTrust;
 use crate::scan::{EngineSnapshot, Sizes};
 use crate::view::View;
 pub(crate) use shared::{DirectoryLock, Shared};
@@ -122,6 +123,22 @@ impl Engine {
     /// until there is enough again; everything else goes on.
     pub fn check_disk(&self) {
         self.shared.check_disk();
+    }
+
+    /// Looks at the clock of [`EngineOptions::env`]: the time for [`Maintain::retain`], and how far it is that
+    /// of the wall clock.
+    pub fn retention_time(&self) -> (i64, ClockTrust) {
+        self.shared.retention_time()
+    }
+
+    /// Whether retention believed the wall clock when it looked last.
+    pub fn clock_trust(&self) -> ClockTrust {
+        self.shared.retention.lock().1
+    }
+
+    /// Tells retention that the wall clock is right, whatever it did before.
+    pub fn trust_clock(&self) {
+        self.shared.trust_clock();
     }
 
     /// Reads every page of every run and checks it.

@@ -11,7 +11,7 @@
 //! (I12, `manifest/check`).
 //!
 //! Reading order: `engine`, `record`, `commit`, `memtable`, `view`, `flush`, `manifest`, `sst`, `codec`,
-//! `scan`, `delete`, `compaction`, `recover`, `maintenance`.
+//! `scan`, `delete`, `compaction`, `retention`, `recover`, `maintenance`.
 //!
 //! Feature `test-util` adds `bench_support`, the inner pieces that the benches of this crate time alone.
 
@@ -33,6 +33,7 @@ mod memtable;
 mod options;
 mod record;
 mod recover;
+mod retention;
 mod scan;
 mod sst;
 mod throttle;
@@ -42,3 +43,4 @@ mod work;
 pub use engine::{Engine, RecoveryReport};
 pub use error::{Error, Result};
 pub use options::{Durability, EngineOptions};
+pub use retention::ClockTrust;

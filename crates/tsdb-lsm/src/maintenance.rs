@@ -23,10 +23,6 @@ const RETENTION_EVERY: Duration = Duration::from_secs(60);
 const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 const BACK_OFF_LAST: Duration = Duration::from_secs(30);
 
-/// The wall clock may run this much faster or slower than the monotonic one before retention holds
-/// still: a step of the clock must not delete data.
-const CLOCK_JUMP_NS: i64 = 3_600_000_000_000;
-
 /// A flag that a thread waits for.
 #[derive(Debug, Default)]
 struct Signal {
@@ -189,8 +185,6 @@ fn seal_if_due(shared: &Shared) -> Result<()> {
 
 /// Merges what is due, and moves the cutoffs of retention.
 fn compact(shared: &Shared) {
-    let clock = &shared.options.env.clock;
-    let (mut wall, mut mono) = (clock.wall_ns(), clock.mono_ns());
     let mut failures = BackOff::new();
     while !shared.signals.stopped() {
         shared.signals.compaction.wait(RETENTION_EVERY);
@@ -198,14 +192,10 @@ fn compact(shared: &Shared) {
             while !shared.signals.stopped() && shared.compact_one()? {}
             Ok::<(), Error>(())
         })();
-        let (now_wall, now_mono) = (clock.wall_ns(), clock.mono_ns());
-        let elapsed = i64::try_from(now_mono.saturating_sub(mono)).unwrap_or(i64::MAX);
-        let drift = now_wall.saturating_sub(wall).saturating_sub(elapsed);
-        (wall, mono) = (now_wall, now_mono);
-        let expired = if drift.abs() < CLOCK_JUMP_NS && !shared.signals.stopped() {
-            shared.retain(now_wall).map(|_| ())
-        } else {
+        let expired = if shared.signals.stopped() {
             Ok(())
+        } else {
+            shared.retain(shared.retention_time().0).map(|_| ())
         };
         match merged.and(expired) {
             Ok(()) => failures = BackOff::new(),

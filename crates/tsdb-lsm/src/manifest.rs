@@ -61,6 +61,8 @@ pub(crate) struct Manifest {
     pub next_file: u64,
     /// All batches up to this number are in runs, deleted or expired.
     pub flushed_through: u64,
+    /// All batches up to this number were synced in the log when this was written.
+    pub synced_upto: u64,
     /// Log generations below this one are of no use any more.
     pub oldest_generation: u64,
     pub catalogue: Catalogue,
@@ -76,6 +78,7 @@ impl Manifest {
             hash_key,
             next_file: 1,
             flushed_through: 0,
+            synced_upto: 0,
             oldest_generation: 0,
             catalogue: Catalogue::default(),
             files: BTreeMap::new(),

@@ -45,6 +45,9 @@ pub struct EngineOptions {
     pub wal_segment_bytes: u64,
     /// Most series in memory; further ones are refused, known ones go on.
     pub series_max: usize,
+    /// Believe the wall clock for retention when opening, however far it is from where it was; see
+    /// [`ClockTrust`](crate::ClockTrust).
+    pub retention_force: bool,
     /// Whether threads do the maintenance; without them the caller takes every step itself.
     pub background: bool,
 }
@@ -63,6 +66,7 @@ impl EngineOptions {
             disk_reserve: None,
             wal_segment_bytes: 64 << 20,
             series_max: 5_000_000,
+            retention_force: false,
             background: true,
         }
     }

@@ -67,6 +67,7 @@ pub(crate) fn open_store(
     let field_sets = Arc::new(FieldSets::new());
     let floor = Floor {
         flushed_through: manifest.flushed_through,
+        synced_upto: manifest.synced_upto,
         next_seq: manifest.flushed_through + 1,
         oldest_generation: manifest.oldest_generation,
     };
@@ -347,6 +348,7 @@ impl<'a> Replay<'a> {
         }
         new.catalogue = Arc::unwrap_or_clone(catalogue);
         new.flushed_through = last_seq;
+        new.synced_upto = new.synced_upto.max(last_seq);
         new.oldest_generation = oldest_generation;
         new.deletes
             .extend(deletes.iter().map(|d| DeleteEntry { seq: d.seq, request: d.request.clone() }));

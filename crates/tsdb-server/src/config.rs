@@ -108,6 +108,9 @@ pub struct Settings {
     /// memory, at most 5% of the file system]; 0 for none.
     #[arg(long, env = "TSDB_DISK_RESERVE", value_name = "SIZE")]
     pub disk_reserve: Option<ByteSize>,
+    /// Believe the wall clock for retention at the start, however far it is from where it was.
+    #[arg(long, env = "TSDB_RETENTION_FORCE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub retention_force: Option<bool>,
     /// Most series in memory; further ones are refused, known ones go on [default: 5000000, on small machines
     /// what half of the memory beside the managed one holds].
     #[arg(long, env = "TSDB_SERIES_MAX", value_name = "COUNT")]
@@ -151,6 +154,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Free space in bytes below which writes are refused; `None` is what the engine takes for right.
     pub disk_reserve: Option<u64>,
+    /// Whether retention believes the wall clock at the start, whatever it shows.
+    pub retention_force: bool,
     /// Most series in memory, at least 1.
     pub series_max: usize,
     /// What names and tags may be made of in all formats; `None` is what each format says.
@@ -209,6 +214,7 @@ impl Config {
             query_memory_max: typed.query_memory.map(query_memory).transpose()?,
             connections_max: at_least_one("connections", typed.connections, CONNECTIONS_DEFAULT)?,
             disk_reserve: typed.disk_reserve.map(|size| size.0),
+            retention_force: typed.retention_force.unwrap_or(false),
             series_max: at_least_one(
                 "series-max",
                 typed.series_max,
@@ -243,6 +249,7 @@ impl Settings {
             query_memory: self.query_memory.or(fallback.query_memory),
             connections: self.connections.or(fallback.connections),
             disk_reserve: self.disk_reserve.or(fallback.disk_reserve),
+            retention_force: self.retention_force.or(fallback.retention_force),
             series_max: self.series_max.or(fallback.series_max),
             tag_charset: self.tag_charset.or(fallback.tag_charset),
             demo: self.demo.or(fallback.demo),
@@ -408,7 +415,7 @@ mod tests {
                 toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
             assert!(!message.contains("unknown field"), "{flag}: {message}");
         }
-        assert_eq!(known.lines().count(), 19);
+        assert_eq!(known.lines().count(), 20);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{collections::VecDeque, io, path::PathBuf, sync::atomic::Ordering};
 
 use parking_lot::Mutex;
 use tsdb_core::env::Env;
+use tsdb_core::planted::{Planted, is_planted};
 
 use crate::{
     buffer::{AppendBuffer, Chunk},
@@ -300,6 +301,9 @@ fn failed(failure: Failure, progress: &Progress) -> Error {
             Error::NoSpace { path, source }
         }
         FileOperation::Create => Error::Io { operation, path, source },
+        FileOperation::Sync if is_planted(Planted::FailedSyncTriedAgain) => {
+            Error::Io { operation, path, source }
+        }
         _ => progress.poison(Poison { operation, path, source }),
     }
 }

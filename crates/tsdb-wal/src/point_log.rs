@@ -346,6 +346,7 @@ mod tests {
         log.wal().remove_through(sealed.closed).unwrap();
         let floor = Floor {
             flushed_through: sealed.last_seq,
+            synced_upto: 0,
             next_seq: sealed.last_seq + 1,
             oldest_generation: sealed.opened,
         };

@@ -31,6 +31,9 @@ use crate::{
 pub struct Floor {
     /// All frames up to this number are in run files; never more than what was synced (I3).
     pub flushed_through: u64,
+    /// All frames up to this number were synced when the manifest was written: the newest of them may not be
+    /// taken for a torn tail. 0 says nothing; [`Floor::flushed_through`] says as much in any case.
+    pub synced_upto: u64,
     /// No frame gets a number below this.
     pub next_seq: u64,
     /// Generations before this are flushed whole; their segments count for nothing.
@@ -60,7 +63,7 @@ pub(crate) struct Replayed {
     pub(crate) seq_max: u64,
     pub(crate) generation_max: u64,
     pub(crate) segment_max: u64,
-    /// The last frame is the marker of a clean stop.
+    /// The last frame is the marker of a clean stop, or there is nothing in the log at all.
     pub(crate) clean: bool,
     pub(crate) torn: Option<Torn>,
     pub(crate) predecessor: Predecessor,
@@ -137,6 +140,8 @@ pub(crate) fn replay<E>(
             bytes: link.bytes,
         });
     }
+    // A stop whose flush left no row in the log, and so no segment for the marker.
+    replayed.clean |= replayed.files.is_empty();
     Ok(replayed)
 }
 
@@ -294,7 +299,8 @@ impl Replayed {
             let file = open(vfs, &link.path)?;
             let beyond = scan_beyond(&*file, link.seed, next_seq, offset + 1, link.bytes)
                 .map_err(|error| read_failed(&link.path, error))?;
-            let synced_upto = beyond.synced_upto.max(floor.flushed_through);
+            let witnesses = [beyond.synced_upto, floor.flushed_through, floor.synced_upto];
+            let synced_upto = witnesses.into_iter().max().unwrap_or(0);
             if synced_upto >= next_seq {
                 let path = link.path.clone();
                 let damage = Damage::Frame;

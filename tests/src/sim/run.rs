@@ -4,16 +4,16 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use tsdb_core::env::{Env, SimVfs};
+use tsdb_core::env::{Clock, Env, SimClock, SimVfs};
 use tsdb_core::storage::Storage;
 use tsdb_core::storage::conformance::{
-    Model, Op, RowSpec, Target, Violation, Writer, dump, ensure, fingerprint,
+    Model, Op, RowSpec, Target, Violation, Writer, compare_everything, dump, ensure, fingerprint,
 };
 use tsdb_core::{Catalogue, CatalogueChange, DeleteRequest, NamespaceId, Ticket};
 use tsdb_lsm::{Engine, EngineOptions};
 
 /// Directory of the database on the simulated disk.
-const DIRECTORY: &str = "/data/db";
+pub(super) const DIRECTORY: &str = "/data/db";
 
 /// What a run is made of; the planted errors replace parts of it.
 #[derive(Clone, Copy)]
@@ -42,8 +42,23 @@ impl Setup {
     /// # Errors
     /// What the engine says; on a disk without faults that is a violation.
     pub fn open(&self, disk: &SimVfs) -> tsdb_lsm::Result<Arc<Engine>> {
+        self.open_at(disk, None)
+    }
+
+    /// The same by a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Setup::open`].
+    pub fn open_at(
+        &self,
+        disk: &SimVfs,
+        clock: Option<&Arc<SimClock>>,
+    ) -> tsdb_lsm::Result<Arc<Engine>> {
         let mut options = EngineOptions::new(Path::new(DIRECTORY));
         options.env = (self.env)(disk);
+        if let Some(clock) = clock {
+            options.env.clock = Arc::clone(clock) as Arc<dyn Clock>;
+        }
         options.background = false;
         options.generation_bytes = self.generation_bytes;
         options.wal_segment_bytes = self.wal_segment_bytes;
@@ -113,8 +128,21 @@ impl Run {
     /// # Errors
     /// What [`Setup::open`] says.
     pub fn open(setup: &Setup, disk: &SimVfs, base: &[Event]) -> tsdb_lsm::Result<Run> {
+        Run::open_at(setup, disk, base, None)
+    }
+
+    /// The same by a clock of the caller's.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub fn open_at(
+        setup: &Setup,
+        disk: &SimVfs,
+        base: &[Event],
+        clock: Option<&Arc<SimClock>>,
+    ) -> tsdb_lsm::Result<Run> {
         disk.record();
-        let engine = setup.open(disk)?;
+        let engine = setup.open_at(disk, clock)?;
         let store = (setup.front)(Arc::clone(&engine));
         let last_seq = base.iter().filter_map(|event| match &event.change {
             Change::Write(seq, ..) | Change::Delete(seq, _) => Some(*seq),
@@ -246,6 +274,21 @@ impl Run {
         self.events.iter().filter(|event| event.acknowledged_at().is_some()).count()
     }
 
+    /// Compares everything with what was acknowledged, with random scans by `seed`; nothing while a change is on
+    /// its way.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check_everything(&self, seed: u64) -> Result<(), Violation> {
+        let (done, waiting) = self.events.split_at(self.acknowledged_count());
+        if !waiting.is_empty() {
+            return Ok(());
+        }
+        let mut model = Model::new();
+        done.iter().try_for_each(|event| event.apply_to(&mut model))?;
+        compare_everything(&*self.store, &model, seed)
+    }
+
     /// Whether what readers see is what was acknowledged, and nothing else. Changes of the catalogue take
     /// effect for readers when they are made, so with one on its way nothing is said.
     ///
@@ -301,6 +344,27 @@ impl History {
         let must = self.events.iter().rposition(acknowledged).map_or(0, |place| place + 1);
         let can = self.events.iter().filter(|event| event.begun_at < at).count();
         (must, can.max(must))
+    }
+
+    /// As [`History::prefix_shown`], without the fingerprints of all prefixes: those of the allowed ones are made.
+    ///
+    /// # Errors
+    /// When it shows none of them.
+    pub fn find_prefix(
+        &self,
+        store: &dyn Storage,
+        (must, can): (usize, usize),
+    ) -> Result<usize, Violation> {
+        let found = fingerprint(store)?;
+        let mut model = Model::new();
+        for (length, event) in self.events.iter().map(Some).chain([None]).enumerate() {
+            if length >= must && length <= can && model.fingerprint()? == found {
+                return Ok(length);
+            }
+            event.map_or(Ok(()), |event| event.apply_to(&mut model))?;
+        }
+        // For the message.
+        self.prefix_shown(store, &self.fingerprints()?, (must, can))
     }
 
     /// Which prefix of the changes a store shows, between `must` and `can`.

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tsdb_core::counters::StorageCounters;
-use tsdb_core::{NamespaceId, Pool};
+use tsdb_core::{NamespaceId, NamespaceInfo, Pool};
 use tsdb_index::{FieldSets, Registry};
 use tsdb_wal::Wal;
 
@@ -22,6 +22,7 @@ use crate::maintenance::Signals;
 use crate::memtable::Generation;
 use crate::options::EngineOptions;
 use crate::recover::Opened;
+use crate::retention::{ClockTrust, RetentionClock};
 use crate::sst::RunOptions;
 use crate::throttle::Throttle;
 use crate::view::View;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) throttle: Throttle,
     pub(crate) disk: DiskReserve,
     pub(crate) cache: Arc<PageCache>,
+    /// The clock of retention, and what came of its last look.
+    pub(crate) retention: Mutex<(RetentionClock, ClockTrust)>,
     pub(crate) view: ArcSwap<View>,
     pub(super) view_lock: Mutex<()>,
     pub(super) manifest_lock: Mutex<()>,
@@ -53,6 +56,13 @@ pub(crate) struct Shared {
     /// Set once a manifest's fate is unknown: like a failed log, only a restart helps.
     pub(super) failed: Mutex<Option<Arc<str>>>,
     pub(super) directory_lock: Mutex<Option<DirectoryLock>>,
+}
+
+/// The time by which rows of a namespace expired last.
+fn expired_by(namespace: &NamespaceInfo) -> Option<i64> {
+    let has_moved = namespace.cutoff > tsdb_core::time::MIN_TIME;
+    let retention_ns = namespace.retention_ns.filter(|_| has_moved)?;
+    Some(namespace.cutoff.saturating_add(retention_ns))
 }
 
 /// Keeps other processes out while it lives.
@@ -84,6 +94,8 @@ impl Shared {
             sealed: Vec::new(),
             open,
         };
+        let known_ns = manifest.catalogue.namespaces().filter_map(expired_by).max();
+        let known_ns = known_ns.filter(|_| !options.retention_force);
         view.set_catalogue(manifest.catalogue, &opened.registry);
         Shared {
             commit: Commit::new(last_given),
@@ -91,6 +103,7 @@ impl Shared {
             counters,
             signals: Signals::default(),
             cache: opened.cache,
+            retention: Mutex::new((RetentionClock::new(known_ns), ClockTrust::Believed)),
             disk: DiskReserve::new(options.disk_reserve, options.budget.limit(Pool::Memtable)),
             throttle: Throttle::new(Arc::clone(&options.env.clock)),
             view: ArcSwap::from_pointee(view),

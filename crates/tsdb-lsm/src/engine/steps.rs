@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tsdb_core::planted::{Planted, is_planted};
 use tsdb_core::{Catalogue, NamespaceId, Pool, Reservation};
 
 use super::Shared;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::flush::{FlushInput, NewRun, RunContext, abandon, write_generation};
 use crate::manifest::{self, DeleteEntry, FileEntry, Manifest, SliceId, run_path};
 use crate::memtable::{Generation, Seal};
+use crate::retention::{ClockTrust, Reading};
 use crate::sst::Run;
 use crate::view::{SliceRef, Version, View};
 
@@ -59,6 +61,9 @@ impl Shared {
             .filter(|d| d.seq > generation.base_seq() && d.seq <= seal.last_seq)
             .cloned()
             .collect();
+        if is_planted(Planted::LogGoesBeforeManifest) {
+            self.wal.remove_through(generation.id())?;
+        }
         let result = self.flush_generation(generation, seal, &deletes);
         if result.is_err() {
             self.counters.flush_errors.add(1);
@@ -167,6 +172,7 @@ impl Shared {
             new_runs.push(run);
         }
         manifest.next_file = self.next_file.load(Ordering::Relaxed);
+        manifest.synced_upto = manifest.synced_upto.max(self.wal.synced_seq());
         if !change(&mut manifest, &view) {
             abandon(&self.context(), &new_runs);
             return Ok(false);
@@ -354,6 +360,43 @@ impl Shared {
             },
         )?;
         Ok(moved.len())
+    }
+}
+
+impl Shared {
+    /// The time by which rows expire now: the wall clock, as far as it can be believed.
+    pub(crate) fn retention_time(&self) -> (i64, ClockTrust) {
+        let clock = &self.options.env.clock;
+        let now = Reading { wall: clock.wall_ns(), mono: clock.mono_ns() };
+        if is_planted(Planted::RetentionByWallClock) {
+            return (now.wall, ClockTrust::Believed);
+        }
+        let mut retention = self.retention.lock();
+        let (now_ns, trust) = retention.0.look(now, |time| self.would_expire_everything(time));
+        retention.1 = trust;
+        if trust == ClockTrust::Suspended {
+            self.counters.retention_suspended.add(1);
+        }
+        (now_ns, trust)
+    }
+
+    /// Believes the wall clock for retention from now on.
+    pub(crate) fn trust_clock(&self) {
+        let clock = &self.options.env.clock;
+        let now = Reading { wall: clock.wall_ns(), mono: clock.mono_ns() };
+        self.retention.lock().0.confirm(now);
+    }
+
+    /// Whether no row of all namespaces with a retention, of which there are some, would be left at a time.
+    fn would_expire_everything(&self, now_ns: i64) -> bool {
+        let view = self.view.load();
+        let catalogue = &view.catalogue;
+        let mut expiring = view.version.manifest.slices().filter_map(|(_, meta)| {
+            let retention_ns = catalogue.by_id(meta.namespace)?.retention_ns?;
+            Some(meta.t_max < now_ns.saturating_sub(retention_ns))
+        });
+        let in_memory = !view.open.is_empty() || !view.sealed.is_empty();
+        !in_memory && expiring.next() == Some(true) && expiring.all(|expires| expires)
     }
 }
 

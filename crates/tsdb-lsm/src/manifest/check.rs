@@ -11,6 +11,7 @@ pub(crate) fn assert_valid(old: Option<&Manifest>, new: &Manifest) {
     assert!(every_file_has_a_live_slice(new), "a file without live slices is still listed");
     assert!(deletes_are_in_order(new), "deletes are listed in order of their numbers");
     // invariant: I3: what is flushed was synced; the engine syncs before it flushes, and no slice says more.
+    assert!(what_is_flushed_was_synced(new), "I3: more is flushed than was synced");
     assert!(slices_are_flushed(new), "I3: a slice holds numbers that are not flushed");
     if let Some(old) = old {
         assert!(numbers_never_go_back(old, new), "a number of the manifest went back");
@@ -44,9 +45,14 @@ fn slices_are_flushed(manifest: &Manifest) -> bool {
         && manifest.deletes.iter().all(|delete| delete.seq <= manifest.flushed_through)
 }
 
+fn what_is_flushed_was_synced(manifest: &Manifest) -> bool {
+    manifest.flushed_through <= manifest.synced_upto
+}
+
 fn numbers_never_go_back(old: &Manifest, new: &Manifest) -> bool {
     new.next_file >= old.next_file
         && new.flushed_through >= old.flushed_through
+        && new.synced_upto >= old.synced_upto
         && new.oldest_generation >= old.oldest_generation
         && new.catalogue.next_id >= old.catalogue.next_id
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tsdb_core::catalogue::Database;
-use tsdb_core::checksum::crc32c;
+use tsdb_core::checksum::{self, crc32c};
 use tsdb_core::hash::HashKey;
 use tsdb_core::{Catalogue, NamespaceId, NamespaceInfo};
 
@@ -30,6 +30,7 @@ pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
     body.extend_from_slice(&manifest.hash_key.0);
     put_varint(&mut body, manifest.next_file);
     put_varint(&mut body, manifest.flushed_through);
+    put_varint(&mut body, manifest.synced_upto);
     put_varint(&mut body, manifest.oldest_generation);
     put_catalogue(&mut body, &manifest.catalogue);
     put_varint(&mut body, manifest.files.len() as u64);
@@ -70,7 +71,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest> {
         .split_last_chunk::<CHECKSUM_BYTES>()
         .filter(|(body, _)| body.len() >= HEADER_BYTES)
         .ok_or_else(|| corrupt(bytes.len(), "the file ends inside its header"))?;
-    if crc32c(body) != u32::from_le_bytes(*stored) {
+    if !checksum::matches(body, u32::from_le_bytes(*stored)) {
         return Err(corrupt(0, "the checksum does not match"));
     }
     if version > VERSION {
@@ -120,6 +121,7 @@ fn read_body(reader: &mut Reader<'_>) -> std::result::Result<Manifest, Malformed
     let mut manifest = Manifest::new(reader.bytes16()?, HashKey(reader.bytes16()?));
     manifest.next_file = reader.varint()?;
     manifest.flushed_through = reader.varint()?;
+    manifest.synced_upto = reader.varint()?;
     manifest.oldest_generation = reader.varint()?;
     manifest.catalogue = read_catalogue(reader)?;
     for _ in 0..reader.count(8)? {

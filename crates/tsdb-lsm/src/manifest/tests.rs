@@ -17,6 +17,7 @@ pub(super) fn sample() -> Manifest {
     };
     manifest.catalogue.apply(&create).unwrap();
     manifest.flushed_through = 90;
+    manifest.synced_upto = 95;
     manifest.oldest_generation = 4;
     for seq in [1u64, 21, 41] {
         let slice = |partition_start: i64| SliceMeta {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tsdb_core::checksum::crc32c;
+use tsdb_core::checksum::{self, crc32c};
 use tsdb_core::hash::HashKey;
 use tsdb_core::{NamespaceId, Summary};
 
@@ -39,7 +39,7 @@ pub(super) fn header(options: &RunOptions) -> Vec<u8> {
 /// Version and database of a header; `None` if it is no intact header of a run.
 pub(super) fn read_header(bytes: &[u8; HEADER_BYTES]) -> Option<(u32, [u8; 16])> {
     let (body, stored) = bytes.split_last_chunk::<4>()?;
-    if body.first_chunk::<8>()? != MAGIC || crc32c(body) != u32::from_le_bytes(*stored) {
+    if body.first_chunk::<8>()? != MAGIC || !checksum::matches(body, u32::from_le_bytes(*stored)) {
         return None;
     }
     let mut reader = Reader::new(body.get(8..)?);

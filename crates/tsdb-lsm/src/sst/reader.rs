@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tsdb_core::checksum::{crc32c, crc32c_append};
+use tsdb_core::checksum::{self, crc32c_append};
 use tsdb_core::env::{Env, VfsFile, read_exact_at};
 use tsdb_core::{Block, Column, Presence, Reservation, Summary, TimeColumn};
 use tsdb_index::Section;
@@ -183,7 +183,7 @@ impl RunFile {
 
     fn check_page(&self, offset: u64, page: &[u8]) -> Result<()> {
         match page.split_last_chunk::<PAGE_CHECKSUM_BYTES>() {
-            Some((body, stored)) if crc32c(body) == u32::from_le_bytes(*stored) => Ok(()),
+            Some((body, stored)) if checksum::matches(body, u32::from_le_bytes(*stored)) => Ok(()),
             _ => Err(self.corrupt(offset, "the checksum of a page does not match")),
         }
     }
@@ -194,7 +194,7 @@ impl RunFile {
         let bytes = bytes.ok_or_else(|| self.corrupt(place.offset, "a section beyond the file"))?;
         let mut section = Vec::new();
         self.read(place.offset, bytes, &mut section)?;
-        if crc32c(&section) != place.checksum {
+        if !checksum::matches(&section, place.checksum) {
             return Err(self.corrupt(place.offset, "the checksum of a section does not match"));
         }
         Ok(section)

@@ -60,6 +60,7 @@ fn flush(vfs: &SimVfs, wal: &Wal, sealed: tsdb_wal::Sealed, floors: &mut Vec<(u6
     wal.sync().unwrap();
     let floor = Floor {
         flushed_through: sealed.last_seq,
+        synced_upto: 0,
         next_seq: sealed.last_seq + 1,
         oldest_generation: sealed.opened,
     };

@@ -88,7 +88,7 @@ fn an_overwritten_stretch_is_never_silent() {
     }
 }
 
-/// What the manifest says is a witness too: rows that were flushed were synced.
+/// What the manifest says is a witness too: of rows that were flushed, and of those that were synced.
 #[test]
 fn the_manifest_bears_witness() {
     let vfs = SimVfs::new(6);
@@ -98,9 +98,12 @@ fn the_manifest_bears_witness() {
     drop(wal);
     let segment = segments(&vfs).pop().unwrap();
     vfs.flip_bit(&segment_path(&segment), HEADER_BYTES + 9, 0).unwrap();
-    let floor = Floor { flushed_through: 1, next_seq: 2, oldest_generation: 1 };
-    let error = try_open(&vfs.env(), options(), floor).err().unwrap();
-    assert!(matches!(error, Error::Corrupt { seq: 1, synced_upto: 1, .. }), "{error}");
+    let flushed = Floor { flushed_through: 1, next_seq: 2, ..Floor::default() };
+    let synced = Floor { synced_upto: 1, next_seq: 1, ..Floor::default() };
+    for floor in [flushed, synced] {
+        let error = try_open(&vfs.env(), options(), floor).err().unwrap();
+        assert!(matches!(error, Error::Corrupt { seq: 1, synced_upto: 1, .. }), "{error}");
+    }
     // Without that word it is a tail that was never synced.
     assert_eq!(open(&vfs).recovery.last_seq, 0);
 }
@@ -224,7 +227,12 @@ fn a_missing_segment_is_missed() {
         assert!(matches!(error, Error::MissingSegment { .. }), "{error}");
         assert_eq!(contents(&vfs), before);
         // Once all of it is flushed, nobody misses it.
-        let floor = Floor { flushed_through: last, next_seq: last + 1, oldest_generation: 2 };
+        let floor = Floor {
+            flushed_through: last,
+            synced_upto: 0,
+            next_seq: last + 1,
+            oldest_generation: 2,
+        };
         assert!(try_open(&vfs.env(), options(), floor).is_ok());
     }
 }

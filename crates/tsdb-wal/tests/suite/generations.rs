@@ -87,7 +87,12 @@ fn removal_leaves_nothing() {
     wal.mark_clean().unwrap();
     assert_eq!(wal.disk_bytes(), 0);
 
-    let floor = Floor { flushed_through: 40, next_seq: 41, oldest_generation: sealed.opened };
+    let floor = Floor {
+        flushed_through: 40,
+        synced_upto: 0,
+        next_seq: 41,
+        oldest_generation: sealed.opened,
+    };
     for disk in [vfs.crash(CrashChoice::KeepNone), vfs.kill()] {
         assert_eq!(segments(&disk).len(), 0, "the removal is durable");
         let opened = try_open(&disk.env(), options(), floor).unwrap();
@@ -112,7 +117,12 @@ fn flushed_segments_that_stayed_are_removed_at_the_next_start() {
     let sealed = wal.begin_generation(|sealed| sealed).unwrap();
     append(&wal, 4);
     wal.sync().unwrap();
-    let floor = Floor { flushed_through: 40, next_seq: 41, oldest_generation: sealed.opened };
+    let floor = Floor {
+        flushed_through: 40,
+        synced_upto: 0,
+        next_seq: 41,
+        oldest_generation: sealed.opened,
+    };
     let with_all = vfs.crash(CrashChoice::KeepNone);
     let opened = try_open(&with_all.env(), options(), floor).unwrap();
     assert_eq!(opened.seqs(), [41, 42, 43, 44]);
@@ -156,7 +166,7 @@ fn reopening_costs_no_space() {
 fn a_clean_stop_is_known_as_one() {
     let vfs = SimVfs::new(26);
     let opened = open(&vfs);
-    assert!(!opened.recovery.clean);
+    assert!(opened.recovery.clean, "a log without segments has nothing to recover");
     append(&opened.wal, 3);
     opened.wal.mark_clean().unwrap();
     assert_eq!(opened.wal.synced_seq(), 3, "a clean stop syncs");

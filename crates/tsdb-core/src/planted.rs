@@ -1,0 +1,77 @@
+//! Errors that can be planted in a store, to see whether its tests find them.
+//!
+//! A suite that finds nothing proves nothing until it has found something. Each variant of [`Planted`] is a
+//! mistake that a store could plausibly contain; the place where it would stand asks [`is_planted`]. Without the
+//! feature `test-util` the answer is always no, and the compiler leaves the question out. With it, a test turns
+//! one on for its own thread by [`plant`].
+
+/// A mistake in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Planted {
+    /// Segments of the log go before the manifest names the runs that hold their rows.
+    LogGoesBeforeManifest,
+    /// Checksums of what is read are not compared.
+    ChecksumsIgnored,
+    /// The log goes on with a file whose sync has failed.
+    FailedSyncTriedAgain,
+    /// Retention believes whatever the wall clock says.
+    RetentionByWallClock,
+    /// A merge leaves out a slice between two that it takes.
+    MergeSkipsNeighbour,
+    /// Summaries answer for stretches of time that another source shares.
+    SummariesDespiteOverlap,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Planted; 6] = [
+        Planted::LogGoesBeforeManifest,
+        Planted::ChecksumsIgnored,
+        Planted::FailedSyncTriedAgain,
+        Planted::RetentionByWallClock,
+        Planted::MergeSkipsNeighbour,
+        Planted::SummariesDespiteOverlap,
+    ];
+}
+
+#[cfg(feature = "test-util")]
+mod by_thread {
+    use super::Planted;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) };
+    }
+
+    /// Whether this thread runs with the mistake.
+    #[inline]
+    pub fn is_planted(what: Planted) -> bool {
+        PLANTED.get() == Some(what)
+    }
+
+    /// Takes the mistake out again when it is dropped.
+    #[derive(Debug)]
+    pub struct Plant(Option<Planted>);
+
+    impl Drop for Plant {
+        fn drop(&mut self) {
+            PLANTED.set(self.0);
+        }
+    }
+
+    /// Turns a mistake on for this thread; `None` for none.
+    #[must_use]
+    pub fn plant(what: Option<Planted>) -> Plant {
+        Plant(PLANTED.replace(what))
+    }
+}
+
+#[cfg(feature = "test-util")]
+pub use by_thread::{Plant, is_planted, plant};
+
+/// Whether this thread runs with the mistake: never, in a program.
+#[cfg(not(feature = "test-util"))]
+#[inline]
+pub const fn is_planted(_: Planted) -> bool {
+    false
+}
