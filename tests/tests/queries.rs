@@ -195,7 +195,8 @@ fn full_table_scans() {
     ] {
         let counts = stores.counts(query);
         assert_eq!(counts.chunks(), [HOSTS, 0, 0, 0, chunks], "{query}");
-        assert_eq!(counts.bytes_read, 0, "{query}");
+        // The directories of the row groups, which have the summaries, are read all the same.
+        assert!(counts.bytes_read * 3 < both.bytes_read, "{counts:?} {both:?}");
     }
     // An hour is no whole chunk.
     let hours = stores.counts("SELECT mean(usage) FROM cpu WHERE time >= 0 GROUP BY time(1h)");
@@ -209,7 +210,8 @@ fn indexed_queries() {
     // One of many series: its chunks, and no other's.
     let one = stores.counts("SELECT stddev(usage) FROM cpu WHERE host = 'h07'");
     assert_eq!(one.chunks(), [1, DAYS * ROWS, DAYS, 0, 0]);
-    assert!(one.bytes_read * (HOSTS - 5) < full.bytes_read, "{one:?} {full:?}");
+    // Its pages, and the directories of their row groups.
+    assert!(one.bytes_read * 4 < full.bytes_read, "{one:?} {full:?}");
     let three = stores.counts("SELECT stddev(usage) FROM cpu WHERE host =~ /^h0[1-3]$/");
     assert_eq!(three.chunks(), [3, 3 * DAYS * ROWS, 3 * DAYS, 0, 0]);
     let rack = stores.counts("SELECT stddev(usage) FROM cpu WHERE rack = 'r2' AND host != 'h02'");

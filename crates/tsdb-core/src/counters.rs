@@ -59,6 +59,8 @@ counters! {
     compaction_bytes: "Bytes written to runs by merges.",
     compaction_errors: "Merges that failed and left their inputs as they were.",
     values_encoded: "Field values that were encoded into runs by flushes and merges.",
+    values_encoded_again: "Field values that were encoded a third time or more.",
+    values_copied: "Field values that merges copied as they were encoded.",
     slices_expired: "Slices that retention removed.",
     retention_suspended: "Times that retention did not believe the wall clock.",
     runs_removed: "Run files that were deleted after nothing needed them any more.",

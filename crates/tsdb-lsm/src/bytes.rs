@@ -46,6 +46,11 @@ impl<'a> Reader<'a> {
         Malformed { at: self.at, what }
     }
 
+    /// Offset of what is read next.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(count);
         let taken = end.and_then(|end| self.bytes.get(self.at..end));

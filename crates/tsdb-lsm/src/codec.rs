@@ -13,6 +13,7 @@ mod bits;
 pub(crate) mod datasets;
 mod decimal;
 mod huffman;
+mod integers;
 mod ints;
 mod memo;
 mod ordered;
@@ -27,6 +28,7 @@ mod times;
 mod totals;
 mod values;
 
+pub(crate) use integers::{decode_integers, encode_integers};
 pub(crate) use memo::Memo;
 pub(crate) use times::{decode_times, encode_times};
 #[cfg(feature = "test-util")]

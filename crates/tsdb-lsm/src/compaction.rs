@@ -3,6 +3,7 @@
 //! Tiered by size: the youngest slices of a partition are merged once enough of similar size stand side
 //! by side. Only neighbours in sequence are merged, so the order of writes survives.
 
+mod joiner;
 pub(crate) mod worker;
 
 use tsdb_core::NamespaceId;
@@ -28,6 +29,8 @@ pub(crate) struct Choice {
     pub namespace: NamespaceId,
     pub partition_start: i64,
     pub inputs: Vec<SliceId>,
+    /// Whether no later merge of the partition is expected.
+    pub is_last: bool,
 }
 
 type Slices<'a> = &'a [(SliceId, &'a SliceMeta)];
@@ -45,7 +48,7 @@ pub(crate) fn pick(manifest: &Manifest) -> Option<Choice> {
             if inputs.len() > 2 && is_planted(Planted::MergeSkipsNeighbour) {
                 inputs.remove(1);
             }
-            best = Some(Choice { namespace, partition_start, inputs });
+            best = Some(Choice { namespace, partition_start, inputs, is_last: false });
         }
     }
     best
@@ -85,7 +88,7 @@ pub(crate) fn pick_all(manifest: &Manifest) -> Vec<Choice> {
         let due = slices.len() > 1 || slices.iter().any(|(_, meta)| deleted(meta));
         if due && is_closed(manifest, namespace, &slices) {
             let inputs = slices.iter().map(|(id, _)| *id).collect();
-            choices.push(Choice { namespace, partition_start, inputs });
+            choices.push(Choice { namespace, partition_start, inputs, is_last: true });
         }
     }
     choices

@@ -214,18 +214,19 @@ fn write_slice(
                 writer.begin_series(&part.key, input.registry.hash(part.series))?;
                 begun = true;
             }
-            let values = push_block(writer, map.columns(), &block)?;
+            let values = push_block(writer, map.columns(), &block, 1)?;
             context.counters.values_encoded.add(values);
         }
     }
     Ok(())
 }
 
-/// Writes a block as one chunk; returns the number of values in it.
+/// Writes a block as one chunk, whose values are encoded the `encodings`th time; returns their number.
 pub(crate) fn push_block(
     writer: &mut RunWriter,
     names: &Arc<[Arc<str>]>,
     block: &Block,
+    encodings: u32,
 ) -> Result<u64> {
     let times: Vec<i64> = block.times.iter().collect();
     let columns: Vec<(Arc<str>, &tsdb_core::Column)> = names
@@ -235,6 +236,6 @@ pub(crate) fn push_block(
         .map(|(name, column)| (Arc::clone(name), column))
         .collect();
     let values: usize = columns.iter().map(|(_, column)| column.values.len()).sum();
-    writer.push_chunk(&times, &columns)?;
+    writer.push_chunk(&times, &columns, encodings)?;
     Ok(values as u64)
 }

@@ -26,12 +26,13 @@ use tsdb_index::{FieldSets, Registry};
 use crate::delete::{LiveDelete, SeriesDeletes};
 use crate::engine::Shared;
 use crate::memtable::ColumnMap;
+use crate::sst::{ReadBuffers, Through};
 use crate::view::{SliceRef, View};
 use crate::work::Work;
 use cursor::{EngineCursor, Scan};
 use find::{Found, Matched, Question, RowsOf};
-pub(crate) use merge::{MergeOptions, SeriesMerge};
-pub(crate) use source::{RunSource, Source};
+pub(crate) use merge::{MergeOptions, Piece, SeriesMerge};
+pub(crate) use source::{RowsWanted, RunSource, Source};
 
 /// One consistent view of an engine.
 pub(crate) struct EngineSnapshot {
@@ -164,6 +165,7 @@ impl EngineSnapshot {
             let none = vec![false; slice.get().fields().len()];
             [none.clone(), none]
         }));
+        let mut buffers = ReadBuffers::default();
         for series in &found.series {
             cancel.check()?;
             let deletes = SeriesDeletes::of(&series.key, &sources.deletes);
@@ -179,8 +181,9 @@ impl EngineSnapshot {
                     true => (certainly, &mut certain),
                     false => (perhaps, &mut doubtful),
                 };
-                let fields = slice.chunks(ordinal).iter().flat_map(|c| slice.chunk_fields(c));
-                for field in fields {
+                let all = TimeRange::all();
+                let chunks = slice.chunks(ordinal, all, Through::Cache, &mut buffers)?;
+                for field in chunks.iter().flat_map(|chunk| slice.chunk_fields(chunk)) {
                     if let Some(known @ false) = known.get_mut(field)
                         && let Some(name) = slice.fields().get(field)
                     {
@@ -208,14 +211,15 @@ impl EngineSnapshot {
         columns: &Arc<[Arc<str>]>,
         cancel: &CancelToken,
     ) -> Result<bool> {
-        let (mut block, mut scratch) = (Block::new(), Vec::new());
+        let (mut block, mut buffers) = (Block::new(), ReadBuffers::default());
         let mut work = Work::of_the_engine();
         let places = ColumnPlaces::new(columns, &found.sources, &self.field_sets, &mut work)?;
         for series in series {
             cancel.check()?;
-            let sources = found.open(series, &places, MergeOptions::rows().order);
+            let order = MergeOptions::rows().order;
+            let sources = found.open(series, &places, order, &mut buffers)?;
             let mut merge = SeriesMerge::new(sources, MergeOptions::rows());
-            if merge.next(0, columns.len(), &mut block, &mut scratch).map_err(Error::from)? {
+            if merge.next(0, columns.len(), &mut block, &mut buffers).map_err(Error::from)? {
                 return Ok(true);
             }
         }
@@ -290,6 +294,7 @@ impl Snapshot for EngineSnapshot {
         let sources = &found.sources;
         let mut estimate = Estimate { t_min: MAX_TIME, t_max: MIN_TIME, ..Estimate::default() };
         let mut used: BTreeSet<(bool, usize)> = BTreeSet::new();
+        let mut buffers = ReadBuffers::default();
         for (place, series) in found.series.iter().enumerate() {
             if place.is_multiple_of(1024) {
                 request.cancel.check()?;
@@ -303,11 +308,9 @@ impl Snapshot for EngineSnapshot {
                 match part {
                     RowsOf::Run(place, ordinal) => {
                         let slice = sources.slices.get(place).map(SliceRef::get);
-                        let chunks = slice.map_or(&[][..], |slice| slice.chunks(ordinal));
-                        let inside = chunks.iter().filter(|chunk| {
-                            chunk.t_min < sources.time.end && chunk.t_max >= sources.time.start
-                        });
-                        for chunk in inside {
+                        let Some(slice) = slice else { continue };
+                        let time = sources.time;
+                        for chunk in slice.chunks(ordinal, time, Through::Cache, &mut buffers)? {
                             rows += u64::from(chunk.rows);
                             estimate.chunks += 1;
                             used.insert((true, place));
@@ -339,12 +342,13 @@ impl Snapshot for EngineSnapshot {
         let limit = request.limit.unwrap_or(usize::MAX);
         let columns = self.any_columns(&found);
         let mut alive = Vec::new();
+        let mut buffers = ReadBuffers::default();
         for series in &found.series {
             if alive.len() >= limit {
                 break;
             }
             request.cancel.check()?;
-            if found.is_surely_alive(series)
+            if found.is_surely_alive(series, &mut buffers)?
                 || self.has_row(&found, [series], &columns, &request.cancel)?
             {
                 alive.push(series.key.clone());
@@ -387,6 +391,7 @@ fn options(request: &ScanRequest, columns: &[Arc<str>]) -> MergeOptions {
         // A limit counts rows, and a summary has none to count.
         want: if request.limit_per_series.is_some() { Want::Rows } else { request.want },
         windows: request.windows,
+        copies: false,
         predicates: if request.limit_per_series.is_some() {
             Vec::new()
         } else {

@@ -1,20 +1,41 @@
 //! Runs: immutable, self-contained files of sorted, columnar data (SSTables).
 //!
-//! A run holds slices; a slice is the rows of one (namespace, partition) with a range of sequence numbers.
-//! Inside a slice rows stand by series in key order, each series in chunks of up to
-//! [`tsdb_core::limits::BLOCK_ROWS_MAX`] rows, each chunk with one column of timestamps and one per field.
+//! A run holds slices; a slice is the rows of one (namespace, partition) with a range of sequence numbers. Inside
+//! a slice rows stand by series in key order, in row groups: chunks of up to
+//! [`tsdb_core::limits::BLOCK_ROWS_MAX`] rows, and short series that share their pages. Each group has a directory
+//! page, which is read when somebody asks for one of its series; opening a run reads indexes and roots only.
 //! Bytes: `docs/format/sstable.md`.
+//!
+//! Written by `writer`, which collects short series (`short`) and fills groups (`group`, `directory`); read by
+//! `reader` and `slice`, with `buffers` for what neighbouring chunks have in common; `windows` are the
+//! sub-summaries, `verify` checks all of it.
 
+mod buffers;
+mod directory;
 mod format;
+mod group;
+mod raw;
 mod reader;
+mod root;
+mod short;
+mod slice;
+mod verify;
+mod windows;
 mod writer;
 
+pub(crate) use buffers::ReadBuffers;
 pub(crate) use format::{SLICE_META_BYTES_MIN, put_slice_meta, read_slice_meta};
-pub(crate) use reader::{ChunkMeta, PagesRead, Run, Slice, Through};
+pub(crate) use raw::RawChunk;
+pub(crate) use reader::{PagesRead, Run, Through};
+pub(crate) use slice::{Chunk, Known, Slice};
+pub(crate) use windows::{Totals, WindowRows};
 pub(crate) use writer::RunWriter;
 
 use tsdb_core::NamespaceId;
 use tsdb_core::hash::HashKey;
+
+/// A series with fewer rows in a slice shares its pages with its neighbours, and has no sub-summaries.
+const SHORT_ROWS: u32 = 128;
 
 /// What every run of a store has in common.
 #[derive(Debug, Clone, Copy)]

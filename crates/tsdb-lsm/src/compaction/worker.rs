@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tsdb_core::limits::BLOCK_ROWS_MAX;
-use tsdb_core::{Block, Presence, Reservation, SeriesKey, TimeColumn, TimeRange};
+use tsdb_core::{Block, Reservation, SeriesKey, TimeRange};
 
 use super::Choice;
+use super::joiner::Joiner;
 use crate::delete::{LiveDelete, SeriesDeletes};
 use crate::error::{Error, Result};
-use crate::flush::{NewRun, RunContext, push_block};
+use crate::flush::{NewRun, RunContext};
 use crate::manifest::{run_path, runs_directory};
-use crate::scan::{MergeOptions, RunSource, SeriesMerge, Source, field_places};
-use crate::sst::{RunWriter, Through};
+use crate::scan::{MergeOptions, Piece, RowsWanted, RunSource, SeriesMerge, Source, field_places};
+use crate::sst::{ReadBuffers, RunWriter, Through};
 use crate::view::SliceRef;
 
 /// What a merge reads.
@@ -27,6 +28,8 @@ pub(crate) struct MergeInput<'a> {
     /// Highest number that the merged slice stands for: that of its inputs, or of a delete that the merge
     /// applies, if no other slice of the partition lies between.
     pub seq_max: u64,
+    /// Whether no later merge is expected: short chunks are joined.
+    pub is_last: bool,
     pub file: u64,
 }
 
@@ -56,7 +59,7 @@ const CHARGE_STEP: usize = 256 << 10;
 /// Memory of the buffers of a merge: a decoded chunk of each input, one that is merged and one that waits to
 /// be full, with the columns of the widest measurement.
 pub(crate) fn buffer_bytes(slices: &[SliceRef]) -> usize {
-    let columns = slices.iter().map(|slice| slice.get().widest_chunk()).max().unwrap_or(0);
+    let columns = slices.iter().map(|slice| slice.get().widest_measurement()).max().unwrap_or(0);
     let block = BLOCK_ROWS_MAX * size_of::<f64>() * (columns + 1);
     (slices.len() + 2) * block
 }
@@ -74,7 +77,7 @@ fn write(
     writer.begin_slice(choice.namespace, choice.partition_start, seq_min, input.seq_max)?;
     let mut columns = MeasurementColumns::default();
     let mut heads: Vec<Head<'_>> = input.slices.iter().map(Head::new).collect();
-    let (mut block, mut scratch) = (Block::new(), Vec::new());
+    let (mut block, mut reader) = (Block::new(), ReadBuffers::default());
     while let Some(key) = heads.iter().filter_map(|head| head.key.clone()).min() {
         columns.prepare(&input.slices, key.measurement());
         let deletes = SeriesDeletes::of(&key, &input.deletes);
@@ -85,35 +88,35 @@ fn write(
             }
             let (slice, ordinal) = (head.slice, head.ordinal);
             hash = slice.get().index().hash(ordinal);
-            let mut source = RunSource {
-                slice: slice.clone(),
-                series: ordinal,
+            let wanted = RowsWanted {
                 fields: Arc::clone(fields),
                 time: TimeRange::new(input.cutoff, i64::MAX),
                 hidden: deletes.for_slice(slice.get().meta()),
                 order: tsdb_core::storage::Order::Ascending,
                 through: Through::File,
-                rest: 0..0,
             };
-            source.seek();
+            let source = RunSource::open(slice.clone(), ordinal, wanted, &mut reader)?;
             sources.push(Source::Run(source));
             head.advance();
         }
-        let mut merge = SeriesMerge::new(sources, MergeOptions::rows());
-        let mut pending = Pending::new(columns.names.len());
-        let mut begun = false;
-        while merge.next(0, columns.names.len(), &mut block, &mut scratch)? {
-            if !begun {
-                writer.begin_series(&key, hash)?;
-                begun = true;
-            }
-            for full in pending.push(&mut block) {
-                context.counters.values_encoded.add(push_block(writer, &columns.names, &full)?);
-            }
+        let mut merge = SeriesMerge::new(sources, MergeOptions::copying());
+        let width = columns.names.len();
+        let mut next = merge.next_piece(0, width, &mut block, &mut reader)?;
+        if next.is_some() {
+            writer.begin_series(&key, hash)?;
         }
-        if let Some(last) = pending.finish() {
-            context.counters.values_encoded.add(push_block(writer, &columns.names, &last)?);
+        let mut joiner = Joiner::new(writer, &columns.names, input.is_last);
+        while let Some(piece) = next {
+            match piece {
+                Piece::Raw(chunk) => joiner.push_chunk(chunk)?,
+                Piece::Block => joiner.push_rows(&mut block, merge.counts.encodings)?,
+            }
+            next = merge.next_piece(0, width, &mut block, &mut reader)?;
         }
+        let counts = joiner.finish()?;
+        context.counters.values_encoded.add(counts.encoded);
+        context.counters.values_encoded_again.add(counts.encoded_again);
+        context.counters.values_copied.add(counts.copied);
         context.counters.pages_read.add(merge.counts.pages.pages);
         let needed = buffers + writer.directory_bytes();
         if needed > memory.bytes() + CHARGE_STEP {
@@ -161,74 +164,11 @@ impl MeasurementColumns {
         let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
         for slice in slices {
             let slice = slice.get();
-            let chunks = slice.index().measurement(measurement).flat_map(|s| slice.chunks(s));
-            let fields: BTreeSet<usize> = chunks.flat_map(|c| slice.chunk_fields(c)).collect();
-            names.extend(fields.into_iter().filter_map(|f| slice.fields().get(f)).cloned());
+            if let Some(series) = slice.index().measurement(measurement).next() {
+                names.extend(slice.fields_of_measurement(series).cloned());
+            }
         }
         self.names = names.into_iter().collect();
         self.places = slices.iter().map(|slice| field_places(slice, &self.names)).collect();
     }
-}
-
-/// Collects rows until a chunk is full, since what a merge yields is cut where sources overlap.
-struct Pending {
-    block: Block,
-}
-
-impl Pending {
-    fn new(columns: usize) -> Pending {
-        let mut block = Block::new();
-        block.reset(0, columns);
-        Pending { block }
-    }
-
-    /// Adds the rows of `more`; returns the chunks that are full now.
-    fn push(&mut self, more: &mut Block) -> Vec<Block> {
-        if self.block.is_empty() && more.len() == BLOCK_ROWS_MAX {
-            return vec![std::mem::take(more)];
-        }
-        let (old, new) = (self.block.len(), more.len());
-        let mut full = Vec::new();
-        if old + new >= BLOCK_ROWS_MAX {
-            let cut = BLOCK_ROWS_MAX - old;
-            append(&mut self.block, more, 0..cut);
-            let columns = self.block.columns.len();
-            full.push(std::mem::take(&mut self.block));
-            self.block.reset(0, columns);
-            append(&mut self.block, more, cut..new);
-        } else {
-            append(&mut self.block, more, 0..new);
-        }
-        full
-    }
-
-    fn finish(self) -> Option<Block> {
-        (!self.block.is_empty()).then_some(self.block)
-    }
-}
-
-/// Appends the rows `rows` of `from` to `to`.
-fn append(to: &mut Block, from: &Block, rows: std::ops::Range<usize>) {
-    if rows.is_empty() {
-        return;
-    }
-    let old = to.len();
-    for (target, source) in to.columns.iter_mut().zip(&from.columns) {
-        let absent = |column: &tsdb_core::Column| column.presence == Presence::None;
-        if absent(target) && absent(source) {
-            continue;
-        }
-        let all = |column: &tsdb_core::Column| column.presence == Presence::All;
-        if (old == 0 || all(target)) && all(source) {
-            target.presence = Presence::All;
-            target.values.extend_from_slice(source.values.get(rows.clone()).unwrap_or(&[]));
-            continue;
-        }
-        let before = std::mem::take(target);
-        let old_rows = (0..old).map(|row| before.get(row));
-        target.fill(old_rows.chain(rows.clone().map(|row| source.get(row))));
-    }
-    let mut stamps: Vec<i64> = to.times.iter().collect();
-    stamps.extend(rows.filter_map(|row| from.times.get(row)));
-    to.times = TimeColumn::Stamps(stamps);
 }

@@ -290,6 +290,7 @@ impl Shared {
             slices,
             deletes,
             cutoff,
+            is_last: choice.is_last,
             file: self.next_file.fetch_add(1, Ordering::Relaxed),
         };
         let context = self.context();

@@ -10,6 +10,7 @@ use tsdb_core::{Block, CancelToken, Cursor, Error, Result};
 use super::ColumnPlaces;
 use super::find::Found;
 use super::merge::{MergeCounts, MergeOptions, SeriesMerge};
+use crate::sst::ReadBuffers;
 
 /// What the cursors of one scan share.
 pub(super) struct Scan {
@@ -46,7 +47,7 @@ pub(super) struct EngineCursor {
     /// Places among the found series.
     rest: Range<usize>,
     current: Option<Current>,
-    scratch: Vec<u8>,
+    buffers: ReadBuffers,
 }
 
 struct Current {
@@ -58,7 +59,12 @@ struct Current {
 impl EngineCursor {
     /// A cursor over the series at `part`.
     pub(super) fn new(scan: &Arc<Scan>, part: Range<usize>) -> EngineCursor {
-        EngineCursor { scan: Arc::clone(scan), rest: part, current: None, scratch: Vec::new() }
+        EngineCursor {
+            scan: Arc::clone(scan),
+            rest: part,
+            current: None,
+            buffers: ReadBuffers::default(),
+        }
     }
 }
 
@@ -74,7 +80,12 @@ impl Cursor for EngineCursor {
                     return Ok(false);
                 };
                 let options = self.scan.options.clone();
-                let sources = self.scan.found.open(series, &self.scan.places, options.order);
+                let sources = self.scan.found.open(
+                    series,
+                    &self.scan.places,
+                    options.order,
+                    &mut self.buffers,
+                )?;
                 let merge = SeriesMerge::new(sources, options);
                 let number = u32::try_from(place).unwrap_or(u32::MAX);
                 self.current = Some(Current { number, merge, left: self.scan.limit });
@@ -84,7 +95,7 @@ impl Cursor for EngineCursor {
             let more = current.left > 0
                 && current
                     .merge
-                    .next(number, columns, block, &mut self.scratch)
+                    .next(number, columns, block, &mut self.buffers)
                     .map_err(Error::from)?;
             if !more {
                 self.scan.count(current.merge.counts);

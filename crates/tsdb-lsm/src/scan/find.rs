@@ -7,11 +7,11 @@ use tsdb_core::storage::Order;
 use tsdb_core::{NamespaceId, Reservation, Result, SeriesKey, SeriesRef, TimeRange};
 use tsdb_index::FieldSets;
 
-use super::source::{MemorySource, RunSource, Source};
+use super::source::{MemorySource, RowsWanted, RunSource, Source};
 use super::{ColumnPlaces, EngineSnapshot};
 use crate::delete::{LiveDelete, SeriesDeletes};
 use crate::memtable::{Generation, RowIndex, Wanted};
-use crate::sst::Through;
+use crate::sst::{ReadBuffers, Through};
 use crate::view::SliceRef;
 use crate::work::Work;
 
@@ -100,7 +100,8 @@ impl Found {
         series: &Matched,
         places: &ColumnPlaces,
         order: Order,
-    ) -> Vec<Source> {
+        buffers: &mut ReadBuffers,
+    ) -> Result<Vec<Source>> {
         let sources = &self.sources;
         let deletes = SeriesDeletes::of(&series.key, &sources.deletes);
         let mut opened = Vec::with_capacity(series.count as usize);
@@ -121,42 +122,57 @@ impl Found {
                 RowsOf::Run(place, ordinal) => {
                     let found = sources.slices.get(place).zip(places.slices.get(place));
                     let Some((slice, fields)) = found else { continue };
-                    let mut source = RunSource {
-                        slice: slice.clone(),
-                        series: ordinal,
+                    let wanted = RowsWanted {
                         fields: Arc::clone(fields),
                         time: sources.time,
                         hidden: deletes.for_slice(slice.get().meta()),
                         order,
                         through: Through::Cache,
-                        rest: 0..0,
                     };
-                    source.seek();
+                    let source = RunSource::open(slice.clone(), ordinal, wanted, buffers)?;
                     opened.push(Source::Run(source));
                 }
             }
         }
-        opened
+        Ok(opened)
     }
 
     /// Whether `series` surely has a visible row, without reading one.
-    pub(super) fn is_surely_alive(&self, series: &Matched) -> bool {
+    pub(super) fn is_surely_alive(
+        &self,
+        series: &Matched,
+        buffers: &mut ReadBuffers,
+    ) -> Result<bool> {
         let sources = &self.sources;
         let deletes = SeriesDeletes::of(&series.key, &sources.deletes);
-        self.rows_of(series).any(|rows| match rows {
-            RowsOf::Memory(..) => deletes.is_empty(),
-            RowsOf::Run(place, ordinal) => {
-                let Some(slice) = sources.slices.get(place).map(SliceRef::get) else {
-                    return false;
-                };
-                let time = sources.time;
-                deletes.for_slice(slice.meta()).is_empty()
-                    && slice.chunks(ordinal).iter().any(|chunk| {
-                        // A chunk's first and last row exist, so one of them inside is enough.
-                        time.contains(chunk.t_min) || time.contains(chunk.t_max)
-                    })
+        for rows in self.rows_of(series) {
+            let is_sure = match rows {
+                RowsOf::Memory(..) => deletes.is_empty(),
+                RowsOf::Run(place, ordinal) => {
+                    let slice = sources.slices.get(place).map(SliceRef::get);
+                    let Some(slice) = slice else { continue };
+                    if !deletes.for_slice(slice.meta()).is_empty() {
+                        continue;
+                    }
+                    let time = sources.time;
+                    let whole = slice.meta().t_min >= time.start && slice.meta().t_max < time.end;
+                    // A slice lists no series without a row. A chunk's first and last row exist, so one of them
+                    // inside is enough; of a shared entry one of the two may be another series'.
+                    whole
+                        || slice.chunks(ordinal, time, Through::Cache, buffers)?.iter().any(
+                            |chunk| {
+                                let (first, last) =
+                                    (time.contains(chunk.t_min), time.contains(chunk.t_max));
+                                if chunk.is_exact() { first || last } else { first && last }
+                            },
+                        )
+                }
+            };
+            if is_sure {
+                return Ok(true);
             }
-        })
+        }
+        Ok(false)
     }
 }
 

@@ -9,7 +9,7 @@ use tsdb_core::{Block, Presence, TimeColumn};
 use super::source::{Bounds, Loaded, Source};
 use crate::error::Result;
 use crate::memtable::BlockBuilder;
-use crate::sst::PagesRead;
+use crate::sst::{PagesRead, RawChunk, ReadBuffers};
 
 /// What a merge may do instead of reading rows.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct MergeOptions {
     pub windows: Option<Windows>,
     /// By column.
     pub predicates: Vec<(usize, FieldPredicate)>,
+    /// Whether chunks that overlap nothing are handed on as they are encoded.
+    pub copies: bool,
 }
 
 impl MergeOptions {
@@ -29,8 +31,24 @@ impl MergeOptions {
             want: Want::Rows,
             windows: None,
             predicates: Vec::new(),
+            copies: false,
         }
     }
+}
+
+impl MergeOptions {
+    /// All rows, oldest first; what overlaps nothing as it is encoded.
+    pub(crate) fn copying() -> MergeOptions {
+        MergeOptions { copies: true, ..MergeOptions::rows() }
+    }
+}
+
+/// What comes next of a series.
+pub(crate) enum Piece {
+    /// The block was filled with rows or summaries.
+    Block,
+    /// A chunk, if [`MergeOptions::copies`] says so.
+    Raw(RawChunk),
 }
 
 /// What a merge did, for counters and EXPLAIN.
@@ -45,6 +63,8 @@ pub(crate) struct MergeCounts {
     /// Rows taken from chunks and from memory.
     pub rows: u64,
     pub pages: PagesRead,
+    /// How often the values of the chunks that were read had been encoded, at most.
+    pub encodings: u32,
 }
 
 impl MergeCounts {
@@ -52,6 +72,7 @@ impl MergeCounts {
         self.decoded += loaded.chunks;
         self.rows += loaded.rows;
         self.pages += loaded.pages;
+        self.encodings = self.encodings.max(loaded.encodings);
     }
 }
 
@@ -125,18 +146,31 @@ impl SeriesMerge {
         series: u32,
         columns: usize,
         out: &mut Block,
-        scratch: &mut Vec<u8>,
+        buffers: &mut ReadBuffers,
     ) -> Result<bool> {
+        Ok(self.next_piece(series, columns, out, buffers)?.is_some())
+    }
+
+    /// As [`SeriesMerge::next`], for merges that copy what they can; `None` at the end.
+    pub(crate) fn next_piece(
+        &mut self,
+        series: u32,
+        columns: usize,
+        out: &mut Block,
+        buffers: &mut ReadBuffers,
+    ) -> Result<Option<Piece>> {
         loop {
             out.reset(series, columns);
-            let Some((first, alone)) = self.pick() else { return Ok(false) };
+            let Some((first, alone)) = self.pick() else { return Ok(None) };
             if alone {
-                self.pass_on(first, out, scratch)?;
+                if let Some(chunk) = self.pass_on(first, out, buffers)? {
+                    return Ok(Some(Piece::Raw(chunk)));
+                }
             } else {
-                self.merge(first, columns, out, scratch)?;
+                self.merge(first, columns, out, buffers)?;
             }
             if !out.is_empty() {
-                return Ok(true);
+                return Ok(Some(Piece::Block));
             }
         }
     }
@@ -172,30 +206,45 @@ impl SeriesMerge {
 
     /// The stretch at `place` overlaps no other source, so it goes out as it is, and only here may a
     /// summary answer for it or a predicate exclude it.
-    fn pass_on(&mut self, place: usize, out: &mut Block, scratch: &mut Vec<u8>) -> Result<()> {
+    fn pass_on(
+        &mut self,
+        place: usize,
+        out: &mut Block,
+        buffers: &mut ReadBuffers,
+    ) -> Result<Option<RawChunk>> {
         // invariant: I11: only a stretch that no other source shares is answered or skipped unread.
         debug_assert!(
             self.stands_alone(place) || is_planted(Planted::SummariesDespiteOverlap),
             "I11: a stretch is passed on that two sources share"
         );
-        let Some(head) = self.heads.get_mut(place) else { return Ok(()) };
+        let Some(head) = self.heads.get_mut(place) else { return Ok(None) };
         if head.is_loaded() {
             take_rest(head, out);
-            return Ok(());
+            return Ok(None);
         }
         if let Source::Run(source) = &mut head.source {
-            if source.excludes(&self.options.predicates) {
+            if source.excludes(&self.options.predicates)? {
                 head.source.skip();
                 self.counts.pruned += 1;
-                return Ok(());
+                return Ok(None);
             }
-            if self.options.want == Want::Summaries && source.summarise(self.options.windows, out) {
-                self.counts.summarised += 1;
-                return Ok(());
+            if self.options.want == Want::Summaries
+                && let Some(chunks) = source.summarise(self.options.windows, buffers, out)?
+            {
+                self.counts.summarised += chunks;
+                self.counts.pages += buffers.take_read();
+                return Ok(None);
             }
         }
-        self.counts.add(head.source.load(out, scratch)?);
-        Ok(())
+        if self.options.copies
+            && let Source::Run(source) = &mut head.source
+            && let Some(chunk) = source.take_raw(buffers)?
+        {
+            self.counts.pages += buffers.take_read();
+            return Ok(Some(chunk));
+        }
+        self.counts.add(head.source.load(out, buffers)?);
+        Ok(None)
     }
 
     /// Merges row by row from the source at `first` and all that overlap it, as far as it is known that
@@ -205,7 +254,7 @@ impl SeriesMerge {
         first: usize,
         columns: usize,
         out: &mut Block,
-        scratch: &mut Vec<u8>,
+        buffers: &mut ReadBuffers,
     ) -> Result<()> {
         let order = self.options.order;
         let Some(stretch) = self.heads.get(first).and_then(Head::bounds) else { return Ok(()) };
@@ -224,7 +273,7 @@ impl SeriesMerge {
             }
             head.block.reset(0, columns);
             head.row = 0;
-            self.counts.add(head.source.load(&mut head.block, scratch)?);
+            self.counts.add(head.source.load(&mut head.block, buffers)?);
             if head.block.is_empty() {
                 // Its bounds promised rows that were hidden; look again at what comes next.
                 return Ok(());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::env::{Env, SimVfs};
-use tsdb_core::{Block, Column, MemoryBudget, Pool, Presence, SeriesKey, TagCharset};
+use tsdb_core::{Block, Column, MemoryBudget, Pool, Presence, SeriesKey, TagCharset, TimeRange};
 
 use super::format::HEADER_BYTES;
 use super::*;
@@ -30,7 +30,7 @@ fn disk() -> (Env, SimVfs) {
 }
 
 fn key(number: usize) -> SeriesKey {
-    let host = format!("{number:04}");
+    let host = format!("{number:05}");
     SeriesKey::new("cpu", &mut [("host", host.as_str())], TagCharset::Ascii).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn write(env: &Env, series: &[Rows], chunk_rows: usize) -> RunMeta {
             let columns = [(Arc::from("a"), &a), (Arc::from("b"), &b)];
             let present: Vec<_> =
                 columns.into_iter().filter(|(_, c)| c.presence != Presence::None).collect();
-            writer.push_chunk(&times, &present).unwrap();
+            writer.push_chunk(&times, &present, 1).unwrap();
         }
     }
     writer.finish().unwrap().unwrap()
@@ -62,17 +62,22 @@ fn open(env: &Env, meta: &RunMeta) -> crate::error::Result<Run> {
     Run::open(env, Path::new(PATH), meta, options().database_id, &no_cache())
 }
 
+fn chunks(run: &Run, series: usize, buffers: &mut ReadBuffers) -> crate::error::Result<Vec<Chunk>> {
+    let series = u32::try_from(series).unwrap();
+    run.slice(0).chunks(series, TimeRange::all(), Through::Cache, buffers)
+}
+
 /// Time and bits of both values.
 type ReadRow = (i64, Option<u64>, Option<u64>);
 
 fn read(run: &Run, series: usize) -> crate::error::Result<Vec<ReadRow>> {
     let slice = run.slice(0);
-    let places: Vec<Option<usize>> =
+    let places: Arc<[Option<usize>]> =
         ["a", "b"].iter().map(|name| slice.fields().iter().position(|f| **f == **name)).collect();
-    let (mut block, mut scratch, mut rows) = (Block::new(), Vec::new(), Vec::new());
-    for chunk in slice.chunks(u32::try_from(series).unwrap()) {
+    let (mut block, mut buffers, mut rows) = (Block::new(), ReadBuffers::default(), Vec::new());
+    for chunk in chunks(run, series, &mut buffers)? {
         block.reset(0, 2);
-        slice.read_chunk(chunk, &places, Through::Cache, &mut scratch, &mut block)?;
+        slice.read_chunk(&chunk, &places, Through::Cache, &mut buffers, &mut block)?;
         for (row, time) in block.times.iter().enumerate() {
             let bits = |column: &Column| column.get(row).map(f64::to_bits);
             rows.push((time, bits(&block.columns[0]), bits(&block.columns[1])));
@@ -135,21 +140,23 @@ fn ordered_data_preservation() {
         let expected: Vec<ReadRow> =
             rows.iter().map(|(t, a, b)| (*t, a.map(f64::to_bits), b.map(f64::to_bits))).collect();
         assert_eq!(found, expected, "every row of series {number}, at its time");
-        let slice = run.slice(0);
-        let chunks = slice.chunks(u32::try_from(number).unwrap());
+        let chunks = chunks(&run, number, &mut ReadBuffers::default()).unwrap();
         let bounds = (chunks.first().map(|c| c.t_min), chunks.last().map(|c| c.t_max));
         let ends = (rows.first().map(|row| row.0), rows.last().map(|row| row.0));
         assert_eq!(bounds, ends, "the chunks of series {number} know their times");
     }
     let keys: Vec<SeriesKey> = (0..2).map(|n| run.slice(0).index().key(n)).collect();
     assert!(keys.is_sorted(), "series by key");
-    let summary = |chunk| {
-        let slice = run.slice(0);
-        *slice.dense_summary(slice.column(&slice.chunks(0)[chunk], 0).unwrap()).unwrap()
+    let first = chunks(&run, 0, &mut ReadBuffers::default()).unwrap();
+    let known = |chunk: usize| {
+        let Known::Windows(totals) = run.slice(0).known(&first[chunk], 0).unwrap() else {
+            panic!("a column without summaries")
+        };
+        totals[0]
     };
-    assert_eq!((summary(0).first, summary(0).last, summary(0).count), (0.0, 4095.0, 4096));
-    assert_eq!((summary(2).min, summary(2).max), (8192.0, 9999.0));
-    assert_eq!(summary(0).sum, 4095.0 * 2048.0);
+    assert_eq!((known(0).first, known(0).last), (0.0, 4095.0));
+    assert_eq!((known(2).min, known(2).max), (8192.0, 9999.0));
+    assert_eq!(known(0).sum, 4095.0 * 2048.0);
 }
 
 #[test]
@@ -165,7 +172,7 @@ fn chunks_out_of_order_never_reach_the_disk() {
         writer.begin_series(&key(0), 0).unwrap();
         let pushes = std::panic::AssertUnwindSafe(|| {
             for times in batches {
-                writer.push_chunk(times, &[(Arc::from("a"), &column)]).unwrap();
+                writer.push_chunk(times, &[(Arc::from("a"), &column)], 1).unwrap();
             }
         });
         std::panic::catch_unwind(pushes).is_ok()
@@ -176,18 +183,83 @@ fn chunks_out_of_order_never_reach_the_disk() {
     assert!(!push(&[&[1, 3], &[3, 4]]), "a chunk that begins before its predecessor ends");
 }
 
+/// Series of which a run has entries and pages of all kinds.
+fn all_kinds() -> Vec<Rows> {
+    let long = |i: i64| (i * 10 + i % 3, Some(i as f64 / 3.0), (i % 2 == 0).then_some(1.0));
+    let regular: Rows = (0..200).map(|i| (i * 10, Some((i % 7) as f64), None)).collect();
+    let short = |start: i64| vec![(start, Some(1.0), None), (start + 1, None, Some(2.0))];
+    let uneven =
+        |value: f64| vec![(5, Some(value), None), (6, Some(1.0), None), (9, Some(2.0), None)];
+    vec![
+        (0..200).map(long).collect(),
+        regular,
+        short(5),
+        short(8),
+        uneven(1.0),
+        uneven(7.5),
+        vec![
+            (5, Some(3.0), None),
+            (6, Some(4.0), None),
+            (9, Some(5.0), None),
+            (11, Some(5.0), None),
+        ],
+    ]
+}
+
+#[test]
+fn short_series_share_entries_and_long_ones_have_windows() {
+    let (env, _) = disk();
+    let run = open(&env, &write(&env, &all_kinds(), 4096)).unwrap();
+    run.verify().unwrap();
+    let mut buffers = ReadBuffers::default();
+    let mut of = |series: usize| chunks(&run, series, &mut buffers).unwrap().remove(0);
+    let (long, regular, first, second) = (of(0), of(1), of(2), of(3));
+    assert!(long.is_exact() && long.has_windows() && regular.has_windows());
+    assert!(!first.is_exact() && !first.has_windows(), "two series share an entry");
+    assert_eq!((first.t_min, first.t_max, first.rows), (5, 9, 2), "whose bounds are those of both");
+    assert_eq!((second.t_min, second.t_max), (first.t_min, first.t_max));
+    let windows =
+        run.slice(0).windows(&regular, Through::File, &mut ReadBuffers::default()).unwrap();
+    assert_eq!(windows.iter().map(|window| window.rows.len()).sum::<usize>(), 200);
+    // A thousand series of five rows cost little beside their values.
+    let many: Vec<Rows> = (0..1000)
+        .map(|n| (0..5).map(|i| (i * 1000, Some(f64::from(n) + i as f64), Some(1.0))).collect())
+        .collect();
+    env.vfs.unlink(Path::new(PATH)).unwrap();
+    let meta = write(&env, &many, 4096);
+    let run = open(&env, &meta).unwrap();
+    run.verify().unwrap();
+    let index = 16 * 1000 + 6000;
+    assert!(meta.bytes < index + 10_000, "{} bytes for 10 000 values", meta.bytes);
+}
+
+/// A group holds so many entries and series; what comes after goes to the next one.
+#[test]
+fn series_and_chunks_go_on_over_many_groups() {
+    let (env, _) = disk();
+    let long: Rows = (0..200_000).map(|i| (i * 7, Some(i as f64), None)).collect();
+    let mut series = vec![long];
+    series.extend((0..20_000).map(|n| vec![(n, Some(n as f64), None)]));
+    let run = open(&env, &write(&env, &series, 1000)).unwrap();
+    assert!(run.slice(0).groups() > 4);
+    run.verify().unwrap();
+    for number in [0, 1, 8191, 8192, 8193, 20_000] {
+        let due: Vec<ReadRow> =
+            series[number].iter().map(|(t, a, _)| (*t, a.map(f64::to_bits), None)).collect();
+        assert!(read(&run, number).unwrap() == due, "series {number}");
+    }
+}
+
 #[test]
 fn every_damaged_byte_is_found() {
     let (env, vfs) = disk();
-    let long: Rows =
-        (0..100).map(|i| (i * 10, Some(i as f64 / 3.0), (i % 2 == 0).then_some(1.0))).collect();
-    let short: Rows = vec![(5, Some(1.0), None), (6, None, Some(2.0))];
-    let meta = write(&env, &[long, short], 4096);
-    let good: Vec<_> = (0..2).map(|n| read(&open(&env, &meta).unwrap(), n).unwrap()).collect();
+    let meta = write(&env, &all_kinds(), 4096);
+    let count = all_kinds().len();
+    let good: Vec<_> = (0..count).map(|n| read(&open(&env, &meta).unwrap(), n).unwrap()).collect();
     for at in 0..meta.bytes {
         vfs.flip_bit(Path::new(PATH), at, u8::try_from(at % 8).unwrap()).unwrap();
         let outcome = open(&env, &meta).and_then(|run| {
-            let rows: Vec<_> = (0..2).map(|n| read(&run, n)).collect::<Result<_, _>>()?;
+            let rows: Vec<_> = (0..count).map(|n| read(&run, n)).collect::<Result<_, _>>()?;
             run.verify()?;
             Ok(rows)
         });
@@ -204,7 +276,7 @@ fn every_damaged_byte_is_found() {
 #[test]
 fn pages_from_the_cache_are_those_of_the_file_and_damaged_ones_never_get_there() {
     let (env, vfs) = disk();
-    let long: Rows = (0..100).map(|i| (i * 10, Some(i as f64 / 3.0), Some(1.0))).collect();
+    let long: Rows = (0..300).map(|i| (i * 10, Some(i as f64 / 3.0), Some(1.0))).collect();
     let short: Rows = vec![(5, Some(1.0), None), (6, None, Some(2.0))];
     let meta = write(&env, &[long, short], 4096);
     let counters = Arc::new(StorageCounters::default());
@@ -218,8 +290,8 @@ fn pages_from_the_cache_are_those_of_the_file_and_damaged_ones_never_get_there()
     for _ in 0..2 {
         assert_eq!((0..2).map(|n| read(&run, n).unwrap()).collect::<Vec<_>>(), fresh);
     }
-    // Three pages of the long chunk, one of the short one, in the third round.
-    assert_eq!(counters.pages_cached.get(), 4);
+    // The directory from its third asking on, two columns of each series in the third round.
+    assert_eq!(counters.pages_cached.get(), 4 + 4);
     // Another run in the same file's place has pages of its own.
     let damaged = open();
     vfs.flip_bit(Path::new(PATH), HEADER_BYTES as u64 + 1, 0).unwrap();

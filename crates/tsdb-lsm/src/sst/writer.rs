@@ -1,29 +1,34 @@
-//! Writes a run from front to back, with one chunk and the directories in memory.
+//! Writes a run from front to back, with one row group, the index and the roots in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tsdb_core::checksum::{crc32c, crc32c_append};
+use tsdb_core::checksum::crc32c;
 use tsdb_core::env::{Env, VfsFile, write_all_at};
 use tsdb_core::limits::BLOCK_ROWS_MAX;
-use tsdb_core::{Column, NamespaceId, Presence, SeriesKey, Summary};
+use tsdb_core::{Column, NamespaceId, SeriesKey};
 use tsdb_index::SectionWriter;
 
 use super::format::{
-    ChunkEntry, ColumnEntry, DirectoryWriter, FOOTER_MAGIC, Footer, FooterSlice, SectionPlace,
-    encode_footer, header, run_meta,
+    FOOTER_MAGIC, Footer, FooterSlice, SectionPlace, encode_footer, header, run_meta,
 };
-use super::{RunMeta, RunOptions, SliceMeta};
-use crate::codec::{Memo, encode_presence, encode_times, encode_values};
+use super::group::{EntryRows, GroupWriter};
+use super::raw::RawChunk;
+use super::root::{GroupPlace, MeasurementFields, Root};
+use super::short::{HeldChunk, ShortSeries};
+use super::{RunMeta, RunOptions, SHORT_ROWS, SliceMeta};
+use crate::codec::Memo;
 use crate::error::{Error, Result};
 
 /// Bytes that are collected before a write.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Memory of a series beside the text of its key, while its slice is written: hash, places of its tags, its
-/// list of chunks.
-const SERIES_BYTES: usize = 96;
+/// Memory of a series beside the text of its key, while its slice is written: hash, places of its tags.
+const SERIES_BYTES: usize = 64;
+
+/// Memory of a group that is being written, at most about: pages, sub-summaries, places.
+const GROUP_BYTES: usize = 2 << 20;
 
 /// A run that is being written.
 pub(crate) struct RunWriter {
@@ -42,14 +47,22 @@ struct OpenSlice {
     meta: SliceMeta,
     data_offset: u64,
     index: SectionWriter,
-    /// Field names in the order of their first appearance; sorted when the slice ends.
+    /// Field names with their numbers, in order of their first appearance.
     fields: BTreeMap<Arc<str>, u32>,
-    /// Chunks of all ended series, with fields as they were numbered on appearance.
-    series: Vec<Vec<ChunkEntry>>,
-    current: Vec<ChunkEntry>,
-    in_series: bool,
-    /// Memory of all that, about.
-    bytes: usize,
+    /// By field, what its last column was encoded as.
+    memos: Vec<Memo>,
+    measurement: String,
+    measurements: Vec<(u32, BTreeSet<u32>)>,
+    groups: Vec<GroupPlace>,
+    group: GroupWriter,
+    /// Ended series that wait for others to share an entry with them.
+    short: ShortSeries,
+    /// The only chunk of the series at hand so far, if it is short.
+    held: Option<HeldChunk>,
+    /// Last timestamp of the series at hand.
+    last_time: Option<i64>,
+    /// Memory of the index, about.
+    index_bytes: usize,
 }
 
 impl RunWriter {
@@ -69,9 +82,12 @@ impl RunWriter {
         })
     }
 
-    /// Memory of what is kept until the slice ends, in bytes: the directory, and the index of its series.
+    /// Memory of what is kept until the slice ends, in bytes: a group, the index of its series, the root.
     pub(crate) fn directory_bytes(&self) -> usize {
-        self.open.as_ref().map_or(0, |slice| slice.bytes)
+        self.open.as_ref().map_or(0, |slice| {
+            let groups = slice.groups.len() * size_of::<GroupPlace>();
+            slice.index_bytes + groups + GROUP_BYTES + slice.short.bytes()
+        })
     }
 
     fn position(&self) -> u64 {
@@ -102,81 +118,157 @@ impl RunWriter {
             data_offset: self.position(),
             index: SectionWriter::new(),
             fields: BTreeMap::new(),
-            series: Vec::new(),
-            current: Vec::new(),
-            in_series: false,
-            bytes: 0,
+            memos: Vec::new(),
+            measurement: String::new(),
+            measurements: Vec::new(),
+            groups: Vec::new(),
+            group: GroupWriter::default(),
+            short: ShortSeries::default(),
+            held: None,
+            last_time: None,
+            index_bytes: 0,
         });
         Ok(())
     }
 
     /// Begins a series; series come in key order.
     pub(crate) fn begin_series(&mut self, key: &SeriesKey, hash: u128) -> Result<()> {
+        self.end_series()?;
+        let is_next = |slice: &OpenSlice| slice.measurement != key.measurement();
+        if self.open.as_ref().is_some_and(is_next) {
+            self.end_short()?;
+        }
         let Some(slice) = &mut self.open else { unreachable!("a slice is begun first") };
-        slice.end_series();
         slice.index.add(key, hash).map_err(index_error)?;
+        let first = length(usize::try_from(slice.meta.series).unwrap_or(usize::MAX));
+        if slice.meta.series == 0 || slice.measurement != key.measurement() {
+            slice.measurement = key.measurement().to_owned();
+            slice.measurements.push((first, BTreeSet::new()));
+        }
         slice.meta.series += 1;
-        slice.bytes += SERIES_BYTES + key.as_str().len();
-        slice.in_series = true;
+        slice.index_bytes += SERIES_BYTES + key.as_str().len();
         Ok(())
     }
 
     /// Writes a chunk of the series at hand: at most [`BLOCK_ROWS_MAX`] rows after all earlier ones,
-    /// columns sorted by field name, none of them without a value.
+    /// columns sorted by field name, none of them without a value. With this its values are encoded the
+    /// `encodings`th time.
     pub(crate) fn push_chunk(
         &mut self,
         times: &[i64],
         columns: &[(Arc<str>, &Column)],
+        encodings: u32,
     ) -> Result<()> {
         let Some(slice) = &mut self.open else { unreachable!("a slice is begun first") };
         let (Some(t_min), Some(t_max)) = (times.first(), times.last()) else { return Ok(()) };
         // invariant: I4: strictly increasing inside a chunk, and from one to the next.
         assert!(times.is_sorted_by(|a, b| a < b), "I4: timestamps of a chunk do not increase");
         assert!(times.len() <= BLOCK_ROWS_MAX, "a chunk has at most {BLOCK_ROWS_MAX} rows");
-        let follows = slice.current.last().is_none_or(|last| last.t_max < *t_min);
+        let follows = slice.last_time.is_none_or(|last| last < *t_min);
         assert!(follows, "I4: a chunk begins before its predecessor ends");
-        let rows = u32::try_from(times.len()).unwrap_or(u32::MAX);
-        let long = ChunkEntry::is_long(rows);
-        let start = self.buffer.len();
-        let mut page = start;
-        let end_page = |buffer: &mut Vec<u8>, page: &mut usize, checksum: &mut u32| {
-            let crc = crc32c(buffer.get(*page..).unwrap_or(&[])).to_le_bytes();
-            buffer.extend_from_slice(&crc);
-            *checksum = crc32c_append(*checksum, &crc);
-            *page = buffer.len();
-        };
-        encode_times(times, &mut self.buffer);
-        let times_bytes = length(self.buffer.len() - page);
-        if long {
-            end_page(&mut self.buffer, &mut page, &mut self.pages_checksum);
-        }
-        let mut entries = Vec::with_capacity(columns.len());
-        slice.bytes += size_of::<ChunkEntry>() + columns.len() * size_of::<ColumnEntry>();
-        let mut column_start = self.buffer.len();
-        for (name, column) in columns {
-            let field = slice.field(name);
-            encode_column(column, times.len(), &mut self.buffer);
-            let bytes = length(self.buffer.len() - column_start);
-            let dense = column.presence == Presence::All;
-            let summary = if long { summarise(column, times) } else { None };
-            entries.push(ColumnEntry { field, bytes, dense, summary });
-            if long {
-                end_page(&mut self.buffer, &mut page, &mut self.pages_checksum);
-            }
-            column_start = self.buffer.len();
-        }
-        if !long {
-            end_page(&mut self.buffer, &mut page, &mut self.pages_checksum);
-        }
-        slice.meta.rows += u64::from(rows);
+        let is_first = slice.last_time.is_none();
+        slice.last_time = Some(*t_max);
+        slice.meta.rows += times.len() as u64;
         slice.meta.t_min = slice.meta.t_min.min(*t_min);
         slice.meta.t_max = slice.meta.t_max.max(*t_max);
-        let (t_min, t_max) = (*t_min, *t_max);
-        slice.current.push(ChunkEntry { rows, t_min, t_max, times_bytes, columns: entries });
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.write_buffer()?;
+        let mut numbered: Vec<(u32, &Column)> =
+            columns.iter().map(|(name, column)| (slice.field(name), *column)).collect();
+        numbered.sort_unstable_by_key(|(field, _)| *field);
+        if let Some((_, fields)) = slice.measurements.last_mut() {
+            fields.extend(numbered.iter().map(|(field, _)| *field));
+        }
+        if is_first && times.len() < SHORT_ROWS as usize {
+            let columns = numbered.into_iter().map(|(field, column)| (field, column.clone()));
+            let columns = columns.collect();
+            slice.held = Some(HeldChunk { times: times.to_vec(), columns, encodings });
+            return Ok(());
+        }
+        self.put_held()?;
+        self.put_chunk(times, &numbered, encodings)
+    }
+
+    /// Writes a chunk of the series at hand as it was encoded before, in another run.
+    pub(crate) fn push_raw(&mut self, chunk: &RawChunk) -> Result<()> {
+        let Some(slice) = &mut self.open else { unreachable!("a slice is begun first") };
+        // invariant: I4: from one chunk to the next.
+        let follows = slice.last_time.is_none_or(|last| last < chunk.t_min);
+        assert!(follows, "I4: a chunk begins before its predecessor ends");
+        slice.last_time = Some(chunk.t_max);
+        slice.meta.rows += u64::from(chunk.rows);
+        slice.meta.t_min = slice.meta.t_min.min(chunk.t_min);
+        slice.meta.t_max = slice.meta.t_max.max(chunk.t_max);
+        let numbers: Vec<u32> =
+            chunk.columns.iter().map(|column| slice.field(&column.name)).collect();
+        if let Some((_, fields)) = slice.measurements.last_mut() {
+            fields.extend(&numbers);
+        }
+        self.put_held()?;
+        self.end_short()?;
+        let Some(slice) = &mut self.open else { return Ok(()) };
+        let first = length(usize::try_from(slice.meta.series).unwrap_or(usize::MAX)) - 1;
+        slice.group.push_raw(first, chunk, &numbers);
+        self.end_group_if(GroupWriter::is_full)
+    }
+
+    /// Puts the first chunk of the series at hand into the group, since it is not the only one.
+    fn put_held(&mut self) -> Result<()> {
+        let Some(held) = self.open.as_mut().and_then(|slice| slice.held.take()) else {
+            return Ok(());
+        };
+        let columns: Vec<(u32, &Column)> = held.columns.iter().map(|(f, c)| (*f, c)).collect();
+        self.put_chunk(&held.times, &columns, held.encodings)
+    }
+
+    /// Puts a chunk of the series at hand into the group as an entry of its own.
+    fn put_chunk(
+        &mut self,
+        times: &[i64],
+        columns: &[(u32, &Column)],
+        encodings: u32,
+    ) -> Result<()> {
+        self.end_short()?;
+        let Some(slice) = &mut self.open else { return Ok(()) };
+        let first = length(usize::try_from(slice.meta.series).unwrap_or(usize::MAX)) - 1;
+        let series_rows = &[length(times.len())];
+        let rows = EntryRows { first, series_rows, times, columns, encodings };
+        slice.group.push(&rows, &mut slice.memos);
+        self.end_group_if(GroupWriter::is_full)
+    }
+
+    /// Puts the short series that were collected into the group as one entry.
+    fn end_short(&mut self) -> Result<()> {
+        let Some(slice) = &mut self.open else { return Ok(()) };
+        if slice.short.is_empty() {
+            return Ok(());
+        }
+        let (group, memos) = (&mut slice.group, &mut slice.memos);
+        slice.short.take(|rows| group.push(rows, memos));
+        self.end_group_if(GroupWriter::is_full)
+    }
+
+    /// Ends the series at hand: a short one waits for others.
+    fn end_series(&mut self) -> Result<()> {
+        let Some(slice) = &mut self.open else { return Ok(()) };
+        slice.last_time = None;
+        let Some(held) = slice.held.take() else { return Ok(()) };
+        let series = length(usize::try_from(slice.meta.series).unwrap_or(usize::MAX)) - 1;
+        if !slice.short.takes(series, &held, slice.group.series_left()) {
+            self.end_short()?;
+        }
+        if let Some(slice) = &mut self.open {
+            slice.short.push(series, &held);
         }
         Ok(())
+    }
+
+    fn end_group_if(&mut self, ends: impl FnOnce(&GroupWriter) -> bool) -> Result<()> {
+        let Some(slice) = &mut self.open else { return Ok(()) };
+        if slice.group.is_empty() || !ends(&slice.group) {
+            return Ok(());
+        }
+        let group = std::mem::take(&mut slice.group);
+        slice.groups.extend(group.finish(&mut self.buffer, &mut self.pages_checksum));
+        if self.buffer.len() >= BUFFER_BYTES { self.write_buffer() } else { Ok(()) }
     }
 
     fn write_buffer(&mut self) -> Result<()> {
@@ -188,28 +280,28 @@ impl RunWriter {
     }
 
     fn end_slice(&mut self) -> Result<()> {
-        let Some(mut slice) = self.open.take() else { return Ok(()) };
-        slice.end_series();
+        self.end_series()?;
+        self.end_short()?;
+        self.end_group_if(|_| true)?;
+        let Some(slice) = self.open.take() else { return Ok(()) };
         if slice.meta.rows == 0 {
             return Ok(());
         }
         let index = self.put_section(&slice.index.finish().map_err(index_error)?)?;
-        let mut order = vec![0u32; slice.fields.len()];
-        for (sorted, appeared) in (0u32..).zip(slice.fields.values()) {
-            if let Some(place) = order.get_mut(*appeared as usize) {
-                *place = sorted;
-            }
-        }
-        let mut directory = DirectoryWriter::new();
-        for mut chunks in slice.series {
-            for column in chunks.iter_mut().flat_map(|chunk| &mut chunk.columns) {
-                column.field = order.get(column.field as usize).copied().unwrap_or(0);
-            }
-            directory.end_series(&chunks);
-        }
-        let names: Vec<Arc<str>> = slice.fields.into_keys().collect();
-        let directory = self.put_section(&directory.finish(slice.data_offset, &names))?;
-        self.slices.push(FooterSlice { meta: slice.meta, index, directory });
+        let mut names: Vec<(u32, Arc<str>)> =
+            slice.fields.into_iter().map(|(name, number)| (number, name)).collect();
+        names.sort_unstable();
+        let measurements = slice.measurements.into_iter().map(|(first, fields)| {
+            MeasurementFields { first, fields: fields.into_iter().collect() }
+        });
+        let root = Root {
+            data_offset: slice.data_offset,
+            fields: names.into_iter().map(|(_, name)| name).collect(),
+            measurements: measurements.collect(),
+            groups: slice.groups,
+        };
+        let root = self.put_section(&root.encode())?;
+        self.slices.push(FooterSlice { meta: slice.meta, index, root });
         Ok(())
     }
 
@@ -265,13 +357,6 @@ impl RunWriter {
 }
 
 impl OpenSlice {
-    fn end_series(&mut self) {
-        if self.in_series {
-            self.series.push(std::mem::take(&mut self.current));
-            self.in_series = false;
-        }
-    }
-
     fn field(&mut self, name: &Arc<str>) -> u32 {
         if let Some(number) = self.fields.get(name) {
             return *number;
@@ -289,41 +374,4 @@ fn length(n: usize) -> u32 {
 
 fn index_error(error: tsdb_index::Error) -> Error {
     Error::Core(tsdb_core::Error::Invalid { what: error.to_string() })
-}
-
-/// Presence, then the values that are there.
-fn encode_column(column: &Column, rows: usize, out: &mut Vec<u8>) {
-    encode_presence(&column.presence, rows, out);
-    match &column.presence {
-        Presence::Some(_) => {
-            let present: Vec<f64> = (0..rows).filter_map(|row| column.get(row)).collect();
-            encode_values(&present, &mut Memo::default(), out);
-        }
-        Presence::All | Presence::None => encode_values(&column.values, &mut Memo::default(), out),
-    }
-}
-
-/// Summary of a column without NaN. The sum is compensated (Neumaier 1974), so it is rounded about once.
-fn summarise(column: &Column, times: &[i64]) -> Option<Summary> {
-    let mut present = (0..times.len()).filter_map(|row| column.get(row)).peekable();
-    let first = *present.peek()?;
-    let (mut count, mut sum, mut lost) = (0u64, 0.0f64, 0.0f64);
-    let (mut min, mut max, mut last) = (first, first, first);
-    for value in present {
-        if value.is_nan() {
-            return None;
-        }
-        let next = sum + value;
-        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
-        sum = next;
-        min = min.min(value);
-        max = max.max(value);
-        last = value;
-        count += 1;
-    }
-    // With infinities the compensation is NaN and the plain sum is right.
-    let total = sum + lost;
-    let sum = if total.is_nan() { sum } else { total };
-    let (t_first, t_last) = (*times.first()?, *times.last()?);
-    Some(Summary { count, sum, min, max, first, last, t_first, t_last })
 }

@@ -1,0 +1,306 @@
+//! A slice of an open run: finds the chunks of a series through the directories of its row groups, and reads them.
+
+mod read;
+
+use std::sync::Arc;
+
+use tsdb_core::{TimeColumn, TimeRange};
+use tsdb_index::Section;
+
+use super::SliceMeta;
+use super::buffers::ReadBuffers;
+use super::directory::{Directory, Entry};
+use super::format::{FooterSlice, PAGE_CHECKSUM_BYTES};
+use super::reader::{RunFile, Through};
+use super::root::{GroupPlace, MeasurementFields, Root};
+use super::windows::{Totals, WindowRows, windows_of};
+use crate::error::{Error, Result};
+
+pub(super) use read::{decode_column, regular};
+
+/// A slice of an open run.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    meta: SliceMeta,
+    index: Section,
+    /// Names of the fields, sorted.
+    names: Vec<Arc<str>>,
+    /// By place among the names, the number of the field in the file; and back.
+    numbers: Vec<u32>,
+    places: Vec<u32>,
+    measurements: Vec<MeasurementFields>,
+    groups: Vec<GroupPlace>,
+    /// Where each group begins.
+    offsets: Vec<u64>,
+    pub(super) file: Arc<RunFile>,
+}
+
+/// The rows of one series in one entry of a row group.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunk {
+    /// Bounds of its timestamps; of an entry that several series share those of all of them.
+    pub t_min: i64,
+    pub t_max: i64,
+    pub rows: u32,
+    directory: Arc<Directory>,
+    /// Place of the entry in the directory, and of the series in the entry.
+    entry: usize,
+    part: usize,
+}
+
+impl Chunk {
+    pub(super) fn entry(&self) -> Option<&Entry> {
+        self.directory.entries.get(self.entry)
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Place of its entry in the directory.
+    pub(super) fn place(&self) -> usize {
+        self.entry
+    }
+
+    /// Whether the bounds are the timestamps of its first and last row.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.entry().is_some_and(|entry| !entry.is_shared())
+    }
+
+    /// How often its values were encoded.
+    pub(crate) fn encodings(&self) -> u32 {
+        self.entry().map_or(0, |entry| entry.encodings)
+    }
+
+    /// Whether it has sub-summaries.
+    pub(crate) fn has_windows(&self) -> bool {
+        self.entry().is_some_and(|entry| entry.windows > 0)
+    }
+}
+
+/// What a directory says of a column of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Known<'c> {
+    /// The chunk does not have the field.
+    Absent,
+    /// Every row has a value, and these are known of each window.
+    Windows(&'c [Totals]),
+    /// It must be read.
+    Nothing,
+}
+
+impl Slice {
+    /// A slice whose index and root were read.
+    pub(super) fn new(
+        file: &Arc<RunFile>,
+        slice: &FooterSlice,
+        index: Section,
+        root: Root,
+    ) -> Result<Slice> {
+        let mut offsets = Vec::with_capacity(root.groups.len());
+        let mut offset = root.data_offset;
+        for group in &root.groups {
+            offsets.push(offset);
+            let directory = u64::from(group.directory_bytes) + PAGE_CHECKSUM_BYTES as u64;
+            offset = offset.saturating_add(group.pages_bytes).saturating_add(directory);
+        }
+        if offset != slice.index.offset {
+            let what = "the row groups do not fill their place";
+            return Err(file.corrupt(slice.root.offset, what));
+        }
+        let mut order: Vec<(Arc<str>, u32)> = root.fields.into_iter().zip(0..).collect();
+        order.sort_unstable();
+        if !order.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Err(file.corrupt(slice.root.offset, "a field has two numbers"));
+        }
+        let mut places = vec![0; order.len()];
+        for ((_, number), place) in order.iter().zip(0..) {
+            if let Some(to) = places.get_mut(*number as usize) {
+                *to = place;
+            }
+        }
+        let (names, numbers) = order.into_iter().unzip();
+        Ok(Slice {
+            meta: slice.meta.clone(),
+            index,
+            names,
+            numbers,
+            places,
+            measurements: root.measurements,
+            groups: root.groups,
+            offsets,
+            file: Arc::clone(file),
+        })
+    }
+
+    /// Memory of the index and the root in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let fields = self.measurements.iter().map(|m| size_of_val(&*m.fields));
+        self.index.memory_bytes()
+            + size_of_val(&*self.groups)
+            + size_of_val(&*self.offsets)
+            + size_of_val(&*self.measurements)
+            + fields.sum::<usize>()
+    }
+
+    pub(crate) fn meta(&self) -> &SliceMeta {
+        &self.meta
+    }
+
+    /// Series and tags of the slice.
+    pub(crate) fn index(&self) -> &Section {
+        &self.index
+    }
+
+    /// Names of the fields, sorted.
+    pub(crate) fn fields(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// Most fields that a series of one measurement can have.
+    pub(crate) fn widest_measurement(&self) -> usize {
+        self.measurements.iter().map(|measurement| measurement.fields.len()).max().unwrap_or(0)
+    }
+
+    /// Names of the fields that the series of the measurement of `series` have.
+    pub(crate) fn fields_of_measurement(&self, series: u32) -> impl Iterator<Item = &Arc<str>> {
+        let end = self.measurements.partition_point(|measurement| measurement.first <= series);
+        let found = end.checked_sub(1).and_then(|place| self.measurements.get(place));
+        let fields = found.map_or(&[][..], |measurement| &measurement.fields);
+        fields.iter().filter_map(|number| self.names.get(self.place(*number)))
+    }
+
+    /// Name of the field with a number.
+    pub(super) fn name_of(&self, number: u32) -> Option<&Arc<str>> {
+        self.names.get(self.place(number))
+    }
+
+    fn place(&self, number: u32) -> usize {
+        self.places.get(number as usize).map_or(usize::MAX, |place| *place as usize)
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Where a group begins in the file, and where its directory page does.
+    pub(super) fn group_offsets(&self, group: usize) -> Option<(u64, u64)> {
+        let (offset, place) = (self.offsets.get(group)?, self.groups.get(group)?);
+        Some((*offset, offset.saturating_add(place.pages_bytes)))
+    }
+
+    /// The directory of a group.
+    pub(super) fn directory(
+        &self,
+        group: usize,
+        through: Through,
+        buffers: &mut ReadBuffers,
+    ) -> Result<Option<Arc<Directory>>> {
+        let key = (self.file.run, self.index_key());
+        if let Some(directory) = buffers.directory(key, group) {
+            return Ok(Some(directory));
+        }
+        let Some((place, (start, at))) = self.groups.get(group).zip(self.group_offsets(group))
+        else {
+            return Ok(None);
+        };
+        let bytes = place.directory_bytes as usize;
+        let page = self.file.page(at, bytes, through, &mut buffers.page, &mut buffers.read)?;
+        let series = (place.first, place.last);
+        let directory = Directory::decode(page.into_arc(), start, place.pages_bytes, series);
+        let directory = Arc::new(directory.map_err(self.file.malformed(at))?);
+        buffers.keep_directory(key, group, &directory);
+        Ok(Some(directory))
+    }
+
+    /// Tells the slices of a run from each other.
+    fn index_key(&self) -> u64 {
+        self.offsets.first().copied().unwrap_or(0)
+    }
+
+    /// Chunks of a series that may have rows in `time`, in order of time.
+    pub(crate) fn chunks(
+        &self,
+        series: u32,
+        time: TimeRange,
+        through: Through,
+        buffers: &mut ReadBuffers,
+    ) -> Result<Vec<Chunk>> {
+        let mut chunks = Vec::new();
+        let start = self.groups.partition_point(|group| group.last < series);
+        let groups = self.groups.iter().enumerate().skip(start);
+        for (place, group) in groups.take_while(|(_, group)| group.first <= series) {
+            if group.t_min >= time.end || group.t_max < time.start {
+                continue;
+            }
+            let Some(directory) = self.directory(place, through, buffers)? else { continue };
+            let ends_before = |entry: &Entry| entry.first + (entry.series - 1) < series;
+            let first = directory.entries.partition_point(ends_before);
+            let entries = directory.entries.iter().enumerate().skip(first);
+            for (number, entry) in entries.take_while(|(_, entry)| entry.first <= series) {
+                if entry.t_min >= time.end || entry.t_max < time.start {
+                    continue;
+                }
+                let part = (series - entry.first) as usize;
+                let rows = directory.rows_of_series(entry).nth(part).unwrap_or(0);
+                let (t_min, t_max) = (entry.t_min, entry.t_max);
+                let directory = Arc::clone(&directory);
+                chunks.push(Chunk { t_min, t_max, rows, directory, entry: number, part });
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Places of the fields that a chunk has.
+    pub(crate) fn chunk_fields<'c>(&'c self, chunk: &'c Chunk) -> impl Iterator<Item = usize> + 'c {
+        let fields = chunk.entry().map_or(&[][..], |entry| chunk.directory.fields_of(entry));
+        fields.iter().map(|number| self.place(*number))
+    }
+
+    /// Whether a chunk has the field at a place.
+    pub(crate) fn has_field(&self, chunk: &Chunk, place: usize) -> bool {
+        let fields = chunk.entry().map_or(&[][..], |entry| chunk.directory.fields_of(entry));
+        self.numbers.get(place).is_some_and(|number| fields.binary_search(number).is_ok())
+    }
+
+    /// What is known of the column of the field at a place.
+    pub(crate) fn known<'c>(&self, chunk: &'c Chunk, place: usize) -> Result<Known<'c>> {
+        if !self.has_field(chunk, place) {
+            return Ok(Known::Absent);
+        }
+        let Some(number) = self.numbers.get(place) else { return Ok(Known::Absent) };
+        let totals = chunk.directory.totals(*number, chunk.entry);
+        let totals = totals.map_err(self.file.malformed(self.offset_of(chunk)))?;
+        Ok(totals.map_or(Known::Nothing, Known::Windows))
+    }
+
+    /// An error about a chunk.
+    pub(super) fn damaged(&self, chunk: &Chunk, what: &str) -> Error {
+        self.file.corrupt(self.offset_of(chunk), what)
+    }
+
+    /// Where the directory page of a chunk's group is.
+    pub(super) fn offset_of(&self, chunk: &Chunk) -> u64 {
+        let first = chunk.entry().map_or(0, |entry| entry.first);
+        let group = self.groups.partition_point(|group| group.last < first);
+        self.group_offsets(group).map_or(0, |(_, at)| at)
+    }
+
+    /// The windows of a chunk, whose totals [`Slice::known`] gives.
+    pub(crate) fn windows(
+        &self,
+        chunk: &Chunk,
+        through: Through,
+        buffers: &mut ReadBuffers,
+    ) -> Result<Vec<WindowRows>> {
+        let Some(entry) = chunk.entry() else { return Ok(Vec::new()) };
+        let mut times = TimeColumn::default();
+        self.read_vector(chunk, entry, through, buffers, &mut times)?;
+        let windows = windows_of(&times, entry.width);
+        if windows.len() != entry.windows as usize {
+            let what = "a chunk has other windows than its directory says";
+            return Err(self.damaged(chunk, what));
+        }
+        Ok(windows)
+    }
+}
