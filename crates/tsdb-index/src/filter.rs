@@ -100,6 +100,11 @@ impl Plan {
         matches!(self.root, Node::Constant(true))
     }
 
+    /// What series must have to fulfil the condition.
+    pub(crate) fn needs(&self) -> Needs {
+        self.root.needs()
+    }
+
     /// The series of `source` that fulfil the condition, sorted.
     ///
     /// # Errors
@@ -128,7 +133,42 @@ pub fn evaluate(
     Plan::new(filter)?.evaluate(source, cancel)
 }
 
+/// Tags that some series among many must have, or none of them fulfils the condition. Whatever is not as simple as
+/// that counts as [`Needs::Anything`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing that could be told.
+    Anything,
+    /// A tag with this key and, if there is one, this value.
+    Tag(Arc<str>, Option<Arc<str>>),
+    All(Vec<Needs>),
+    Any(Vec<Needs>),
+}
+
+impl Needs {
+    /// Whether `has`, which says whether some series has a tag, or has the key, leaves it possible.
+    pub(crate) fn may_be_met(&self, has: &impl Fn(&str, Option<&str>) -> bool) -> bool {
+        match self {
+            Needs::Anything => true,
+            Needs::Tag(key, value) => has(key, value.as_deref()),
+            Needs::All(parts) => parts.iter().all(|part| part.may_be_met(has)),
+            Needs::Any(parts) => parts.iter().any(|part| part.may_be_met(has)),
+        }
+    }
+}
+
 impl Node {
+    fn needs(&self) -> Needs {
+        match self {
+            Node::Constant(true) | Node::Not(_) => Needs::Anything,
+            Node::Constant(false) => Needs::Any(Vec::new()),
+            Node::Present(key) | Node::Regex { key, .. } => Needs::Tag(Arc::clone(key), None),
+            Node::Equal { key, value } => Needs::Tag(Arc::clone(key), Some(Arc::clone(value))),
+            Node::And(parts) => Needs::All(parts.iter().map(Node::needs).collect()),
+            Node::Or(parts) => Needs::Any(parts.iter().map(Node::needs).collect()),
+        }
+    }
+
     fn compile(filter: &TagFilter, depth_left: usize) -> Result<Node, FilterError> {
         let depth_left = depth_left.checked_sub(1).ok_or(FilterError::TooDeep)?;
         let all = |parts: &[TagFilter]| {

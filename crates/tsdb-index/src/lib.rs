@@ -7,7 +7,8 @@
 //! - [`TimeIndex`] and [`ActiveRange`]: time ranges to sources, finished ones and growing ones;
 //! - [`Registry`] and [`FieldSets`]: names of series and of field sets to dense numbers, and the
 //!   inverted index over the registered series;
-//! - [`Section`]: the immutable index inside a run: series, hashes, tags, postings;
+//! - [`SeriesIndex`]: the immutable index inside a run, in pages, each of them a [`Section`] of some hundred series
+//!   with their hashes, tags and postings;
 //! - [`filter`] and [`postings`]: conditions on tags to lists of series, over either index.
 //!
 //! It knows nothing of values, timestamps of rows, files, or what a run holds beside its section.
@@ -23,6 +24,7 @@ mod head;
 pub mod postings;
 mod registry;
 mod section;
+mod series_index;
 mod slots;
 mod time_index;
 
@@ -31,4 +33,5 @@ pub use field_sets::FieldSets;
 pub use filter::{Plan, TagSource};
 pub use registry::{NamespaceHead, Registry};
 pub use section::{Section, SectionWriter};
+pub use series_index::{IndexPage, IndexWriter, PageSource, SeriesIndex, SeriesReader};
 pub use time_index::{ActiveRange, TimeIndex};

@@ -3,7 +3,10 @@
 //! It lives in the budget's pool of the cache, beside the directories of open runs, and takes what those
 //! leave. A page is admitted when it is asked for the second time within a while, so that a scan over
 //! everything, which asks for each page once, neither fills the cache nor pays for it. What has to go is
-//! found by CLOCK: a hand goes round, and a page that was used since it last came by is spared.
+//! found by CLOCK: a hand goes round, and a page that was used since it last came by is spared. Index pages are
+//! kept opened as well (`sections`).
+
+mod sections;
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -15,6 +18,9 @@ use parking_lot::Mutex;
 use tsdb_core::budget::Pressure;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
+use tsdb_index::Section;
+
+use sections::Sections;
 
 /// Parts with a lock of their own, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
@@ -52,6 +58,7 @@ struct Shard {
 #[derive(Debug)]
 pub(crate) struct PageCache {
     shards: [Mutex<Shard>; SHARDS],
+    sections: Mutex<Sections>,
     hasher: foldhash::fast::RandomState,
     budget: MemoryBudget,
     counters: Arc<StorageCounters>,
@@ -64,6 +71,7 @@ impl PageCache {
         PageCache {
             shards: Default::default(),
             hasher: foldhash::fast::RandomState::default(),
+            sections: Mutex::default(),
             budget: budget.clone(),
             counters: Arc::clone(counters),
             runs: AtomicU64::new(0),
@@ -86,6 +94,18 @@ impl PageCache {
         let (shard, slot) = (hash as usize % SHARDS, (hash >> 32) as usize % REMEMBERED);
         #[expect(clippy::indexing_slicing, reason = "the remainder is below the number of shards")]
         (&self.shards[shard], slot)
+    }
+
+    /// The series of an index page, if they are here.
+    pub(crate) fn section(&self, key: PageKey) -> Option<Arc<Section>> {
+        self.sections.lock().get(key)
+    }
+
+    /// Keeps the series of an index page, which was verified and opened. They may take a quarter of the pool; what was
+    /// not asked for lately makes room.
+    pub(crate) fn keep_section(&self, key: PageKey, section: &Arc<Section>) {
+        let limit = self.budget.limit(Pool::Cache) / 4;
+        self.sections.lock().keep(key, section, limit, &self.budget);
     }
 
     /// The page, if it is here.

@@ -101,6 +101,13 @@ fn wal_kind(error: &tsdb_wal::Error) -> ErrorKind {
     }
 }
 
+/// An index says what is wrong and not in which file; whoever knows the file says it instead.
+impl From<tsdb_index::Error> for Error {
+    fn from(error: tsdb_index::Error) -> Error {
+        Error::Core(error.into())
+    }
+}
+
 impl From<Error> for tsdb_core::Error {
     fn from(error: Error) -> tsdb_core::Error {
         match error {

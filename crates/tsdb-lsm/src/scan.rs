@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tsdb_core::counters::StorageCounters;
+use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{
     Estimate, FieldSelection, ScanCounters, SeriesRequest, Statistics, Want, group_series,
 };
@@ -147,8 +148,13 @@ impl EngineSnapshot {
     }
 
     /// Names of the fields that visible rows of the series that `question` asks for have.
-    fn field_names(&self, question: &Question, work: Work) -> Result<BTreeSet<Arc<str>>> {
+    fn field_names(&self, question: &Question, mut work: Work) -> Result<BTreeSet<Arc<str>>> {
         let cancel = work.cancel().clone();
+        if question.filter == TagFilter::True
+            && let Some(names) = self.field_names_of_all(question, &mut work)?
+        {
+            return Ok(names);
+        }
         let found = self.find(question, work)?;
         let sources = &found.sources;
         let mut certain: BTreeSet<Arc<str>> = BTreeSet::new();
@@ -201,6 +207,44 @@ impl EngineSnapshot {
             }
         }
         Ok(certain)
+    }
+
+    /// Names of the fields that visible rows of measurements have, if the roots of the slices tell: without looking for
+    /// their series. `None` where a field is only in slices that have hidden rows too.
+    fn field_names_of_all(
+        &self,
+        question: &Question,
+        work: &mut Work,
+    ) -> Result<Option<BTreeSet<Arc<str>>>> {
+        let time = self.alive(question.namespace, question.time)?;
+        let deletes = self.deletes(question.namespace);
+        let (mut certain, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
+        for (_, index) in self.indexes(question, time, work)? {
+            let names = if deletes.is_empty() { &mut certain } else { &mut doubtful };
+            for set in index.field_sets().filter_map(|set| self.field_sets.get(set)) {
+                names.extend(set.names().iter().cloned());
+            }
+        }
+        for slice in self.view.version.slices(question.namespace, time) {
+            work.step()?;
+            let slice = slice.get();
+            let meta = slice.meta();
+            let whole = meta.t_min >= time.start && meta.t_max < time.end;
+            let applies = |delete: &Arc<LiveDelete>| delete.seq > meta.seq_min;
+            let is_certain = whole && !deletes.iter().any(applies);
+            let names = if is_certain { &mut certain } else { &mut doubtful };
+            let firsts: Vec<u32> = match &question.measurements {
+                None => slice.index().measurements().map(|(_, series)| series.start).collect(),
+                Some(wanted) => {
+                    let ranges = wanted.iter().map(|name| slice.index().measurement(name));
+                    ranges.filter(|series| !series.is_empty()).map(|series| series.start).collect()
+                }
+            };
+            names.extend(
+                firsts.iter().flat_map(|first| slice.fields_of_measurement(*first)).cloned(),
+            );
+        }
+        Ok(doubtful.is_subset(&certain).then_some(certain))
     }
 
     /// Whether any of `series` has a visible row with one of `columns`.

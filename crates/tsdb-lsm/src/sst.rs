@@ -27,7 +27,7 @@ pub(crate) use buffers::ReadBuffers;
 pub(crate) use format::{SLICE_META_BYTES_MIN, put_slice_meta, read_slice_meta};
 pub(crate) use raw::RawChunk;
 pub(crate) use reader::{PagesRead, Run, Through};
-pub(crate) use slice::{Chunk, Known, Slice};
+pub(crate) use slice::{Chunk, Known, Slice, SliceSeries};
 pub(crate) use windows::{Totals, WindowRows};
 pub(crate) use writer::RunWriter;
 

@@ -2,9 +2,9 @@
 
 use crate::{Error, Result};
 
-pub(super) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
-pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
     let mut rest = value;
     while rest >= 0x80 {
         out.push(u8::try_from(rest & 0x7f).unwrap_or(0) | 0x80);
@@ -15,7 +15,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
 
 /// Sorted texts, each as the length of what it shares with its predecessor, the length of the rest, the
 /// rest.
-pub(super) fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>) {
+pub(crate) fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Item = &'a str>) {
     put_varint(out, texts.len() as u64);
     let mut previous = "";
     for text in texts {
@@ -28,7 +28,7 @@ pub(super) fn put_texts<'a>(out: &mut Vec<u8>, texts: impl ExactSizeIterator<Ite
 }
 
 /// Places in a list, ascending, as the distance of each from the one before; the first counts from 0.
-pub(super) fn put_ascending(out: &mut Vec<u8>, places: &[u32]) {
+pub(crate) fn put_ascending(out: &mut Vec<u8>, places: &[u32]) {
     put_varint(out, places.len() as u64);
     let mut previous = 0;
     for place in places {
@@ -38,7 +38,7 @@ pub(super) fn put_ascending(out: &mut Vec<u8>, places: &[u32]) {
 }
 
 /// Numbers below 2^32, all of one width in bytes: 1, 2 or 4.
-pub(super) fn put_column(out: &mut Vec<u8>, numbers: &[u32]) {
+pub(crate) fn put_column(out: &mut Vec<u8>, numbers: &[u32]) {
     let max = numbers.iter().copied().max().unwrap_or(0);
     let width = match max {
         0..=0xff => 1,
@@ -52,21 +52,21 @@ pub(super) fn put_column(out: &mut Vec<u8>, numbers: &[u32]) {
 }
 
 /// Reads what was written, and refuses everything else.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes, at: 0 }
     }
 
-    pub(super) fn damaged(&self, what: &'static str) -> Error {
+    pub(crate) fn damaged(&self, what: &'static str) -> Error {
         Error::Damaged { offset: self.at as u64, what }
     }
 
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let end = self.at.checked_add(count);
         let taken = end.and_then(|end| self.bytes.get(self.at..end));
         let taken = taken.ok_or_else(|| self.damaged("the bytes end early"))?;
@@ -74,11 +74,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8> {
+    pub(crate) fn u8(&mut self) -> Result<u8> {
         Ok(self.take(1)?.first().copied().unwrap_or(0))
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64> {
+    pub(crate) fn varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8()?;
@@ -95,14 +95,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of records of at least `bytes_min` bytes each that are still to come.
-    pub(super) fn count(&mut self, bytes_min: usize) -> Result<usize> {
+    pub(crate) fn count(&mut self, bytes_min: usize) -> Result<usize> {
         let count = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
         self.holds(count.saturating_mul(bytes_min.max(1)))?;
         Ok(count)
     }
 
     /// Refuses to go on unless `bytes` bytes are still to come: before memory is taken for them.
-    pub(super) fn holds(&self, bytes: usize) -> Result<()> {
+    pub(crate) fn holds(&self, bytes: usize) -> Result<()> {
         if bytes > self.bytes.len() - self.at {
             return Err(self.damaged("a count that the bytes cannot hold"));
         }
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what [`put_ascending`] wrote: places below `end`, strictly ascending.
-    pub(super) fn ascending(&mut self, end: usize) -> Result<Vec<u32>> {
+    pub(crate) fn ascending(&mut self, end: usize) -> Result<Vec<u32>> {
         let count = self.count(1)?;
         let mut places: Vec<u32> = Vec::with_capacity(count);
         for _ in 0..count {
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what [`put_texts`] wrote: strictly ascending, without NUL.
-    pub(super) fn texts(&mut self) -> Result<Vec<Box<str>>> {
+    pub(crate) fn texts(&mut self) -> Result<Vec<Box<str>>> {
         let count = self.count(2)?;
         let mut texts: Vec<Box<str>> = Vec::with_capacity(count);
         let mut text: Vec<u8> = Vec::new();
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads what [`put_column`] wrote: `count` numbers below `end`.
-    pub(super) fn column(&mut self, count: usize, end: usize) -> Result<Vec<u32>> {
+    pub(crate) fn column(&mut self, count: usize, end: usize) -> Result<Vec<u32>> {
         let width = usize::from(self.u8()?);
         if !matches!(width, 1 | 2 | 4) {
             return Err(self.damaged("an unknown width of numbers"));
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         Ok(numbers)
     }
 
-    pub(super) fn end(&self) -> Result<()> {
+    pub(crate) fn end(&self) -> Result<()> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.damaged("bytes behind the end")) }
     }
 }

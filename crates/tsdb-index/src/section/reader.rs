@@ -181,7 +181,16 @@ impl Section {
         filter: &TagFilter,
         cancel: &CancelToken,
     ) -> Result<Vec<u32>> {
-        let plan = Plan::new(filter)?;
+        self.matching_plan(measurements, &Plan::new(filter)?, cancel)
+    }
+
+    /// As [`Section::matching`], for a filter that is compiled already.
+    pub(crate) fn matching_plan(
+        &self,
+        measurements: Option<&[Arc<str>]>,
+        plan: &Plan,
+        cancel: &CancelToken,
+    ) -> Result<Vec<u32>> {
         let mut found = Vec::new();
         let wanted = self.measurements.iter().filter(|measurement| {
             measurements

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::flush::{NewRun, RunContext};
 use crate::manifest::{run_path, runs_directory};
 use crate::scan::{MergeOptions, Piece, RowsWanted, RunSource, SeriesMerge, Source, field_places};
-use crate::sst::{ReadBuffers, RunWriter, Through};
+use crate::sst::{ReadBuffers, RunWriter, SliceSeries, Through};
 use crate::view::SliceRef;
 
 /// What a merge reads.
@@ -76,7 +76,8 @@ fn write(
     let choice = input.choice;
     writer.begin_slice(choice.namespace, choice.partition_start, seq_min, input.seq_max)?;
     let mut columns = MeasurementColumns::default();
-    let mut heads: Vec<Head<'_>> = input.slices.iter().map(Head::new).collect();
+    let heads = input.slices.iter().map(Head::new);
+    let mut heads: Vec<Head<'_>> = heads.collect::<Result<_>>()?;
     let (mut block, mut reader) = (Block::new(), ReadBuffers::default());
     while let Some(key) = heads.iter().filter_map(|head| head.key.clone()).min() {
         columns.prepare(&input.slices, key.measurement());
@@ -87,7 +88,7 @@ fn write(
                 continue;
             }
             let (slice, ordinal) = (head.slice, head.ordinal);
-            hash = slice.get().index().hash(ordinal);
+            hash = head.hash;
             let wanted = RowsWanted {
                 fields: Arc::clone(fields),
                 time: TimeRange::new(input.cutoff, i64::MAX),
@@ -97,7 +98,7 @@ fn write(
             };
             let source = RunSource::open(slice.clone(), ordinal, wanted, &mut reader)?;
             sources.push(Source::Run(source));
-            head.advance();
+            head.advance()?;
         }
         let mut merge = SeriesMerge::new(sources, MergeOptions::copying());
         let width = columns.names.len();
@@ -131,19 +132,32 @@ fn write(
 /// The next series of a slice.
 struct Head<'a> {
     slice: &'a SliceRef,
+    series: SliceSeries<'a>,
     ordinal: u32,
     key: Option<SeriesKey>,
+    hash: u128,
 }
 
 impl<'a> Head<'a> {
-    fn new(slice: &'a SliceRef) -> Head<'a> {
-        Head { slice, ordinal: 0, key: Some(slice.get().index().key(0)) }
+    fn new(slice: &'a SliceRef) -> Result<Head<'a>> {
+        let series = slice.get().series(Through::File);
+        let mut head = Head { slice, series, ordinal: 0, key: None, hash: 0 };
+        head.look()?;
+        Ok(head)
     }
 
-    fn advance(&mut self) {
+    fn advance(&mut self) -> Result<()> {
         self.ordinal += 1;
-        let index = self.slice.get().index();
-        self.key = (self.ordinal < index.len()).then(|| index.key(self.ordinal));
+        self.look()
+    }
+
+    fn look(&mut self) -> Result<()> {
+        self.key = None;
+        if self.ordinal < self.slice.get().index().len() {
+            self.key = Some(self.series.key(self.ordinal)?);
+            self.hash = self.series.hash(self.ordinal)?;
+        }
+        Ok(())
     }
 }
 

@@ -199,16 +199,18 @@ impl EngineSnapshot {
             }));
         }
         let measurements = question.measurements.as_deref();
+        let is_alone = sources.indexes.len() + sources.slices.len() == 1;
         for (source, slice) in (number(sources.indexes.len())..).zip(&sources.slices) {
             work.check()?;
-            let index = slice.get().index();
-            let matching = index.matching(measurements, &question.filter, work.cancel())?;
+            let slice = slice.get();
+            let matching = slice.matching(measurements, &question.filter, work.cancel())?;
             work.hold(matching.len() * MATCHED_BYTES)?;
-            seen.extend(matching.into_iter().map(|ordinal| Sighting {
-                hash: index.hash(ordinal),
-                source,
-                number: ordinal,
-            }));
+            let mut series = slice.series(Through::Cache);
+            for ordinal in matching {
+                // Without another source there is nothing to tell series apart from.
+                let hash = if is_alone { u128::from(ordinal) } else { series.hash(ordinal)? };
+                seen.push(Sighting { hash, source, number: ordinal });
+            }
         }
         let (series, rows) = self.join(&sources, seen, &mut work)?;
         sources.indexes.shrink_to_fit();
@@ -216,7 +218,7 @@ impl EngineSnapshot {
     }
 
     /// The rows of the wanted series in memory, by generation, newest first.
-    fn indexes(
+    pub(super) fn indexes(
         &self,
         question: &Question,
         time: TimeRange,
@@ -254,21 +256,45 @@ impl EngineSnapshot {
         }
         let mut series = Vec::new();
         let mut rows = Vec::with_capacity(seen.len());
+        // Where the key of each series is: in the registry, or in a slice, where it is read in order.
+        let mut in_slices: Vec<(u32, u32, usize)> = Vec::new();
         for same in seen.chunk_by(|a, b| a.hash == b.hash) {
             work.step()?;
             let Some(newest) = same.first() else { continue };
-            let slice = (newest.source as usize).checked_sub(generations);
-            let key = match slice.map(|place| sources.slices.get(place)) {
-                None => self.registry.key(SeriesRef(newest.number)).map(|(_, key)| key),
-                Some(slice) => slice.map(|slice| slice.get().index().key(newest.number)),
+            let key = match (newest.source as usize).checked_sub(generations) {
+                // A key of the registry is shared with it.
+                None => match self.registry.key(SeriesRef(newest.number)) {
+                    Some((_, key)) => Some(key),
+                    None => continue,
+                },
+                Some(_) => {
+                    in_slices.push((newest.source, newest.number, series.len()));
+                    None
+                }
             };
-            let Some(key) = key else { continue };
-            // A key of the registry is shared with it.
-            work.hold(if slice.is_some() { key.as_str().len() + ARC_BYTES } else { 0 })?;
             let first = u32::try_from(rows.len()).unwrap_or(u32::MAX);
             rows.extend(same.iter().map(|sighting| (sighting.source, sighting.number)));
-            series.push(Matched { key, first, count: u32::try_from(same.len()).unwrap_or(0) });
+            series.push((key, first, u32::try_from(same.len()).unwrap_or(0)));
         }
+        in_slices.sort_unstable();
+        for same in in_slices.chunk_by(|a, b| a.0 == b.0) {
+            let source = same.first().map_or(0, |(source, ..)| *source as usize);
+            let slice = source.checked_sub(generations).and_then(|at| sources.slices.get(at));
+            let Some(slice) = slice else { continue };
+            let mut reader = slice.get().series(Through::Cache);
+            for (_, ordinal, place) in same {
+                work.step()?;
+                let key = reader.key(*ordinal)?;
+                work.hold(key.as_str().len() + ARC_BYTES)?;
+                if let Some((to, ..)) = series.get_mut(*place) {
+                    *to = Some(key);
+                }
+            }
+        }
+        let mut series: Vec<Matched> = series
+            .into_iter()
+            .filter_map(|(key, first, count)| Some(Matched { key: key?, first, count }))
+            .collect();
         work.check()?;
         series.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok((series, rows))

@@ -218,7 +218,7 @@ impl GroupWriter {
             Pages { bytes: encode_directory(&self.record, first), checksums: Vec::new() };
         let directory_bytes = length(directory.end_page(0));
         directory.put(out, running);
-        Some(GroupPlace { first, last, t_min, t_max, pages_bytes, directory_bytes })
+        Some(GroupPlace { gap: 0, first, last, t_min, t_max, pages_bytes, directory_bytes })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tsdb_core::Reservation;
 use tsdb_core::checksum;
 use tsdb_core::env::{Env, VfsFile, read_exact_at};
-use tsdb_index::Section;
+use tsdb_index::{Section, SeriesIndex};
 
 use super::RunMeta;
 use super::format::{
@@ -101,6 +101,16 @@ impl PagesRead {
 }
 
 impl RunFile {
+    /// An index page that was opened before.
+    pub(super) fn cached_section(&self, offset: u64) -> Option<Arc<Section>> {
+        self.cache.section(PageKey { run: self.run, offset })
+    }
+
+    /// Keeps an opened index page, perhaps.
+    pub(super) fn cache_section(&self, offset: u64, section: &Arc<Section>) {
+        self.cache.keep_section(PageKey { run: self.run, offset }, section);
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -248,9 +258,9 @@ fn read_footer(file: &RunFile, file_bytes: u64) -> Result<(Footer, u32)> {
 
 fn open_slice(file: &Arc<RunFile>, slice: &FooterSlice, file_bytes: u64) -> Result<Slice> {
     let index_bytes = file.read_section(slice.index, file_bytes)?;
-    let index = Section::open(&index_bytes)
+    let index = SeriesIndex::open(&index_bytes)
         .map_err(|error| file.corrupt(slice.index.offset, error.to_string()))?;
-    if index.len() as u64 != slice.meta.series {
+    if u64::from(index.len()) != slice.meta.series {
         return Err(file.corrupt(slice.index.offset, "the index has another number of series"));
     }
     let bytes = file.read_section(slice.root, file_bytes)?;

@@ -8,6 +8,8 @@ use crate::bytes::{Malformed, Reader, put_i64, put_str, put_varint};
 /// Where the parts of a row group are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GroupPlace {
+    /// Bytes between it and the group before, or the beginning of the slice.
+    pub gap: u64,
     /// Ordinals of its first and last series; a series may go on in the next group.
     pub first: u32,
     pub last: u32,
@@ -52,6 +54,7 @@ impl Root {
         }
         put_varint(&mut out, self.groups.len() as u64);
         for group in &self.groups {
+            put_varint(&mut out, group.gap);
             put_varint(&mut out, u64::from(group.first));
             put_varint(&mut out, u64::from(group.last - group.first));
             put_i64(&mut out, group.t_min);
@@ -78,7 +81,7 @@ impl Root {
             }
             root.measurements.push(measurement);
         }
-        for _ in 0..reader.count(13)? {
+        for _ in 0..reader.count(14)? {
             let group = read_group(&mut reader)?;
             let follows = match root.groups.last() {
                 None => group.first == 0,
@@ -113,6 +116,7 @@ fn read_measurement(reader: &mut Reader<'_>, names: usize) -> Result<Measurement
 }
 
 fn read_group(reader: &mut Reader<'_>) -> Result<GroupPlace, Malformed> {
+    let gap = reader.varint()?;
     let first = reader.varint_u32()?;
     let last = first.checked_add(reader.varint_u32()?);
     let last = last.ok_or_else(|| reader.malformed("a group of too many series"))?;
@@ -120,7 +124,7 @@ fn read_group(reader: &mut Reader<'_>) -> Result<GroupPlace, Malformed> {
     let t_max = t_min.checked_add_unsigned(reader.varint()?);
     let t_max = t_max.ok_or_else(|| reader.malformed("a group that ends after all time"))?;
     let (pages_bytes, directory_bytes) = (reader.varint()?, reader.varint_u32()?);
-    Ok(GroupPlace { first, last, t_min, t_max, pages_bytes, directory_bytes })
+    Ok(GroupPlace { gap, first, last, t_min, t_max, pages_bytes, directory_bytes })
 }
 
 #[cfg(test)]
@@ -129,6 +133,7 @@ mod tests {
 
     fn sample() -> Root {
         let group = |first, last| GroupPlace {
+            gap: u64::from(last) * 1000,
             first,
             last,
             t_min: -5,

@@ -4,14 +4,16 @@ mod read;
 
 use std::sync::Arc;
 
+use tsdb_core::CancelToken;
+use tsdb_core::matcher::TagFilter;
 use tsdb_core::{TimeColumn, TimeRange};
-use tsdb_index::Section;
+use tsdb_index::{IndexPage, PageSource, Section, SeriesIndex, SeriesReader};
 
 use super::SliceMeta;
 use super::buffers::ReadBuffers;
 use super::directory::{Directory, Entry};
 use super::format::{FooterSlice, PAGE_CHECKSUM_BYTES};
-use super::reader::{RunFile, Through};
+use super::reader::{PagesRead, RunFile, Through};
 use super::root::{GroupPlace, MeasurementFields, Root};
 use super::windows::{Totals, WindowRows, windows_of};
 use crate::error::{Error, Result};
@@ -22,7 +24,7 @@ pub(super) use read::{decode_column, regular};
 #[derive(Debug)]
 pub(crate) struct Slice {
     meta: SliceMeta,
-    index: Section,
+    index: SeriesIndex,
     /// Names of the fields, sorted.
     names: Vec<Arc<str>>,
     /// By place among the names, the number of the field in the file; and back.
@@ -89,23 +91,73 @@ pub(crate) enum Known<'c> {
     Nothing,
 }
 
+/// Reads series of a slice.
+pub(crate) type SliceSeries<'s> = SeriesReader<'s, IndexPages<'s>>;
+
+/// Pages of the index in a run's file.
+#[derive(Debug)]
+pub(crate) struct IndexPages<'s> {
+    file: &'s RunFile,
+    through: Through,
+}
+
+impl PageSource for IndexPages<'_> {
+    type Error = Error;
+
+    fn bytes(&self, page: IndexPage) -> Result<Arc<[u8]>> {
+        let (mut scratch, mut read) = (Vec::new(), PagesRead::default());
+        let bytes = page.bytes as usize;
+        let found = self.file.page(page.offset, bytes, self.through, &mut scratch, &mut read)?;
+        Ok(found.into_arc())
+    }
+
+    fn section(&self, page: IndexPage) -> Result<Arc<Section>> {
+        let cached = (self.through == Through::Cache)
+            .then(|| self.file.cached_section(page.offset))
+            .flatten();
+        if let Some(section) = cached {
+            return Ok(section);
+        }
+        let section = Section::open(&self.bytes(page)?);
+        let section = section
+            .map_err(|error| self.file.corrupt(page.offset, error.to_string()))
+            .map(Arc::new)?;
+        if self.through == Through::Cache {
+            self.file.cache_section(page.offset, &section);
+        }
+        Ok(section)
+    }
+}
+
 impl Slice {
     /// A slice whose index and root were read.
     pub(super) fn new(
         file: &Arc<RunFile>,
         slice: &FooterSlice,
-        index: Section,
+        index: SeriesIndex,
         root: Root,
     ) -> Result<Slice> {
         let mut offsets = Vec::with_capacity(root.groups.len());
         let mut offset = root.data_offset;
+        let mut places: Vec<(u64, u64)> = Vec::with_capacity(root.groups.len());
         for group in &root.groups {
+            offset = offset.saturating_add(group.gap);
             offsets.push(offset);
             let directory = u64::from(group.directory_bytes) + PAGE_CHECKSUM_BYTES as u64;
+            let start = offset;
             offset = offset.saturating_add(group.pages_bytes).saturating_add(directory);
+            places.push((start, offset));
         }
-        if offset != slice.index.offset {
-            let what = "the row groups do not fill their place";
+        let checksum = PAGE_CHECKSUM_BYTES as u64;
+        places.extend(index.pages().map(|page| {
+            (page.offset, page.offset.saturating_add(u64::from(page.bytes) + checksum))
+        }));
+        places.sort_unstable();
+        let ends = places
+            .iter()
+            .try_fold(root.data_offset, |end, (start, next)| Some(*next).filter(|_| *start == end));
+        if ends != Some(slice.index.offset) {
+            let what = "the row groups and the index do not fill their place";
             return Err(file.corrupt(slice.root.offset, what));
         }
         let mut order: Vec<(Arc<str>, u32)> = root.fields.into_iter().zip(0..).collect();
@@ -147,9 +199,29 @@ impl Slice {
         &self.meta
     }
 
-    /// Series and tags of the slice.
-    pub(crate) fn index(&self) -> &Section {
+    /// Which series the slice has.
+    pub(crate) fn index(&self) -> &SeriesIndex {
         &self.index
+    }
+
+    /// Ordinals of the series that match, ascending. `measurements` are exact names, `None` is all.
+    pub(crate) fn matching(
+        &self,
+        measurements: Option<&[Arc<str>]>,
+        filter: &TagFilter,
+        cancel: &CancelToken,
+    ) -> Result<Vec<u32>> {
+        let source = self.index_pages(Through::Cache);
+        self.index.matching(&source, measurements, filter, cancel)
+    }
+
+    /// Reads keys and hashes of series, best in order.
+    pub(crate) fn series(&self, through: Through) -> SliceSeries<'_> {
+        self.index.reader(self.index_pages(through))
+    }
+
+    pub(super) fn index_pages(&self, through: Through) -> IndexPages<'_> {
+        IndexPages { file: &self.file, through }
     }
 
     /// Names of the fields, sorted.

@@ -118,8 +118,9 @@ proptest! {
         prop_assert_eq!(slice.meta().rows, series.iter().map(|r| r.len() as u64).sum::<u64>());
         for (number, rows) in series.iter().enumerate() {
             let ordinal = u32::try_from(number).unwrap();
-            prop_assert_eq!(slice.index().key(ordinal), key(number));
-            prop_assert_eq!(slice.index().hash(ordinal), 100 + number as u128);
+            let mut keys = slice.series(Through::Cache);
+            prop_assert_eq!(keys.key(ordinal).unwrap(), key(number));
+            prop_assert_eq!(keys.hash(ordinal).unwrap(), 100 + number as u128);
             let expected: Vec<_> = rows.iter()
                 .map(|(t, a, b)| (*t, a.map(f64::to_bits), b.map(f64::to_bits))).collect();
             prop_assert_eq!(read(&run, number).unwrap(), expected);
@@ -145,7 +146,8 @@ fn ordered_data_preservation() {
         let ends = (rows.first().map(|row| row.0), rows.last().map(|row| row.0));
         assert_eq!(bounds, ends, "the chunks of series {number} know their times");
     }
-    let keys: Vec<SeriesKey> = (0..2).map(|n| run.slice(0).index().key(n)).collect();
+    let mut reader = run.slice(0).series(Through::Cache);
+    let keys: Vec<SeriesKey> = (0..2).map(|n| reader.key(n).unwrap()).collect();
     assert!(keys.is_sorted(), "series by key");
     let first = chunks(&run, 0, &mut ReadBuffers::default()).unwrap();
     let known = |chunk: usize| {

@@ -8,7 +8,7 @@ use tsdb_core::checksum::crc32c;
 use tsdb_core::env::{Env, VfsFile, write_all_at};
 use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::{Column, NamespaceId, SeriesKey};
-use tsdb_index::SectionWriter;
+use tsdb_index::IndexWriter;
 
 use super::format::{
     FOOTER_MAGIC, Footer, FooterSlice, SectionPlace, encode_footer, header, run_meta,
@@ -23,9 +23,6 @@ use crate::error::{Error, Result};
 
 /// Bytes that are collected before a write.
 const BUFFER_BYTES: usize = 256 << 10;
-
-/// Memory of a series beside the text of its key, while its slice is written: hash, places of its tags.
-const SERIES_BYTES: usize = 64;
 
 /// Memory of a group that is being written, at most about: pages, sub-summaries, places.
 const GROUP_BYTES: usize = 2 << 20;
@@ -46,7 +43,7 @@ pub(crate) struct RunWriter {
 struct OpenSlice {
     meta: SliceMeta,
     data_offset: u64,
-    index: SectionWriter,
+    index: IndexWriter,
     /// Field names with their numbers, in order of their first appearance.
     fields: BTreeMap<Arc<str>, u32>,
     /// By field, what its last column was encoded as.
@@ -61,8 +58,8 @@ struct OpenSlice {
     held: Option<HeldChunk>,
     /// Last timestamp of the series at hand.
     last_time: Option<i64>,
-    /// Memory of the index, about.
-    index_bytes: usize,
+    /// Where the last group ended, or the slice began.
+    groups_end: u64,
 }
 
 impl RunWriter {
@@ -86,7 +83,7 @@ impl RunWriter {
     pub(crate) fn directory_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |slice| {
             let groups = slice.groups.len() * size_of::<GroupPlace>();
-            slice.index_bytes + groups + GROUP_BYTES + slice.short.bytes()
+            slice.index.memory_bytes() + groups + GROUP_BYTES + slice.short.bytes()
         })
     }
 
@@ -116,7 +113,7 @@ impl RunWriter {
         self.open = Some(OpenSlice {
             meta,
             data_offset: self.position(),
-            index: SectionWriter::new(),
+            index: IndexWriter::new(),
             fields: BTreeMap::new(),
             memos: Vec::new(),
             measurement: String::new(),
@@ -126,7 +123,7 @@ impl RunWriter {
             short: ShortSeries::default(),
             held: None,
             last_time: None,
-            index_bytes: 0,
+            groups_end: self.position(),
         });
         Ok(())
     }
@@ -139,14 +136,14 @@ impl RunWriter {
             self.end_short()?;
         }
         let Some(slice) = &mut self.open else { unreachable!("a slice is begun first") };
-        slice.index.add(key, hash).map_err(index_error)?;
+        let (buffer, written) = (&mut self.buffer, self.written);
+        slice.index.add(key, hash, |page| Ok::<u64, Error>(put_page(page, written, buffer)))?;
         let first = length(usize::try_from(slice.meta.series).unwrap_or(usize::MAX));
         if slice.meta.series == 0 || slice.measurement != key.measurement() {
             slice.measurement = key.measurement().to_owned();
             slice.measurements.push((first, BTreeSet::new()));
         }
         slice.meta.series += 1;
-        slice.index_bytes += SERIES_BYTES + key.as_str().len();
         Ok(())
     }
 
@@ -267,7 +264,13 @@ impl RunWriter {
             return Ok(());
         }
         let group = std::mem::take(&mut slice.group);
-        slice.groups.extend(group.finish(&mut self.buffer, &mut self.pages_checksum));
+        let start = self.written + self.buffer.len() as u64;
+        let place = group.finish(&mut self.buffer, &mut self.pages_checksum);
+        // Pages of the index stand between groups, where they became full.
+        slice
+            .groups
+            .extend(place.map(|place| GroupPlace { gap: start - slice.groups_end, ..place }));
+        slice.groups_end = self.written + self.buffer.len() as u64;
         if self.buffer.len() >= BUFFER_BYTES { self.write_buffer() } else { Ok(()) }
     }
 
@@ -287,7 +290,9 @@ impl RunWriter {
         if slice.meta.rows == 0 {
             return Ok(());
         }
-        let index = self.put_section(&slice.index.finish().map_err(index_error)?)?;
+        let (buffer, written) = (&mut self.buffer, self.written);
+        let index = slice.index.finish(|page| Ok::<u64, Error>(put_page(page, written, buffer)))?;
+        let index = self.put_section(&index)?;
         let mut names: Vec<(u32, Arc<str>)> =
             slice.fields.into_iter().map(|(name, number)| (number, name)).collect();
         names.sort_unstable();
@@ -372,6 +377,10 @@ fn length(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn index_error(error: tsdb_index::Error) -> Error {
-    Error::Core(tsdb_core::Error::Invalid { what: error.to_string() })
+/// Appends a page and its checksum; where in the file it will stand.
+fn put_page(page: &[u8], written: u64, buffer: &mut Vec<u8>) -> u64 {
+    let offset = written + buffer.len() as u64;
+    buffer.extend_from_slice(page);
+    buffer.extend_from_slice(&crc32c(page).to_le_bytes());
+    offset
 }

@@ -1,0 +1,128 @@
+//! Writes an index page by page, while series are added in order.
+
+use tsdb_core::SeriesKey;
+
+use super::bloom::Tags;
+use super::root::{FILTER_PAGES, IndexPage, Root, SeriesPage};
+use crate::section::SectionWriter;
+use crate::{Error, Result};
+
+/// Most series of a page.
+const PAGE_SERIES: u32 = 1024;
+
+/// Bytes of keys from which a page is full.
+const PAGE_KEY_BYTES: usize = 256 << 10;
+
+/// Collects series in key order, and hands out a page whenever one is full.
+#[derive(Debug, Default)]
+pub struct IndexWriter {
+    root: Root,
+    page: SectionWriter,
+    series: u32,
+    key_bytes: usize,
+    tags: Tags,
+    /// Filters of pages that were handed out.
+    filters: Vec<u8>,
+    total: u32,
+    last: Option<SeriesKey>,
+}
+
+impl IndexWriter {
+    /// No series yet.
+    pub fn new() -> IndexWriter {
+        IndexWriter::default()
+    }
+
+    /// Memory of what is kept, in bytes, about.
+    pub fn memory_bytes(&self) -> usize {
+        /// Key, hash and tags of a series of the page at hand, beside the text of its key.
+        const SERIES_BYTES: usize = 256;
+        self.root.memory_bytes()
+            + self.filters.len()
+            + 2 * self.key_bytes
+            + self.series as usize * SERIES_BYTES
+    }
+
+    /// Adds a series with its hash. Keys come strictly ascending. A page that is full goes to `put`, which says where
+    /// in the file it stands.
+    ///
+    /// # Errors
+    /// A key that does not come after its predecessor, and those of `put`.
+    pub fn add<E: From<Error>>(
+        &mut self,
+        key: &SeriesKey,
+        hash: u128,
+        put: impl FnMut(&[u8]) -> Result<u64, E>,
+    ) -> Result<(), E> {
+        if self.last.as_ref().is_some_and(|last| last >= key) {
+            let what = format!("series {key} is out of order: add series in key order, each once");
+            return Err(Error::Core(tsdb_core::Error::Invalid { what }).into());
+        }
+        if self.series >= PAGE_SERIES || self.key_bytes >= PAGE_KEY_BYTES {
+            self.end_page(put)?;
+        }
+        self.page.add(key, hash)?;
+        let name = key.measurement();
+        if self.root.measurements.last().is_none_or(|(last, _)| **last != *name) {
+            self.root.measurements.push((name.into(), self.total));
+        }
+        key.tags().for_each(|(tag, value)| self.tags.add(name, tag, value));
+        self.key_bytes += key.as_str().len();
+        self.series += 1;
+        self.total = self.total.checked_add(1).ok_or_else(|| {
+            let what = "2^32 series in one run".to_owned();
+            Error::Core(tsdb_core::Error::Invalid { what })
+        })?;
+        self.last = Some(key.clone());
+        Ok(())
+    }
+
+    fn end_page<E: From<Error>>(
+        &mut self,
+        mut put: impl FnMut(&[u8]) -> Result<u64, E>,
+    ) -> Result<(), E> {
+        let page = std::mem::take(&mut self.page).finish()?;
+        let place = IndexPage { offset: put(&page)?, bytes: length(page.len())? };
+        self.root.pages.push(SeriesPage { place, series: std::mem::take(&mut self.series) });
+        std::mem::take(&mut self.tags).put(&mut self.filters);
+        self.key_bytes = 0;
+        if self.root.pages.len().is_multiple_of(FILTER_PAGES) {
+            self.end_filters(put)?;
+        }
+        Ok(())
+    }
+
+    fn end_filters<E: From<Error>>(
+        &mut self,
+        mut put: impl FnMut(&[u8]) -> Result<u64, E>,
+    ) -> Result<(), E> {
+        let filters = std::mem::take(&mut self.filters);
+        let place = IndexPage { offset: put(&filters)?, bytes: length(filters.len())? };
+        self.root.filters.push(place);
+        Ok(())
+    }
+
+    /// Hands out what is left, and gives the root.
+    ///
+    /// # Errors
+    /// Those of `put`.
+    pub fn finish<E: From<Error>>(
+        mut self,
+        mut put: impl FnMut(&[u8]) -> Result<u64, E>,
+    ) -> Result<Vec<u8>, E> {
+        if self.series > 0 {
+            self.end_page(&mut put)?;
+        }
+        if !self.filters.is_empty() || !self.root.pages.len().is_multiple_of(FILTER_PAGES) {
+            self.end_filters(&mut put)?;
+        }
+        Ok(self.root.encode())
+    }
+}
+
+fn length(bytes: usize) -> Result<u32> {
+    u32::try_from(bytes).map_err(|_| {
+        let what = "a page of the index above 4 GiB".to_owned();
+        Error::Core(tsdb_core::Error::Invalid { what })
+    })
+}
