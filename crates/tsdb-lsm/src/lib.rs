@@ -11,7 +11,7 @@
 //! (I12, `manifest/check`).
 //!
 //! Reading order: `engine`, `record`, `commit`, `memtable`, `view`, `flush`, `manifest`, `sst`, `codec`,
-//! `scan`, `delete`, `compaction`, `retention`, `recover`, `maintenance`.
+//! `scan`, `delete`, `compaction`, `retention`, `recover`, `maintenance`, `snapshot`.
 //!
 //! Feature `test-util` adds `bench_support`, the inner pieces that the benches of this crate time alone.
 
@@ -35,6 +35,7 @@ mod record;
 mod recover;
 mod retention;
 mod scan;
+mod snapshot;
 mod sst;
 mod throttle;
 mod view;
@@ -44,3 +45,4 @@ pub use engine::{Engine, RecoveryReport};
 pub use error::{Error, Result};
 pub use options::{Durability, EngineOptions};
 pub use retention::ClockTrust;
+pub use snapshot::{Problem, SnapshotReport, VerifyReport, restore, verify};

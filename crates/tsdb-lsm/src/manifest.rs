@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::sst::{RunMeta, SliceMeta};
 
 pub(crate) const FILE_NAME: &str = "MANIFEST";
-const NEW_NAME: &str = "MANIFEST.new";
+pub(crate) const NEW_NAME: &str = "MANIFEST.new";
 const PREVIOUS_NAME: &str = "MANIFEST.previous";
 
 /// Largest manifest that is read: a million slices.

@@ -109,7 +109,7 @@ pub(crate) fn open_store(
     })
 }
 
-fn lock_directory(env: &Env, directory: &Path) -> Result<DirectoryLock> {
+pub(crate) fn lock_directory(env: &Env, directory: &Path) -> Result<DirectoryLock> {
     match env.vfs.lock(directory) {
         Ok(lock) => Ok(DirectoryLock(lock)),
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

@@ -97,6 +97,11 @@ impl App {
         &self.store.storage
     }
 
+    /// The store, with what is beyond the seam.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The memory budget of the process.
     pub fn budget(&self) -> &MemoryBudget {
         &self.budget

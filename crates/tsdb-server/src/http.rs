@@ -13,6 +13,7 @@ pub mod ops;
 pub mod params;
 pub mod query;
 pub mod reply;
+pub mod snapshots;
 pub mod write;
 
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub struct Route {
 }
 
 /// All paths. Tests go through this table, so that none is forgotten.
-pub const ROUTES: [Route; 10] = [
+pub const ROUTES: [Route; 11] = [
     Route { path: "/", methods: "GET, HEAD", handlers: || get(console::page) },
     Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
     Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
@@ -56,6 +57,11 @@ pub const ROUTES: [Route; 10] = [
     Route { path: "/api/v1/write", methods: "POST", handlers: || post(formats::write) },
     Route { path: "/api/v1/admin/flush", methods: "POST", handlers: || post(admin::flush) },
     Route { path: "/api/v1/admin/compact", methods: "POST", handlers: || post(admin::compact) },
+    Route {
+        path: "/api/v1/admin/snapshot",
+        methods: "GET, HEAD, POST, DELETE",
+        handlers: || get(snapshots::list).post(snapshots::make).delete(snapshots::remove),
+    },
 ];
 
 /// The route of `path`, if there is one.

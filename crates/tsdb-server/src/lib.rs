@@ -22,6 +22,7 @@ mod run;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+mod tools;
 pub mod wiring;
 
 pub use error::{Error, Exit};

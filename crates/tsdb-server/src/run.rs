@@ -17,7 +17,7 @@ use crate::config::{Args, Config, open_files_max};
 use crate::exposition::Exposition;
 use crate::shutdown::{self, Signals};
 use crate::wiring::{self, Store};
-use crate::{Error, demo, http, listen, memory_watch, telemetry};
+use crate::{Error, Exit, demo, http, listen, memory_watch, telemetry, tools};
 
 /// Threads that may block, beside one for each query that may run at once: one per running write, some for
 /// maintenance and for what needs no turn. Never reached in practice, since turns bound what runs at once.
@@ -47,6 +47,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(outcome) = tools::run(&arguments) {
+        let tools::Outcome { text, is_damaged } = outcome?;
+        std::io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(|cause| Error::System { what: "write to standard output", cause })?;
+        let message = "the directory is damaged; nothing was changed".to_owned();
+        let damaged = Error::Storage { exit: Exit::Corrupt, message };
+        return if is_damaged { Err(damaged) } else { Ok(()) };
+    }
     let config = Config::load(Args::try_parse_from(arguments)?)?;
     telemetry::init(&config.log)?;
     let env = Env::real();

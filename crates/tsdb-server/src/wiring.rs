@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tsdb_core::MemoryBudget;
@@ -23,12 +23,53 @@ pub struct Store {
     pub storage: Arc<dyn Storage>,
     counters: Arc<StorageCounters>,
     failure: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    snapshots: Option<Snapshots>,
+}
+
+/// Makes a snapshot in a directory.
+type MakeSnapshot = Box<dyn Fn(&Path) -> tsdb_core::Result<Snapshot> + Send + Sync>;
+
+/// Where snapshots of a store go, and how they are made.
+struct Snapshots {
+    directory: PathBuf,
+    make: MakeSnapshot,
+}
+
+/// A snapshot that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Everything up to this sequence number is in it, and nothing later.
+    pub sequence: u64,
+    /// Run files.
+    pub files: u64,
+    /// Bytes of the run files.
+    pub bytes: u64,
 }
 
 impl Store {
     /// A store that counts nothing and never says that it failed.
     pub fn new(storage: Arc<dyn Storage>) -> Store {
-        Store { storage, counters: Arc::default(), failure: Box::new(|| None) }
+        let failure = Box::new(|| None);
+        Store { storage, counters: Arc::default(), failure, snapshots: None }
+    }
+
+    /// Where snapshots go; `None` for a store that makes none.
+    pub fn snapshot_directory(&self) -> Option<&Path> {
+        self.snapshots.as_ref().map(|snapshots| snapshots.directory.as_path())
+    }
+
+    /// Makes a snapshot in a directory, which must not exist or be empty.
+    ///
+    /// # Errors
+    /// What the engine says; a store that makes none.
+    pub fn snapshot_to(&self, target: &Path) -> tsdb_core::Result<Snapshot> {
+        match &self.snapshots {
+            Some(snapshots) => (snapshots.make)(target),
+            None => {
+                let what = "this store makes no snapshots".to_owned();
+                Err(tsdb_core::Error::Invalid { what })
+            }
+        }
     }
 
     /// What the engine counts.
@@ -75,11 +116,18 @@ pub fn open(config: &Config, env: &Env, budget: &MemoryBudget) -> Result<Store, 
     let counters = Arc::clone(engine.counters());
     let watched = Arc::clone(&engine);
     let failure = Box::new(move || watched.failure().map(|error| error.to_string()));
-    Ok(Store { storage: engine, counters, failure })
+    let copied = Arc::clone(&engine);
+    let make: MakeSnapshot = Box::new(move |target| {
+        let report = copied.snapshot_to(target)?;
+        let (sequence, files, bytes) = (report.sequence, report.files, report.bytes);
+        Ok(Snapshot { sequence, files, bytes })
+    });
+    let snapshots = Some(Snapshots { directory: config.data_dir.join("snapshots"), make });
+    Ok(Store { storage: engine, counters, failure, snapshots })
 }
 
 /// Why the engine did not open, with the exit code and what to do.
-fn refusal(error: &tsdb_lsm::Error, data_dir: &Path) -> Error {
+pub(crate) fn refusal(error: &tsdb_lsm::Error, data_dir: &Path) -> Error {
     let exit = exit_of(error, data_dir);
     let unwritable = exit == Exit::CannotCreate && !matches!(error, tsdb_lsm::Error::Locked { .. });
     let remedy = if unwritable {

@@ -35,4 +35,4 @@ pub use error::{AppendError, Damage, Error, ErrorKind, FileOperation, OpenError,
 pub use point_log::PointLog;
 pub use progress::Stats;
 pub use replay::{Floor, ReplayedFrame};
-pub use wal::{Recovery, Sealed, Wal, WalOptions};
+pub use wal::{LogCheck, Recovery, Sealed, Wal, WalOptions, check};

@@ -158,6 +158,11 @@ impl Run {
         &self.engine
     }
 
+    /// The disk.
+    pub fn disk(&self) -> &SimVfs {
+        &self.disk
+    }
+
     /// The store as its clients see it.
     pub fn store(&self) -> &dyn Storage {
         &*self.store

@@ -1,15 +1,21 @@
-//! Number, mean and sum of squared deviations of a slice: two passes over memory that the first pass brought
-//! near. What becomes of the three numbers is in `variance`.
+//! Number, mean and sum of squared deviations of a slice: one pass over memory, and a second one where the first
+//! cannot tell exactly enough. What becomes of the three numbers is in `variance`.
 
 use super::{Mask, SUM_CHUNKS_MIN, SUM_LANES, count, two_sum};
 use crate::Moments;
 
+/// Part of the squares around the pivot that the distance of the mean may make up: taking it off then costs three
+/// bits at most.
+const SHIFT_MAX: f64 = 0.875;
+
 /// Number, mean and squared deviations of the values that are present.
 ///
-/// The first pass finds the mean by distances from one of the values, so that a large offset common to all of
-/// them costs no digits and equal values have a deviation of exactly 0. The second is the corrected two-pass
-/// algorithm (Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance"): the plain sum of
-/// deviations, which is 0 but for the rounding of the mean, takes the error of that rounding out again.
+/// The first pass adds up distances from one of the values, the pivot, and their squares, so that a large offset
+/// common to all of them costs no digits and equal values have a deviation of exactly 0; the squares around the
+/// mean are those around the pivot less those of the mean's distance from it. Where that would take off most of
+/// them, a second pass works around the mean by the corrected two-pass algorithm (both: Chan, Golub and LeVeque
+/// 1983, "Algorithms for computing the sample variance"): the plain sum of deviations, which is 0 but for the
+/// rounding of the mean, takes the error of that rounding out again.
 ///
 /// NaN and infinities make mean and squares NaN or infinite; distances beyond some 1e154, whose squares no
 /// `f64` holds, make the squares infinite.
@@ -19,7 +25,14 @@ pub fn moments(values: &[f64], present: Option<&Mask<'_>>) -> Moments {
     let Some(pivot) = row.and_then(|row| values.get(row)) else { return Moments::default() };
     let count = count(values, present);
     let n = count as f64;
-    let center = pivot + distances(values, present, *pivot) / n;
+    let around = deviations(values, present, *pivot);
+    let shift = around.sum / n;
+    let of_shift = shift * around.sum;
+    if around.squares.is_finite() && of_shift <= SHIFT_MAX * around.squares {
+        let (mean, mean_error) = two_sum(*pivot, shift);
+        return Moments { count, mean, mean_error, squares: around.squares - of_shift };
+    }
+    let center = pivot + shift;
     let deviations = deviations(values, present, center);
     // Next to an overflow a correction means nothing: the mean stays as it is, and squares stay infinite instead
     // of becoming NaN.
@@ -29,28 +42,6 @@ pub fn moments(values: &[f64], present: Option<&Mask<'_>>) -> Moments {
     let (mean, mean_error) = two_sum(center, shift);
     // Rounding can leave a little less than nothing. (f64::max would turn NaN into 0.)
     Moments { count, mean, mean_error, squares: if squares < 0.0 { 0.0 } else { squares } }
-}
-
-/// Sum of the distances from `pivot`.
-fn distances(values: &[f64], present: Option<&Mask<'_>>, pivot: f64) -> f64 {
-    let Some(mask) = present else { return distances_dense(values, pivot) };
-    let (mut dense, mut single) = (0.0, 0.0);
-    mask.visit(values, |chunk| dense += distances_dense(chunk, pivot), |v| single += v - pivot);
-    dense + single
-}
-
-fn distances_dense(values: &[f64], pivot: f64) -> f64 {
-    let (chunks, rest) = values.as_chunks::<SUM_LANES>();
-    if chunks.len() < SUM_CHUNKS_MIN {
-        return values.iter().map(|value| value - pivot).sum();
-    }
-    let mut lanes = [0.0; SUM_LANES];
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value - pivot;
-        }
-    }
-    lanes.iter().sum::<f64>() + rest.iter().map(|value| value - pivot).sum::<f64>()
 }
 
 /// Sums over deviations from a center.

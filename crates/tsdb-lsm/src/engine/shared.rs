@@ -138,7 +138,12 @@ impl Shared {
         }
     }
 
-    pub(super) fn check_open(&self) -> tsdb_core::Result<()> {
+    /// Held while files of the manifest may change or go.
+    pub(crate) fn manifest_lock(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.manifest_lock.lock()
+    }
+
+    pub(crate) fn check_open(&self) -> tsdb_core::Result<()> {
         if *self.closed.read() { Err(tsdb_core::Error::Closed) } else { Ok(()) }
     }
 

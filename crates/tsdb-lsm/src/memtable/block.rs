@@ -154,6 +154,13 @@ impl RowBlock {
         RowVersion(self.word(row, 2))
     }
 
+    /// Bits of the values of a row, in order of its field set.
+    #[inline]
+    pub(crate) fn values(&self, row: usize) -> &[AtomicU64] {
+        let start = row * self.stride;
+        self.words.get(start + HEADER_WORDS..start + self.stride).unwrap_or(&[])
+    }
+
     /// Value of the field that stands at `place` in the row's field set.
     #[inline]
     pub(crate) fn value(&self, row: usize, place: usize) -> f64 {

@@ -2,6 +2,7 @@
 //! fills blocks with them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use tsdb_core::limits::BLOCK_ROWS_MAX;
@@ -108,19 +109,26 @@ fn fill_uniform(index: &RowIndex, places: &[Place], map: &ColumnMap, block: &mut
         }
         stamps.push(time);
     }
-    for (column, position) in block.columns.iter_mut().zip(positions) {
-        let Some(position) = position else { continue };
-        let position = usize::from(*position);
-        column.presence = Presence::All;
-        column.values.extend(
-            places
-                .iter()
-                .filter_map(|p| index.row(*p))
-                .map(|(rows, row)| rows.value(row, position)),
-        );
+    let mut tile: Vec<&[AtomicU64]> = Vec::with_capacity(TILE_ROWS);
+    for places in places.chunks(TILE_ROWS) {
+        tile.clear();
+        let rows = places.iter().filter_map(|place| index.row(*place));
+        tile.extend(rows.map(|(block, row)| block.values(row)));
+        for (column, position) in block.columns.iter_mut().zip(positions) {
+            let Some(position) = position else { continue };
+            let position = usize::from(*position);
+            column.presence = Presence::All;
+            column.values.extend(tile.iter().map(|values| {
+                let bits = values.get(position).map_or(0, |bits| bits.load(Ordering::Relaxed));
+                f64::from_bits(bits)
+            }));
+        }
     }
     true
 }
+
+/// Rows that are turned into columns at a time: they stay in the first-level cache until the last column.
+const TILE_ROWS: usize = 64;
 
 fn fill_merged(
     index: &RowIndex,

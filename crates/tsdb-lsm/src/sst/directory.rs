@@ -179,6 +179,10 @@ impl Directory {
 
     /// What entries say of other parts must be there.
     fn check(&self) -> Result<(), &'static str> {
+        let known = |field: &u32| self.fields.binary_search_by_key(field, |f| f.field).is_ok();
+        if !self.sets.iter().flatten().all(known) {
+            return Err("a field that does not exist");
+        }
         for entry in &self.entries {
             let page = match entry.stamps {
                 Stamps::Regular => None,
@@ -187,12 +191,8 @@ impl Directory {
             if page.is_some_and(|page| page >= self.stamp_pages.len()) {
                 return Err("timestamps on a page that does not exist");
             }
-            let Some(set) = self.sets.get(entry.set as usize) else {
+            if entry.set as usize >= self.sets.len() {
                 return Err("a set of fields that does not exist");
-            };
-            let known = |field: &u32| self.fields.binary_search_by_key(field, |f| f.field).is_ok();
-            if !set.iter().all(known) {
-                return Err("a field that does not exist");
             }
             let rows = self
                 .rows_of_series(entry)
