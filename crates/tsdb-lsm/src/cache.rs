@@ -4,8 +4,9 @@
 //! leave. A page is admitted when it is asked for the second time within a while, so that a scan over
 //! everything, which asks for each page once, neither fills the cache nor pays for it. What has to go is
 //! found by CLOCK: a hand goes round, and a page that was used since it last came by is spared. Index pages are
-//! kept opened as well (`sections`).
+//! kept opened as well (`sections`), and which series a condition matched (`matches`).
 
+mod matches;
 mod sections;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use tsdb_core::counters::StorageCounters;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
 use tsdb_index::Section;
 
+use matches::Matches;
 use sections::Sections;
 
 /// Parts with a lock of their own, so that threads seldom wait for each other.
@@ -59,6 +61,7 @@ struct Shard {
 pub(crate) struct PageCache {
     shards: [Mutex<Shard>; SHARDS],
     sections: Mutex<Sections>,
+    matches: Mutex<Matches>,
     hasher: foldhash::fast::RandomState,
     budget: MemoryBudget,
     counters: Arc<StorageCounters>,
@@ -72,6 +75,7 @@ impl PageCache {
             shards: Default::default(),
             hasher: foldhash::fast::RandomState::default(),
             sections: Mutex::default(),
+            matches: Mutex::default(),
             budget: budget.clone(),
             counters: Arc::clone(counters),
             runs: AtomicU64::new(0),
@@ -94,6 +98,17 @@ impl PageCache {
         let (shard, slot) = (hash as usize % SHARDS, (hash >> 32) as usize % REMEMBERED);
         #[expect(clippy::indexing_slicing, reason = "the remainder is below the number of shards")]
         (&self.shards[shard], slot)
+    }
+
+    /// The series of a slice that fulfil a condition, if that was asked before.
+    pub(crate) fn matches(&self, slice: PageKey, condition: &str) -> Option<Arc<[u32]>> {
+        self.matches.lock().get(slice, condition)
+    }
+
+    /// Keeps which series of a slice fulfil a condition. All answers may take a thirty-second part of the pool.
+    pub(crate) fn keep_matches(&self, slice: PageKey, condition: &str, series: &[u32]) {
+        let limit = self.budget.limit(Pool::Cache) / 32;
+        self.matches.lock().keep(slice, condition, series, limit, &self.budget);
     }
 
     /// The series of an index page, if they are here.

@@ -101,6 +101,16 @@ impl PagesRead {
 }
 
 impl RunFile {
+    /// The series of a slice that fulfil a condition, if that was asked before.
+    pub(super) fn cached_matches(&self, slice: u64, condition: &str) -> Option<Arc<[u32]>> {
+        self.cache.matches(PageKey { run: self.run, offset: slice }, condition)
+    }
+
+    /// Keeps which series of a slice fulfil a condition, perhaps.
+    pub(super) fn cache_matches(&self, slice: u64, condition: &str, series: &[u32]) {
+        self.cache.keep_matches(PageKey { run: self.run, offset: slice }, condition, series);
+    }
+
     /// An index page that was opened before.
     pub(super) fn cached_section(&self, offset: u64) -> Option<Arc<Section>> {
         self.cache.section(PageKey { run: self.run, offset })

@@ -212,7 +212,17 @@ impl Slice {
         cancel: &CancelToken,
     ) -> Result<Vec<u32>> {
         let source = self.index_pages(Through::Cache);
-        self.index.matching(&source, measurements, filter, cancel)
+        if *filter == TagFilter::True {
+            return self.index.matching(&source, measurements, filter, cancel);
+        }
+        // In this form every text is quoted, so two questions never look the same.
+        let condition = format!("{measurements:?} {filter:?}");
+        if let Some(found) = self.file.cached_matches(self.index_key(), &condition) {
+            return Ok(found.to_vec());
+        }
+        let found = self.index.matching(&source, measurements, filter, cancel)?;
+        self.file.cache_matches(self.index_key(), &condition, &found);
+        Ok(found)
     }
 
     /// Reads keys and hashes of series, best in order.

@@ -24,6 +24,10 @@ use crate::error::{Error, Result};
 /// Bytes that are collected before a write.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// Bytes that are written between two syncs. One sync of a large file at its end would hold up those of the log, which
+/// writers wait for.
+const SYNC_STEP: u64 = 8 << 20;
+
 /// Memory of a group that is being written, at most about: pages, sub-summaries, places.
 const GROUP_BYTES: usize = 2 << 20;
 
@@ -35,6 +39,7 @@ pub(crate) struct RunWriter {
     file: Arc<dyn VfsFile>,
     buffer: Vec<u8>,
     written: u64,
+    synced: u64,
     pages_checksum: u32,
     slices: Vec<FooterSlice>,
     open: Option<OpenSlice>,
@@ -73,6 +78,7 @@ impl RunWriter {
             options,
             file,
             written: 0,
+            synced: 0,
             pages_checksum: 0,
             slices: Vec::new(),
             open: None,
@@ -279,6 +285,10 @@ impl RunWriter {
             .map_err(Error::io("write", &self.path))?;
         self.written = self.position();
         self.buffer.clear();
+        if self.written - self.synced >= SYNC_STEP {
+            self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+            self.synced = self.written;
+        }
         Ok(())
     }
 
