@@ -62,7 +62,7 @@ pub(crate) struct PageCache {
     shards: [Mutex<Shard>; SHARDS],
     sections: Mutex<Sections>,
     matches: Mutex<Matches>,
-    hasher: foldhash::fast::RandomState,
+    hasher: foldhash::fast::FixedState,
     budget: MemoryBudget,
     counters: Arc<StorageCounters>,
     runs: AtomicU64,
@@ -73,7 +73,8 @@ impl PageCache {
     pub(crate) fn new(budget: &MemoryBudget, counters: &Arc<StorageCounters>) -> PageCache {
         PageCache {
             shards: Default::default(),
-            hasher: foldhash::fast::RandomState::default(),
+            // Fixed: which pages are found must not differ from run to run of a simulation.
+            hasher: foldhash::fast::FixedState::default(),
             sections: Mutex::default(),
             matches: Mutex::default(),
             budget: budget.clone(),
