@@ -1,10 +1,6 @@
 //! Snapshots of a running server, checking directories and restoring them, with the release binary.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test reports by panicking, its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking, its helpers too")]
 
 use std::path::Path;
 use std::process::{Command, Output};
