@@ -12,21 +12,19 @@
 
 mod counter;
 mod moments;
+mod wide;
 
 pub use counter::{has_nan, resets};
 pub use moments::moments;
 
 use crate::Compensated;
+use wide::widest;
 
 /// Accumulators of the loop for extremes: they fit the registers of any machine.
 const LANES: usize = 8;
 
-/// Accumulators of the loop for sums. Up to 16 the compiler unrolls it whole and then finds no vectors in
-/// what it made; from 32 on it leaves a loop and vectorises that: twice as fast, four times with AVX2.
-const SUM_LANES: usize = 32;
-
 /// From so many chunks on the lanes are worth joining; narrow windows make shorter runs.
-const SUM_CHUNKS_MIN: usize = 4;
+const SUM_CHUNKS_MIN: usize = 8;
 
 /// Values per word of presence bits.
 const WORD: usize = 64;
@@ -153,10 +151,10 @@ pub fn sum(values: &[f64], present: Option<&Mask<'_>>) -> (Compensated, u64) {
 }
 
 fn sum_dense(values: &[f64]) -> Compensated {
-    let (chunks, rest) = values.as_chunks::<SUM_LANES>();
+    let (chunks, rest) = values.as_chunks::<{ wide::LANES }>();
     let mut total = Compensated::default();
     if chunks.len() >= SUM_CHUNKS_MIN {
-        total = sum_lanes(chunks);
+        total = wide::sum(chunks);
     } else {
         chunks.as_flattened().iter().for_each(|value| total.add(*value));
     }
@@ -164,25 +162,9 @@ fn sum_dense(values: &[f64]) -> Compensated {
     total
 }
 
-fn sum_lanes(chunks: &[[f64; SUM_LANES]]) -> Compensated {
-    let (mut sums, mut errors) = ([0.0; SUM_LANES], [0.0; SUM_LANES]);
-    for chunk in chunks {
-        for ((sum, error), value) in sums.iter_mut().zip(&mut errors).zip(chunk) {
-            let (next, lost) = two_sum(*sum, *value);
-            *sum = next;
-            *error += lost;
-        }
-    }
-    let mut total = Compensated::default();
-    for (sum, error) in sums.iter().zip(&errors) {
-        total.merge(Compensated { sum: *sum, error: *error });
-    }
-    total
-}
-
 /// `a + b` rounded, and what the rounding lost, exactly (Knuth's TwoSum: Neumaier's correction
 /// without its branch, so that it vectorises). After an overflow the second part means nothing.
-#[inline]
+#[inline(always)]
 pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let of_b = sum - a;
@@ -223,6 +205,11 @@ pub(crate) fn extreme<const MAX: bool>(values: &[f64], present: Option<&Mask<'_>
 }
 
 fn extreme_dense<const MAX: bool>(values: &[f64]) -> f64 {
+    widest(|| extreme_lanes::<MAX>(values))
+}
+
+#[inline(always)]
+fn extreme_lanes<const MAX: bool>(values: &[f64]) -> f64 {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let mut lanes = [worst::<MAX>(); LANES];
     for chunk in chunks {
@@ -239,7 +226,7 @@ const fn worst<const MAX: bool>() -> f64 {
 }
 
 /// The better of the two; `best` where `value` is NaN. One vector instruction.
-#[inline]
+#[inline(always)]
 fn better<const MAX: bool>(value: f64, best: f64) -> f64 {
     if if MAX { value > best } else { value < best } { value } else { best }
 }

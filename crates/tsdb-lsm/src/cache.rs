@@ -3,11 +3,11 @@
 //! It lives in the budget's pool of the cache, beside the directories of open runs, and takes what those
 //! leave. A page is admitted when it is asked for the second time within a while, so that a scan over
 //! everything, which asks for each page once, neither fills the cache nor pays for it. What has to go is
-//! found by CLOCK: a hand goes round, and a page that was used since it last came by is spared. Index pages are
-//! kept opened as well (`sections`), and which series a condition matched (`matches`).
+//! found by CLOCK: a hand goes round, and a page that was used since it last came by is spared. Index pages and
+//! directories of row groups are kept opened as well (`opened`), and which series a condition matched (`matches`).
 
 mod matches;
-mod sections;
+mod opened;
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -19,10 +19,10 @@ use parking_lot::Mutex;
 use tsdb_core::budget::Pressure;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
-use tsdb_index::Section;
 
 use matches::Matches;
-use sections::Sections;
+pub(crate) use opened::OpenedPage;
+use opened::OpenedPages;
 
 /// Parts with a lock of their own, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
@@ -60,7 +60,7 @@ struct Shard {
 #[derive(Debug)]
 pub(crate) struct PageCache {
     shards: [Mutex<Shard>; SHARDS],
-    sections: Mutex<Sections>,
+    opened: Mutex<OpenedPages>,
     matches: Mutex<Matches>,
     hasher: foldhash::fast::FixedState,
     budget: MemoryBudget,
@@ -75,7 +75,7 @@ impl PageCache {
             shards: Default::default(),
             // Fixed: which pages are found must not differ from run to run of a simulation.
             hasher: foldhash::fast::FixedState::default(),
-            sections: Mutex::default(),
+            opened: Mutex::default(),
             matches: Mutex::default(),
             budget: budget.clone(),
             counters: Arc::clone(counters),
@@ -112,16 +112,16 @@ impl PageCache {
         self.matches.lock().keep(slice, condition, series, limit, &self.budget);
     }
 
-    /// The series of an index page, if they are here.
-    pub(crate) fn section(&self, key: PageKey) -> Option<Arc<Section>> {
-        self.sections.lock().get(key)
+    /// A page as it was opened before, if it is here.
+    pub(crate) fn opened<P: OpenedPage>(&self, key: PageKey) -> Option<Arc<P>> {
+        self.opened.lock().get(key)
     }
 
-    /// Keeps the series of an index page, which was verified and opened. They may take a quarter of the pool; what was
-    /// not asked for lately makes room.
-    pub(crate) fn keep_section(&self, key: PageKey, section: &Arc<Section>) {
+    /// Keeps a page that was verified and opened. All may take a quarter of the pool; what was not asked for lately
+    /// makes room.
+    pub(crate) fn keep_opened<P: OpenedPage>(&self, key: PageKey, page: &Arc<P>) {
         let limit = self.budget.limit(Pool::Cache) / 4;
-        self.sections.lock().keep(key, section, limit, &self.budget);
+        self.opened.lock().keep(key, page, limit, &self.budget);
     }
 
     /// The page, if it is here.

@@ -1,7 +1,8 @@
 //! Number, mean and sum of squared deviations of a slice: one pass over memory, and a second one where the first
 //! cannot tell exactly enough. What becomes of the three numbers is in `variance`.
 
-use super::{Mask, SUM_CHUNKS_MIN, SUM_LANES, count, two_sum};
+use super::wide::{self, LANES};
+use super::{Mask, SUM_CHUNKS_MIN, count, two_sum};
 use crate::Moments;
 
 /// Part of the squares around the pivot that the distance of the mean may make up: taking it off then costs three
@@ -46,9 +47,9 @@ pub fn moments(values: &[f64], present: Option<&Mask<'_>>) -> Moments {
 
 /// Sums over deviations from a center.
 #[derive(Debug, Clone, Copy, Default)]
-struct Deviations {
-    sum: f64,
-    squares: f64,
+pub(super) struct Deviations {
+    pub sum: f64,
+    pub squares: f64,
 }
 
 impl Deviations {
@@ -75,25 +76,13 @@ fn deviations(values: &[f64], present: Option<&Mask<'_>>, center: f64) -> Deviat
 }
 
 fn deviations_dense(values: &[f64], center: f64) -> Deviations {
-    let (chunks, rest) = values.as_chunks::<SUM_LANES>();
+    let (chunks, rest) = values.as_chunks::<LANES>();
     let mut total = Deviations::default();
     if chunks.len() >= SUM_CHUNKS_MIN {
-        total = deviations_lanes(chunks, center);
+        total = wide::deviations(chunks, center);
     } else {
         chunks.as_flattened().iter().for_each(|value| total.add(value - center));
     }
     rest.iter().for_each(|value| total.add(value - center));
     total
-}
-
-fn deviations_lanes(chunks: &[[f64; SUM_LANES]], center: f64) -> Deviations {
-    let (mut sums, mut squares) = ([0.0; SUM_LANES], [0.0; SUM_LANES]);
-    for chunk in chunks {
-        for ((sum, square), value) in sums.iter_mut().zip(&mut squares).zip(chunk) {
-            let deviation = value - center;
-            *sum += deviation;
-            *square += deviation * deviation;
-        }
-    }
-    Deviations { sum: sums.iter().sum(), squares: squares.iter().sum() }
 }

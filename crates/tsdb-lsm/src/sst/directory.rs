@@ -14,6 +14,7 @@ use tsdb_core::limits::BLOCK_ROWS_MAX;
 use super::format::PAGE_CHECKSUM_BYTES;
 use super::windows::{Totals, Width};
 use crate::bytes::{Malformed, Reader};
+use crate::cache::OpenedPage;
 use crate::codec::{decode_integers, decode_values};
 
 pub(super) use encode::{FieldRecord, GroupRecord, encode_directory};
@@ -334,6 +335,24 @@ impl Directory {
                 last: *last,
             })
             .collect())
+    }
+}
+
+impl OpenedPage for Directory {
+    fn memory_bytes(&self) -> usize {
+        let of_field = |place: &FieldPlace| {
+            place.decoded.get().map_or(0, |part| {
+                let totals = part.totals.get().map_or(0, |totals| size_of_val(&**totals));
+                size_of_val(&*part.pages) + totals
+            })
+        };
+        self.bytes.len()
+            + size_of_val(&*self.entries)
+            + size_of_val(&*self.shared_rows)
+            + size_of_val(&*self.stamp_pages)
+            + self.sets.iter().map(|set| size_of_val(set) + size_of_val(&**set)).sum::<usize>()
+            + size_of_val(&*self.fields)
+            + self.fields.iter().map(of_field).sum::<usize>()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tsdb_core::Reservation;
 use tsdb_core::checksum;
 use tsdb_core::env::{Env, VfsFile, read_exact_at};
-use tsdb_index::{Section, SeriesIndex};
+use tsdb_index::SeriesIndex;
 
 use super::RunMeta;
 use super::format::{
@@ -16,7 +16,7 @@ use super::format::{
 use super::root::Root;
 use super::slice::Slice;
 use crate::bytes::{Malformed, Reader};
-use crate::cache::{PageCache, PageKey};
+use crate::cache::{OpenedPage, PageCache, PageKey};
 use crate::error::{Error, Result};
 
 /// An open run.
@@ -111,14 +111,14 @@ impl RunFile {
         self.cache.keep_matches(PageKey { run: self.run, offset: slice }, condition, series);
     }
 
-    /// An index page that was opened before.
-    pub(super) fn cached_section(&self, offset: u64) -> Option<Arc<Section>> {
-        self.cache.section(PageKey { run: self.run, offset })
+    /// A page that was opened before.
+    pub(super) fn opened<P: OpenedPage>(&self, offset: u64) -> Option<Arc<P>> {
+        self.cache.opened(PageKey { run: self.run, offset })
     }
 
-    /// Keeps an opened index page, perhaps.
-    pub(super) fn cache_section(&self, offset: u64, section: &Arc<Section>) {
-        self.cache.keep_section(PageKey { run: self.run, offset }, section);
+    /// Keeps an opened page, perhaps.
+    pub(super) fn keep_opened<P: OpenedPage>(&self, offset: u64, page: &Arc<P>) {
+        self.cache.keep_opened(PageKey { run: self.run, offset }, page);
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -112,9 +112,8 @@ impl PageSource for IndexPages<'_> {
     }
 
     fn section(&self, page: IndexPage) -> Result<Arc<Section>> {
-        let cached = (self.through == Through::Cache)
-            .then(|| self.file.cached_section(page.offset))
-            .flatten();
+        let cached =
+            (self.through == Through::Cache).then(|| self.file.opened(page.offset)).flatten();
         if let Some(section) = cached {
             return Ok(section);
         }
@@ -123,7 +122,7 @@ impl PageSource for IndexPages<'_> {
             .map_err(|error| self.file.corrupt(page.offset, error.to_string()))
             .map(Arc::new)?;
         if self.through == Through::Cache {
-            self.file.cache_section(page.offset, &section);
+            self.file.keep_opened(page.offset, &section);
         }
         Ok(section)
     }
@@ -286,11 +285,22 @@ impl Slice {
         else {
             return Ok(None);
         };
-        let bytes = place.directory_bytes as usize;
-        let page = self.file.page(at, bytes, through, &mut buffers.page, &mut buffers.read)?;
-        let series = (place.first, place.last);
-        let directory = Directory::decode(page.into_arc(), start, place.pages_bytes, series);
-        let directory = Arc::new(directory.map_err(self.file.malformed(at))?);
+        let opened = (through == Through::Cache).then(|| self.file.opened(at)).flatten();
+        let directory: Arc<Directory> = match opened {
+            Some(directory) => directory,
+            None => {
+                let bytes = place.directory_bytes as usize;
+                let page =
+                    self.file.page(at, bytes, through, &mut buffers.page, &mut buffers.read)?;
+                let series = (place.first, place.last);
+                let decoded = Directory::decode(page.into_arc(), start, place.pages_bytes, series);
+                let directory = Arc::new(decoded.map_err(self.file.malformed(at))?);
+                if through == Through::Cache {
+                    self.file.keep_opened(at, &directory);
+                }
+                directory
+            }
+        };
         buffers.keep_directory(key, group, &directory);
         Ok(Some(directory))
     }
@@ -316,7 +326,8 @@ impl Slice {
                 continue;
             }
             let Some(directory) = self.directory(place, through, buffers)? else { continue };
-            let ends_before = |entry: &Entry| entry.first + (entry.series - 1) < series;
+            let ends_before =
+                |entry: &Entry| entry.first.saturating_add(entry.series.saturating_sub(1)) < series;
             let first = directory.entries.partition_point(ends_before);
             let entries = directory.entries.iter().enumerate().skip(first);
             for (number, entry) in entries.take_while(|(_, entry)| entry.first <= series) {

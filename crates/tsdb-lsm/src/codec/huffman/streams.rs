@@ -2,7 +2,7 @@
 //! under way at a time.
 
 use super::super::simd;
-use super::{CODE_BITS_MAX, Code, LOOKUP_SYMBOLS_MAX, Lookup, segments};
+use super::{CODE_BITS_MAX, Code, Lookup, segments};
 use crate::bytes::{Malformed, Reader, put_varint};
 
 /// Streams of a column with many symbols.
@@ -93,23 +93,29 @@ pub(in super::super) fn decode_streams<'a>(
 /// Decodes from `position` on until `out` is full, and gives the number of bits that its symbols take.
 fn finish_stream(code: &Code, bytes: &[u8], position: Position, out: &mut [i8]) -> usize {
     let Position { mut bit, mut symbol } = position;
+    while let Some(room) = out.get_mut(symbol..).and_then(|room| room.first_chunk_mut()) {
+        // All eight bytes are stored, and those behind the symbols once more by the next look-up.
+        let [bits, count, found @ ..] = look_up(code.lookup(), peek(bytes, bit)).to_le_bytes();
+        let [a, b, c, d, e, f] = found.map(u8::cast_signed);
+        *room = [a, b, c, d, e, f, 0, 0];
+        bit += usize::from(bits);
+        symbol += usize::from(count);
+    }
     while let Some(room) = out.get_mut(symbol..).filter(|room| !room.is_empty()) {
-        let entry = look_up(code.lookup(), peek(bytes, bit));
-        let [bits, count, found @ ..] = entry.to_le_bytes();
-        let found = found.map(u8::cast_signed);
+        let [bits, count, found @ ..] = look_up(code.lookup(), peek(bytes, bit)).to_le_bytes();
         let count = usize::from(count);
-        if room.len() < LOOKUP_SYMBOLS_MAX && room.len() < count {
-            // The last look-up found more than there is: only what is meant counts.
-            for (to, from) in room.iter_mut().zip(found) {
-                *to = from;
-                let index = usize::try_from(i64::from(from) + super::ZERO).unwrap_or(0);
+        let is_more = room.len() < count;
+        for (to, from) in room.iter_mut().zip(found).take(count) {
+            *to = from.cast_signed();
+            symbol += 1;
+            if is_more {
+                // The last look-up found more than there is: only what is meant counts.
+                let index = usize::try_from(i64::from(*to) + super::ZERO).unwrap_or(0);
                 bit += code.word(index).1 as usize;
-                symbol += 1;
             }
-        } else {
-            room.iter_mut().zip(found).take(count).for_each(|(to, from)| *to = from);
+        }
+        if !is_more {
             bit += usize::from(bits);
-            symbol += count;
         }
     }
     bit

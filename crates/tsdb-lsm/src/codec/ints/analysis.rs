@@ -37,7 +37,7 @@ struct Units {
     deltas: Vec<i64>,
 }
 
-/// Constants of the transforms that fit a column best.
+/// Constants of the transforms that fit a column best; 0 for transforms that are not in question.
 struct Constants {
     /// Median of the levels.
     centre: i64,
@@ -57,7 +57,7 @@ simd::hot_loop!(Modelling<'a>((&'a [i64], Domain, Option<Transform>)) -> Modelle
 #[inline(always)]
 fn model_inlined((numbers, domain, only): (&[i64], Domain, Option<Transform>)) -> Modelled {
     let units = Units::of(numbers, domain);
-    let constants = units.constants(domain == Domain::Times || only == Some(Transform::Line));
+    let constants = units.constants(domain, only);
     let transform = only.unwrap_or_else(|| units.best_transform(&constants));
     units.apply(transform, &constants)
 }
@@ -85,13 +85,25 @@ impl Units {
     }
 
     #[inline(always)]
-    fn constants(&self, with_line: bool) -> Constants {
-        let drift = median(self.deltas.get(1..).unwrap_or_default().iter().copied());
-        Constants {
-            centre: median(self.levels.iter().copied()),
-            drift: self.prefer_no_drift(drift),
-            line: with_line.then(|| self.line(drift)),
-        }
+    fn constants(&self, domain: Domain, only: Option<Transform>) -> Constants {
+        let is_wanted = |transform| only.is_none_or(|only| only == transform);
+        let with_line = match only {
+            None => domain == Domain::Times,
+            Some(only) => only == Transform::Line,
+        };
+        let centre = match is_wanted(Transform::Centre) {
+            true => median(self.levels.iter().copied()),
+            false => 0,
+        };
+        let median_step = match is_wanted(Transform::Delta) || with_line {
+            true => median(self.deltas.get(1..).unwrap_or_default().iter().copied()),
+            false => 0,
+        };
+        let drift = match is_wanted(Transform::Delta) {
+            true => self.prefer_no_drift(median_step),
+            false => 0,
+        };
+        Constants { centre, drift, line: with_line.then(|| self.line(median_step)) }
     }
 
     /// 0 instead of a drift of 1 or -1 that saves next to nothing.
@@ -247,6 +259,10 @@ fn common_unit(deltas: &[i64], any_bits: i64, domain: Domain) -> i64 {
 
 fn gcd(a: u64, b: u64) -> u64 {
     let (mut a, mut b) = (a, b);
+    // Divisions are slow, and most columns are at 1 after a few numbers.
+    if a == 1 {
+        return 1;
+    }
     while b != 0 {
         (a, b) = (b, a % b);
     }

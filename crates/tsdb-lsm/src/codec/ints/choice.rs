@@ -35,6 +35,8 @@ pub(in super::super) struct IntsMemo {
 struct Last {
     transform: Transform,
     kind: Kind,
+    /// Of kind H, once a column was written as this one.
+    low_bits: Option<u32>,
     /// Bytes of 1024 numbers.
     bytes: u32,
     /// Columns that took it since.
@@ -74,7 +76,7 @@ pub(in super::super) fn encode_ints(
     let transform = modelled.model.transform;
     let (kind, bytes) = Encoder { modelled: &modelled, domain }.best(true);
     let size = bytes_of_1024(bytes.len(), numbers.len());
-    memo.last = Some(Last { transform, kind, bytes: size, uses: 0 });
+    memo.last = Some(Last { transform, kind, low_bits: None, bytes: size, uses: 0 });
     out.extend_from_slice(&bytes);
 }
 
@@ -85,7 +87,17 @@ fn encode_as_last(numbers: &[i64], domain: Domain, memo: &mut IntsMemo) -> Optio
     if last.is_outdone(&modelled) {
         return None;
     }
-    let bytes = Encoder { modelled: &modelled, domain }.encode(last.kind)?;
+    let encoder = Encoder { modelled: &modelled, domain };
+    let bytes = encoder.encode_with(last.kind, usize::MAX, || {
+        let parameters = match last.low_bits {
+            Some(low_bits) if modelled.residuals.len() >= CODED_MIN => {
+                Some(parameters_with(&modelled.residuals, low_bits))
+            }
+            _ => best_parameters(&modelled.residuals),
+        };
+        last.low_bits = parameters.map(|parameters| parameters.low_bits);
+        parameters
+    })?;
     last.uses += 1;
     let limit = last.bytes.saturating_add(last.bytes / Last::MARGIN);
     (bytes_of_1024(bytes.len(), numbers.len()) <= limit).then_some(bytes)
@@ -275,6 +287,32 @@ fn best_parameters(residuals: &[i64]) -> Option<Parameters> {
         }
     }
     best.map(|(_, parameters)| parameters)
+}
+
+/// The table that takes the fewest bits beside so many low bits.
+fn parameters_with(residuals: &[i64], low_bits: u32) -> Parameters {
+    let histogram = simd::vectorised(CountSymbols((residuals, low_bits)));
+    Parameters { low_bits, table: best_table(&histogram).0 }
+}
+
+simd::hot_loop!(CountSymbols<'a>((&'a [i64], u32)) -> [u32; SYMBOLS], count_symbols);
+
+/// Counts of symbols, exceptions among those of 0.
+#[inline(always)]
+fn count_symbols((residuals, low_bits): (&[i64], u32)) -> [u32; SYMBOLS] {
+    let mut histogram = [0; SYMBOLS];
+    let mut coded = 0usize;
+    for residual in residuals {
+        let index = usize::try_from(entropy::symbol_index(*residual, low_bits));
+        if let Some(count) = index.ok().and_then(|index| histogram.get_mut(index)) {
+            *count = u32::wrapping_add(*count, 1);
+            coded = coded.wrapping_add(1);
+        }
+    }
+    if let Some(zero) = histogram.get_mut(SYMBOLS / 2) {
+        *zero += u32::try_from(residuals.len() - coded).unwrap_or(u32::MAX);
+    }
+    histogram
 }
 
 /// About the binary logarithm of the usual magnitude.

@@ -78,9 +78,28 @@ pub(super) fn decode<L: Level>(
     }
     let symbols = symbols.get_mut(..out.len()).unwrap_or_default();
     let low = decode_streams(code, reader, packed_len(low_bits, out.len()), symbols)?;
-    let half = (1i64 << low_bits) >> 1;
-    L::unpack(low, low_bits, L::of(half.wrapping_neg()), out);
-    L::combine(symbols, low_bits, out);
+    if low_bits == 0 {
+        simd::vectorised(Widen((symbols, out)));
+    } else {
+        let half = (1i64 << low_bits) >> 1;
+        L::unpack(low, low_bits, L::of(half.wrapping_neg()), out);
+        L::combine(symbols, low_bits, out);
+    }
     exceptions.patch(out);
     Ok(())
+}
+
+/// Residuals without low bits: the symbols as they are.
+struct Widen<'a, L>((&'a [i8], &'a mut [L]));
+
+impl<L: Level> simd::HotLoop for Widen<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Widen((symbols, out)) = self;
+        for (place, symbol) in out.iter_mut().zip(symbols) {
+            *place = L::of(i64::from(*symbol));
+        }
+    }
 }
