@@ -1,11 +1,18 @@
 //! Appending rows to memory: to a generation of the memtable alone, and through the engine with its checks
-//! and its log but without a sync. What comes after (seal, flush) is timed in `seal`.
+//! and its log, without a sync by the clock and with syncs by the processor time of all threads. What comes
+//! after (seal, flush) is timed in `seal`.
+
+#![expect(clippy::unwrap_used, reason = "a bench reports by panicking")]
 
 mod support;
 
+use std::time::Duration;
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rustix::time::{ClockId, clock_gettime};
 use support::Store;
-use tsdb_core::{MemoryBudget, WriteBatch};
+use tsdb_core::{Append as _, MemoryBudget, WriteBatch};
+use tsdb_lsm::Durability;
 use tsdb_lsm::bench_support::Memtable;
 
 const HOSTS: usize = 100;
@@ -62,7 +69,33 @@ fn engine(c: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    // The time that is given here is the processor's, of rows and not of samples.
+    group.throughput(Throughput::Elements(HOSTS as u64 * (BATCHES * STEPS) as u64));
+    group.bench_function("append_synced_cpu_of_rows", |b| {
+        b.iter_custom(|rounds| {
+            let mut used = Duration::ZERO;
+            for _ in 0..rounds {
+                let mut store = Store::open_with(HOSTS, Durability::Sync);
+                let batches = batches(&mut store);
+                let start = processor_time();
+                let tickets: Vec<_> =
+                    batches.iter().map(|batch| store.engine.append(batch).unwrap()).collect();
+                for ticket in tickets {
+                    ticket.wait().unwrap();
+                }
+                used += processor_time() - start;
+            }
+            used
+        });
+    });
     group.finish();
+}
+
+/// What all threads of this process have used.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 criterion_group!(benches, generation, engine);

@@ -62,11 +62,16 @@ impl Store {
     /// A new store that knows `hosts` series. Durability is `off`, so that the disk's syncs are paid where
     /// a bench asks for them.
     pub fn open(hosts: usize) -> Store {
+        Store::open_with(hosts, Durability::Off)
+    }
+
+    /// As [`Store::open`], with another durability.
+    pub fn open_with(hosts: usize, durability: Durability) -> Store {
         let directory = tempfile::tempdir().unwrap();
         let budget = MemoryBudget::with_total(BUDGET_BYTES);
         let mut options = EngineOptions::new(directory.path()).with_budget(budget);
-        options.durability = Durability::Off;
-        options.background = false;
+        options.durability = durability;
+        options.background = durability != Durability::Off;
         let engine = Engine::open(options).unwrap();
         let database =
             CatalogueChange::CreateDatabase { name: "bench".into(), policy: PolicySpec::default() };
