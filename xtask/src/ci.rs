@@ -6,6 +6,7 @@
 use crate::command::Cmd;
 use crate::tidy;
 use crate::workspace::{BENCH_PACKAGE, SERVER_PACKAGE, TESTS_PACKAGE, Target, Workspace};
+use crate::{kernels, models};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ const STAGES: &[Stage] = &[
     Stage { name: "benches", run: benches },
     Stage { name: "e2e", run: end_to_end },
     Stage { name: "sim", run: simulation },
+    Stage { name: "kernels", run: kernels },
+    Stage { name: "models", run: models },
 ];
 
 /// Features of the tests package that bring suites with a stage of their own, by the first
@@ -140,7 +143,8 @@ fn fmt(workspace: &Workspace) -> Result<Passed, String> {
 
 fn clippy(workspace: &Workspace) -> Result<Passed, String> {
     let args = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
-    ran(&Cmd::cargo(&workspace.root, args))
+    Cmd::cargo(&workspace.root, args).run()?;
+    models::clippy(workspace).map(|()| Passed::Ran)
 }
 
 fn deny(workspace: &Workspace) -> Result<Passed, String> {
@@ -231,6 +235,16 @@ fn simulation(workspace: &Workspace) -> Result<Passed, String> {
         Cmd::cargo(&workspace.root, ["test", "--profile", "sim"])
     };
     ran(&command.args(["--package", TESTS_PACKAGE, "--features", "sim", "--test", "sim_*"]))
+}
+
+/// Compares the codec's kernels with its plain code on more pages than the unit test does.
+fn kernels(workspace: &Workspace) -> Result<Passed, String> {
+    kernels::compare(workspace, kernels::PAGES_OF_THE_GATE).map(|()| Passed::Ran)
+}
+
+/// Tries schedules of the models of threads.
+fn models(workspace: &Workspace) -> Result<Passed, String> {
+    models::try_schedules(workspace, models::SCHEDULES, models::SEED).map(|()| Passed::Ran)
 }
 
 fn ran(command: &Cmd) -> Result<Passed, String> {

@@ -6,6 +6,9 @@
 mod bench;
 mod ci;
 mod command;
+mod flags;
+mod kernels;
+mod models;
 mod sim;
 mod tidy;
 mod workspace;
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
         ["ci", "--stage", stage] => ci::run(Some(stage)),
         ["tidy"] => tidy::run(),
         ["sim", rest @ ..] => sim::run(rest),
+        ["models", rest @ ..] => models::run(rest),
+        ["kernels", rest @ ..] => kernels::run(rest),
         ["bench", "report", rest @ ..] => bench::report(rest),
         ["bench", "record", rest @ ..] => bench::record(rest),
         ["bench", rest @ ..] => bench::run(rest),
@@ -55,6 +60,9 @@ cargo xtask COMMAND
   tidy                checks of the source tree: layers, formats, invariants, blueprint, text
   sim [FLAGS]         lives of the storage engine on a simulated disk: --seeds N, --from S; the last
                       line is the verdict, --help for all flags
+  models [FLAGS]      models of threads: --schedules N of each, --from S as seed
+  kernels [FLAGS]     compares the codec's kernels with its plain code: --pages N, --asan for the address
+                      sanitizer
   bench [FLAGS]       measures ours and the peers that are installed, in one run; --section NAME
                       for a part of it, --help for all flags
   bench report        the same, and writes docs/benchmarks.md and docs/benchmarks.json

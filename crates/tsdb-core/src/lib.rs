@@ -32,6 +32,7 @@ pub mod planted;
 mod point;
 mod series;
 pub mod storage;
+pub mod sync;
 mod tags;
 mod ticket;
 pub mod time;

@@ -20,10 +20,24 @@ pub enum Planted {
     MergeSkipsNeighbour,
     /// Summaries answer for stretches of time that another source shares.
     SummariesDespiteOverlap,
+    /// A sync of the log answers for frames that came after it began.
+    SyncCoversLaterFrames,
+    /// A thread that is told of work just before it begins to wait waits all the same.
+    WaitMissesSignal,
+    /// Nobody is told that a write is applied.
+    AppliedInSilence,
+    /// A writer picks its generation before it has its number.
+    GenerationBeforeNumber,
+    /// A flush does not wait for writers that are copying rows.
+    FlushWaitsForNobody,
+    /// A snapshot takes the view before the number up to which it reads.
+    ViewBeforeNumber,
+    /// Files of runs are emptied when no manifest names them, whoever may be reading them.
+    RemovedRunsAreEmptied,
 }
 
 impl Planted {
-    /// All of them.
+    /// Those that show in one thread: the lives of `tsdb_tests::sim` find them.
     pub const ALL: [Planted; 6] = [
         Planted::LogGoesBeforeManifest,
         Planted::ChecksumsIgnored,
@@ -31,6 +45,17 @@ impl Planted {
         Planted::RetentionByWallClock,
         Planted::MergeSkipsNeighbour,
         Planted::SummariesDespiteOverlap,
+    ];
+
+    /// Those that show only when threads meet at the wrong moment: the models on [`crate::sync`] find them.
+    pub const RACES: [Planted; 7] = [
+        Planted::SyncCoversLaterFrames,
+        Planted::WaitMissesSignal,
+        Planted::AppliedInSilence,
+        Planted::GenerationBeforeNumber,
+        Planted::FlushWaitsForNobody,
+        Planted::ViewBeforeNumber,
+        Planted::RemovedRunsAreEmptied,
     ];
 }
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::sync::{Condvar, Mutex};
 use crate::{Error, Result};
 
 type Callback = Box<dyn FnOnce(Result<u64>) + Send>;

@@ -12,12 +12,12 @@ mod opened;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use tsdb_core::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 use tsdb_core::budget::Pressure;
 use tsdb_core::counters::StorageCounters;
+use tsdb_core::sync::Mutex;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
 
 use matches::Matches;

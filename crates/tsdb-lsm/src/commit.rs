@@ -4,9 +4,10 @@
 //! durability that was chosen). It only moves forward.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use tsdb_core::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Condvar, Mutex};
+use tsdb_core::planted::{Planted, is_planted};
+use tsdb_core::sync::{Condvar, Mutex};
 use tsdb_core::{Completer, Error, Ticket};
 
 #[derive(Debug, Default)]
@@ -62,7 +63,9 @@ impl Commit {
             state.ahead.pop_first();
             state.applied = first;
         }
-        self.progress.notify_all();
+        if !is_planted(Planted::AppliedInSilence) {
+            self.progress.notify_all();
+        }
         self.advance(state);
         ticket
     }
@@ -82,7 +85,7 @@ impl Commit {
         }
     }
 
-    fn advance(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+    fn advance(&self, mut state: tsdb_core::sync::MutexGuard<'_, State>) {
         let visible = state.applied.min(state.durable);
         // invariant: I2: nothing is visible before it is both applied and durable, with all before it.
         assert!(visible >= self.visible.load(Ordering::Relaxed), "visibility moves forward only");

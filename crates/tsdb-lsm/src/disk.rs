@@ -2,7 +2,7 @@
 //! can still be flushed, merged, deleted and read; and when space comes back, it goes on by itself.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tsdb_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tsdb_core::Error;
 use tsdb_core::env::{Env, FreeSpace};

@@ -30,6 +30,8 @@ mod flush;
 mod maintenance;
 mod manifest;
 mod memtable;
+#[cfg(all(test, shuttle))]
+mod models;
 mod options;
 mod record;
 mod recover;
@@ -37,6 +39,7 @@ mod retention;
 mod scan;
 mod snapshot;
 mod sst;
+mod swap;
 mod throttle;
 mod view;
 mod work;

@@ -2,11 +2,13 @@
 //! that merges and expires.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use tsdb_core::Pool;
+use tsdb_core::planted::{Planted, is_planted};
+use tsdb_core::sync::atomic::{AtomicBool, Ordering};
+use tsdb_core::sync::thread::{self, JoinHandle};
+use tsdb_core::sync::{Condvar, Mutex};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -42,7 +44,7 @@ impl Signal {
     /// Waits until the flag is raised, at most `timeout`, and lowers it. True if it was raised.
     fn wait(&self, timeout: Duration) -> bool {
         let mut raised = self.raised.lock();
-        if !*raised {
+        if !*raised || is_planted(Planted::WaitMissesSignal) {
             self.changed.wait_for(&mut raised, timeout);
         }
         std::mem::take(&mut *raised)
@@ -55,7 +57,7 @@ pub(crate) struct Signals {
     sync: Signal,
     flush: Signal,
     compaction: Signal,
-    stop: std::sync::atomic::AtomicBool,
+    stop: AtomicBool,
 }
 
 impl Signals {
@@ -71,8 +73,16 @@ impl Signals {
         self.compaction.raise();
     }
 
+    /// Ends the loops of all threads, each after the step that it is at.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake_sync();
+        self.wake_flush();
+        self.wake_compaction();
+    }
+
     fn stopped(&self) -> bool {
-        self.stop.load(std::sync::atomic::Ordering::Acquire)
+        self.stop.load(Ordering::Acquire)
     }
 }
 
@@ -100,7 +110,7 @@ impl Maintenance {
                     std::process::abort();
                 }
             };
-            let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
             threads.push(spawned.map_err(Error::io("start a thread of", "the engine"))?);
         }
         Ok(Maintenance { threads })
@@ -108,10 +118,7 @@ impl Maintenance {
 
     /// Ends all threads; steps under way are finished.
     pub(crate) fn stop(self, signals: &Signals) {
-        signals.stop.store(true, std::sync::atomic::Ordering::Release);
-        signals.wake_sync();
-        signals.wake_flush();
-        signals.wake_compaction();
+        signals.stop();
         for thread in self.threads {
             // A thread that panicked has aborted the process.
             let _ = thread.join();
@@ -120,7 +127,7 @@ impl Maintenance {
 }
 
 /// Syncs whenever something waits; what arrives during a sync forms the next group.
-fn commit(shared: &Shared) {
+pub(crate) fn commit(shared: &Shared) {
     let interval = match shared.options.durability {
         Durability::Sync => None,
         Durability::Interval(interval) => Some(interval),

@@ -9,8 +9,9 @@ mod index;
 mod rows;
 mod shard;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use tsdb_core::sync::OnceLock;
+use tsdb_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tsdb_core::{Catalogue, MemoryBudget, TimeRange, WriteBatch};
 use tsdb_index::ActiveRange;

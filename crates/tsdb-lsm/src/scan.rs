@@ -11,12 +11,12 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{
     Estimate, FieldSelection, ScanCounters, SeriesRequest, Statistics, Want, group_series,
 };
+use tsdb_core::sync::Mutex;
 use tsdb_core::time::{MAX_TIME, MIN_TIME};
 use tsdb_core::{
     Block, CancelToken, Cursor, Error, NamespaceId, Result, ScanRequest, Selection, SeriesKey,

@@ -9,9 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use tsdb_core::budget::Pressure;
 use tsdb_core::env::Clock;
+use tsdb_core::sync::{Condvar, Mutex};
 use tsdb_core::{Error, MemoryBudget, Pool, Reservation, Result};
 
 /// Pause of a batch when the memtable is about to be full.

@@ -8,9 +8,9 @@
 
 use std::{collections::VecDeque, io, path::PathBuf, sync::atomic::Ordering};
 
-use parking_lot::Mutex;
 use tsdb_core::env::Env;
 use tsdb_core::planted::{Planted, is_planted};
+use tsdb_core::sync::Mutex;
 
 use crate::{
     buffer::{AppendBuffer, Chunk},

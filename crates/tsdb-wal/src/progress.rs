@@ -1,9 +1,9 @@
 //! How far the log is, as anyone may read it without a lock, and whether it is still in service.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::Arc;
+
+use tsdb_core::sync::OnceLock;
+use tsdb_core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::error::{Error, Poison, Result};
 

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use tsdb_core::sync::atomic::AtomicU64;
 
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use crate::swap::ArcSwap;
 use tsdb_core::counters::StorageCounters;
+use tsdb_core::sync::{Mutex, RwLock, RwLockReadGuard};
 use tsdb_core::{NamespaceId, NamespaceInfo, Pool};
 use tsdb_index::{FieldSets, Registry};
 use tsdb_wal::Wal;
@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     pub(super) registry: Arc<Registry>,
     pub(super) field_sets: Arc<FieldSets>,
     pub(super) epoch: AtomicU64,
-    pub(super) next_file: AtomicU64,
+    pub(crate) next_file: AtomicU64,
     /// Writers hold it shared from their first check to their ticket, so that none is under way once it
     /// is set.
     pub(super) closed: RwLock<bool>,
@@ -139,7 +139,7 @@ impl Shared {
     }
 
     /// Held while files of the manifest may change or go.
-    pub(crate) fn manifest_lock(&self) -> parking_lot::MutexGuard<'_, ()> {
+    pub(crate) fn manifest_lock(&self) -> tsdb_core::sync::MutexGuard<'_, ()> {
         self.manifest_lock.lock()
     }
 

@@ -1,7 +1,7 @@
 //! The steps of maintenance: seal, flush, merge, expire, and the edit of the manifest that commits each.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use tsdb_core::sync::atomic::Ordering;
 
 use tsdb_core::planted::{Planted, is_planted};
 use tsdb_core::{Catalogue, NamespaceId, Pool, Reservation};
@@ -49,7 +49,9 @@ impl Shared {
         let view = self.view.load_full();
         let Some(generation) = view.sealed.first() else { return Ok(false) };
         let Some(seal) = generation.sealed() else { return Ok(false) };
-        self.commit.wait_applied(seal.last_seq);
+        if !is_planted(Planted::FlushWaitsForNobody) {
+            self.commit.wait_applied(seal.last_seq);
+        }
         if self.wal.synced_seq() < seal.last_seq {
             self.sync()?;
         }
@@ -203,12 +205,22 @@ impl Shared {
             swap(view);
         });
         for file in removed {
+            if is_planted(Planted::RemovedRunsAreEmptied) {
+                self.empty_run(file);
+            }
             // Readers keep it open as long as they need it; a start removes what could not be.
             if self.options.env.vfs.unlink(&run_path(self.directory(), file)).is_ok() {
                 self.counters.runs_removed.add(1);
             }
         }
         Ok(true)
+    }
+
+    /// What must not be done to a file that is still open somewhere; only planted mistakes come here.
+    fn empty_run(&self, file: u64) {
+        if let Ok(file) = self.options.env.vfs.open_rw(&run_path(self.directory(), file)) {
+            let _ = file.set_len(0);
+        }
     }
 
     /// Looks how much room the disk has.

@@ -1,9 +1,10 @@
 //! The way of a write: checked, numbered under the append lock, applied to memory, made durable, visible.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use tsdb_core::sync::atomic::Ordering;
 
 use tsdb_core::budget::Pressure;
+use tsdb_core::planted::{Planted, is_planted};
 use tsdb_core::time::check_time;
 use tsdb_core::{
     Catalogue, CatalogueChange, DeleteRequest, Epoch, NamespaceId, Reservation, SeriesKey,
@@ -28,7 +29,7 @@ struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if tsdb_core::sync::thread::panicking() {
             std::process::abort();
         }
     }
@@ -45,6 +46,8 @@ impl Shared {
         let gate = self.admit(bytes)?;
         let _open = self.begin_write()?;
         self.check_batch(batch)?;
+        let early =
+            is_planted(Planted::GenerationBeforeNumber).then(|| Arc::clone(&self.view.load().open));
         let mut open = None;
         let seq = self
             .wal
@@ -55,7 +58,7 @@ impl Shared {
             })
             .map_err(append_error)?;
         let guard = AbortOnPanic;
-        let Some(generation) = open else { unreachable!("the closure ran") };
+        let Some(generation) = early.or(open) else { unreachable!("the closure ran") };
         generation.apply(seq, batch);
         drop(gate);
         let ticket = self.commit.apply(seq);

@@ -4,7 +4,7 @@
 //! words are relaxed atomics, which cost plain moves, so that a reader beside the writer needs no lock
 //! and no unsafe code: the length, published with Release, says which rows are whole.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tsdb_core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tsdb_core::{FieldSetRef, SeriesRef, TimeRange};
 use tsdb_index::ActiveRange;
@@ -176,7 +176,7 @@ mod tests {
     fn a_reader_beside_the_writer_sees_whole_rows_inside_the_range() {
         let block = RowBlock::following(LAST_BLOCK_BYTES, 2);
         let rows = block.room();
-        std::thread::scope(|scope| {
+        tsdb_core::sync::thread::scope(|scope| {
             scope.spawn(|| {
                 for i in 0..rows {
                     let n = u32::try_from(i).unwrap();

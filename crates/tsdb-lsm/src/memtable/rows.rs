@@ -2,7 +2,7 @@
 //! fills blocks with them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use tsdb_core::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use tsdb_core::limits::BLOCK_ROWS_MAX;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use tsdb_core::sync::Mutex;
 use tsdb_core::{FieldSetRef, MemoryBudget, Pool, Reservation, WriteBatch};
 
 use super::block::{NewRow, RowBlock, RowVersion};
