@@ -3,6 +3,8 @@
 //!
 //! `TSDB_MERGE_SCALE` multiplies the rows: at 25, the runs of a million series have a gigabyte of values each.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests report by panicking")]
+
 use peak_alloc::PeakAlloc;
 use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::{

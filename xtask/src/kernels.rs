@@ -11,7 +11,7 @@ const PAGES: u64 = 1_000_000;
 const PAGES_ASAN: u64 = 50_000;
 
 /// Pages that the gate tries.
-pub const PAGES_OF_THE_GATE: u64 = 100_000;
+pub const PAGES_OF_THE_GATE: u64 = 50_000;
 
 /// The target of the sanitizer: with one named, build scripts are built without it.
 const ASAN_TARGET: &str = "x86_64-unknown-linux-gnu";
