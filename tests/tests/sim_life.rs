@@ -25,6 +25,7 @@ fn lives_through_faults_rot_leaps_of_the_clock_and_crashes() {
     let happened =
         [deeds.crashes, deeds.during_recovery, deeds.stops, deeds.faults, deeds.flips_found];
     assert!(happened.iter().all(|count| *count > 10) && deeds.leaps > 10, "{deeds:?}");
+    assert!(deeds.evicted > 1000, "{deeds:?}");
     assert!(deeds.steps >= 200 * SEEDS.count() as u64, "{deeds:?}");
     assert!(deeds.crashes + deeds.stops >= 3 * SEEDS.count() as u64, "{deeds:?}");
 }

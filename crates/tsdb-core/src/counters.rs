@@ -51,6 +51,8 @@ counters! {
     wal_syncs: "Group commits of the write-ahead log.",
     deletes: "Delete records that were appended.",
     seals: "Memtable generations that were sealed.",
+    evictions: "Evictions of idle series from memory.",
+    series_evicted: "Idle series that left memory; they come back with their next row.",
     seals_under_pressure: "Memtable generations that were sealed early because memory was short.",
     flushes: "Memtable generations that were written to runs.",
     flush_bytes: "Bytes written to runs by flushes.",

@@ -20,6 +20,8 @@ pub enum Planted {
     MergeSkipsNeighbour,
     /// Summaries answer for stretches of time that another source shares.
     SummariesDespiteOverlap,
+    /// Series leave memory while rows of theirs are there.
+    EvictsSeriesWithRows,
     /// A sync of the log answers for frames that came after it began.
     SyncCoversLaterFrames,
     /// A thread that is told of work just before it begins to wait waits all the same.
@@ -38,13 +40,14 @@ pub enum Planted {
 
 impl Planted {
     /// Those that show in one thread: the lives of `tsdb_tests::sim` find them.
-    pub const ALL: [Planted; 6] = [
+    pub const ALL: [Planted; 7] = [
         Planted::LogGoesBeforeManifest,
         Planted::ChecksumsIgnored,
         Planted::FailedSyncTriedAgain,
         Planted::RetentionByWallClock,
         Planted::MergeSkipsNeighbour,
         Planted::SummariesDespiteOverlap,
+        Planted::EvictsSeriesWithRows,
     ];
 
     /// Those that show only when threads meet at the wrong moment: the models on [`crate::sync`] find them.

@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let found =
         registry.head(namespace).matching(Some(&measurements), &filter, &CancelToken::new())?;
     for number in &found {
-        if let Some((_, key)) = registry.key(*number) {
+        if let Some((_, key)) = registry.table().key(*number) {
             println!("{}", key.as_str());
         }
     }

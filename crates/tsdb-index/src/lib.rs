@@ -5,33 +5,41 @@
 //! answers both:
 //!
 //! - [`TimeIndex`] and [`ActiveRange`]: time ranges to sources, finished ones and growing ones;
-//! - [`Registry`] and [`FieldSets`]: names of series and of field sets to dense numbers, and the
-//!   inverted index over the registered series;
+//! - [`Registry`], its [`SeriesTable`], and [`FieldSets`]: names of series and of field sets to dense numbers, and the
+//!   inverted index over the registered series; [`Eviction`] for series that are idle;
 //! - [`SeriesIndex`]: the immutable index inside a run, in pages, each of them a [`Section`] of some hundred series
 //!   with their hashes, tags and postings;
 //! - [`filter`] and [`postings`]: conditions on tags to lists of series, over either index.
 //!
 //! It knows nothing of values, timestamps of rows, files, or what a run holds beside its section.
 //!
-//! Rules that callers rely on: numbers are dense and never change their meaning (I5); every list of
+//! Rules that callers rely on: numbers are dense and never change their meaning in a table of series (I5); every list of
 //! series comes sorted; what [`filter`] selects is exactly what [`tsdb_core::matcher::CompiledFilter`]
 //! accepts.
 
 mod error;
+mod evict;
 mod field_sets;
 pub mod filter;
 mod head;
+mod namespace_head;
+mod posting_list;
 pub mod postings;
 mod registry;
 mod section;
 mod series_index;
+mod series_slots;
 mod slots;
+mod table;
 mod time_index;
 
 pub use error::{Error, Result};
+pub use evict::{Eviction, IdleRule};
 pub use field_sets::FieldSets;
 pub use filter::{Plan, TagSource};
-pub use registry::{NamespaceHead, Registry};
+pub use namespace_head::NamespaceHead;
+pub use registry::Registry;
 pub use section::{Section, SectionWriter};
 pub use series_index::{IndexPage, IndexWriter, PageSource, SeriesIndex, SeriesReader};
+pub use table::SeriesTable;
 pub use time_index::{ActiveRange, TimeIndex};

@@ -213,7 +213,6 @@ impl Select for Engine {
         Ok(Arc::new(EngineSnapshot::new(
             view,
             bound,
-            Arc::clone(&shared.registry),
             Arc::clone(&shared.field_sets),
             Arc::clone(&shared.counters),
             Sizes::of(shared),

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::env::Env;
 use tsdb_core::{Block, Catalogue, FieldSetRef, NamespaceId, Presence, SeriesKey, SeriesRef};
-use tsdb_index::{FieldSets, Registry};
+use tsdb_index::{FieldSets, SeriesTable};
 
 use crate::delete::{LiveDelete, SeriesDeletes};
 use crate::error::{Error, Result};
@@ -46,7 +46,8 @@ pub(crate) struct FlushInput<'a> {
     pub last_seq: u64,
     pub catalogue: &'a Catalogue,
     pub deletes: &'a [Arc<LiveDelete>],
-    pub registry: &'a Registry,
+    /// Has all series of the generation.
+    pub series: &'a SeriesTable,
     pub field_sets: &'a FieldSets,
     pub first_file: u64,
 }
@@ -131,7 +132,7 @@ fn write_all(
 fn split<'a>(index: &'a RowIndex, input: &FlushInput<'_>) -> Partitions<'a> {
     let mut partitions = Partitions::new();
     for series in index.series() {
-        let Some((namespace, key)) = input.registry.key(series) else { continue };
+        let Some((namespace, key)) = input.series.key(series) else { continue };
         let Some(info) = input.catalogue.by_id(namespace) else { continue };
         let mut rest = index.places(series);
         let expired = rest.partition_point(|place| index.time(*place) < info.cutoff);
@@ -211,7 +212,7 @@ fn write_slice(
                 continue;
             }
             if !begun {
-                writer.begin_series(&part.key, input.registry.hash(part.series))?;
+                writer.begin_series(&part.key, input.series.hash(part.series))?;
                 begun = true;
             }
             let values = push_block(writer, map.columns(), &block, 1)?;

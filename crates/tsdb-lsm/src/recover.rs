@@ -240,6 +240,7 @@ impl<'a> Replay<'a> {
         let seq = frame.seq;
         if frame.generation != self.meanings.generation {
             self.meanings = Meanings { generation: frame.generation, ..Meanings::default() };
+            self.registry.begin_generation(frame.generation);
         }
         // invariant: I7: what a run holds already is not applied again, only its definitions are read.
         let is_new = seq > self.manifest.flushed_through;
@@ -333,7 +334,7 @@ impl<'a> Replay<'a> {
             last_seq,
             catalogue: &catalogue,
             deletes: &deletes,
-            registry: self.registry,
+            series: &self.registry.table(),
             field_sets: self.field_sets,
             first_file: self.manifest.next_file,
         };

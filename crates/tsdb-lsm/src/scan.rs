@@ -22,7 +22,7 @@ use tsdb_core::{
     Block, CancelToken, Cursor, Error, NamespaceId, Result, ScanRequest, Selection, SeriesKey,
     Snapshot, TimeRange,
 };
-use tsdb_index::{FieldSets, Registry};
+use tsdb_index::FieldSets;
 
 use crate::delete::{LiveDelete, SeriesDeletes};
 use crate::engine::Shared;
@@ -40,7 +40,6 @@ pub(crate) struct EngineSnapshot {
     view: View,
     /// Rows and deletes with higher numbers are not seen.
     bound: u64,
-    registry: Arc<Registry>,
     field_sets: Arc<FieldSets>,
     counters: Arc<StorageCounters>,
     sizes: Sizes,
@@ -85,13 +84,12 @@ impl EngineSnapshot {
     pub(crate) fn new(
         view: View,
         bound: u64,
-        registry: Arc<Registry>,
         field_sets: Arc<FieldSets>,
         counters: Arc<StorageCounters>,
         sizes: Sizes,
     ) -> EngineSnapshot {
         let estimated = Mutex::new(None);
-        EngineSnapshot { view, bound, registry, field_sets, counters, sizes, estimated }
+        EngineSnapshot { view, bound, field_sets, counters, sizes, estimated }
     }
 
     /// Times of `namespace` that have not expired.
@@ -409,7 +407,7 @@ impl Snapshot for EngineSnapshot {
     fn statistics(&self) -> Statistics {
         let manifest = &self.view.version.manifest;
         Statistics {
-            series: self.registry.len() as u64,
+            series: self.view.series.len() as u64,
             memory_rows: self.view.generations().map(|generation| generation.rows()).sum(),
             runs: manifest.files.len() as u64,
             run_bytes: manifest.files.values().map(|file| file.meta.bytes).sum(),

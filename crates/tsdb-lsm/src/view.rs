@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tsdb_core::{Catalogue, NamespaceId, TimeRange};
-use tsdb_index::{NamespaceHead, Registry, TimeIndex};
+use tsdb_index::{NamespaceHead, SeriesTable, TimeIndex};
 
 use crate::delete::LiveDelete;
 use crate::manifest::{Manifest, SliceId};
@@ -82,19 +82,29 @@ pub(crate) struct View {
     /// Deletes in order of their numbers, those of the manifest included.
     pub deletes: Vec<Arc<LiveDelete>>,
     pub catalogue: Arc<Catalogue>,
+    /// All series with rows in the generations: an eviction changes the table, and this one stays as it is for those who
+    /// hold it.
+    pub series: Arc<SeriesTable>,
     /// Per namespace of the catalogue the index over its series in memory.
     pub heads: Arc<BTreeMap<NamespaceId, Arc<NamespaceHead>>>,
 }
 
 impl View {
     /// Changes the catalogue, and with it the heads, which only ever change together.
-    pub(crate) fn set_catalogue(&mut self, catalogue: Catalogue, registry: &Registry) {
+    pub(crate) fn set_catalogue(&mut self, catalogue: Catalogue) {
         let heads = catalogue.namespaces().map(|namespace| {
             let known = self.heads.get(&namespace.id).cloned();
-            (namespace.id, known.unwrap_or_else(|| registry.head(namespace.id)))
+            (namespace.id, known.unwrap_or_else(|| self.series.head(namespace.id)))
         });
         self.heads = Arc::new(heads.collect());
         self.catalogue = Arc::new(catalogue);
+    }
+
+    /// Changes the table of series, at an eviction.
+    pub(crate) fn set_series(&mut self, series: Arc<SeriesTable>) {
+        let ids = self.catalogue.namespaces().map(|namespace| namespace.id);
+        self.heads = Arc::new(ids.map(|id| (id, series.head(id))).collect());
+        self.series = series;
     }
 
     /// All generations, newest first.

@@ -12,7 +12,8 @@ use tsdb_core::storage::Storage;
 use tsdb_core::storage::conformance::{Effort, Subject, check};
 use tsdb_lsm::{Engine, EngineOptions};
 
-/// Sizes so small that segments rotate and replay flushes in the middle of a script.
+/// Sizes so small that segments rotate and replay flushes in the middle of a script, and series leave memory as soon as
+/// they may.
 fn small(directory: &std::path::Path, env: Env, background: bool) -> EngineOptions {
     let mut options = EngineOptions::new(directory);
     // The suite decides when rows expire: by this clock it is never time for that.
@@ -20,6 +21,8 @@ fn small(directory: &std::path::Path, env: Env, background: bool) -> EngineOptio
     options.background = background;
     options.generation_bytes = 16 << 10;
     options.wal_segment_bytes = 8 << 10;
+    options.idle_generations = 1;
+    options.evict_min = 1;
     options
 }
 

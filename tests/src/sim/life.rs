@@ -50,6 +50,8 @@ pub struct Deeds {
     pub flips_found: u64,
     /// Leaps of the wall clock.
     pub leaps: u64,
+    /// Series that left memory.
+    pub evicted: u64,
     /// One number for all operations of all disks: the same for the same seed.
     pub hash: u64,
 }
@@ -65,6 +67,7 @@ impl Deeds {
         self.flips += other.flips;
         self.flips_found += other.flips_found;
         self.leaps += other.leaps;
+        self.evicted += other.evicted;
         self.hash = self.hash.rotate_left(1) ^ other.hash;
     }
 }
@@ -277,6 +280,7 @@ impl<'a> Life<'a> {
     /// The process ends in some way, and what it leaves is judged.
     fn end(&mut self, run: Run) -> Result<(), Violation> {
         self.held.clear();
+        self.deeds.evicted += run.engine().counters().series_evicted.get();
         let is_healthy = run.engine().failure().is_none();
         if is_healthy && self.chance(15) {
             return self.stop(run);

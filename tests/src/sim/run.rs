@@ -62,6 +62,9 @@ impl Setup {
         options.background = false;
         options.generation_bytes = self.generation_bytes;
         options.wal_segment_bytes = self.wal_segment_bytes;
+        // Series leave memory as soon as they may.
+        options.idle_generations = 1;
+        options.evict_min = 1;
         Engine::open(options)
     }
 }

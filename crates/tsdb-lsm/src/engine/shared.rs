@@ -1,7 +1,7 @@
 //! What the callers and the threads of one engine share, and the checks that stand before everything.
 //!
-//! Locks, in the order in which they are taken: flush or compaction, catalogue, manifest, the log's append
-//! lock, view. Readers take none of them.
+//! Locks, in the order in which they are taken: flush or compaction, catalogue, seal, manifest, the log's
+//! append lock, view, the registry's. Readers take none of them but the last, for a moment.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) view: ArcSwap<View>,
     pub(super) view_lock: Mutex<()>,
     pub(super) manifest_lock: Mutex<()>,
+    /// One seal at a time prepares an eviction.
+    pub(super) seal_lock: Mutex<()>,
     pub(super) flush_lock: Mutex<()>,
     pub(super) compaction_lock: Mutex<()>,
     pub(super) catalogue_lock: Mutex<()>,
@@ -89,6 +91,7 @@ impl Shared {
         let mut view = View {
             deletes: opened.deletes,
             catalogue: Arc::default(),
+            series: opened.registry.table(),
             heads: Arc::default(),
             version: Arc::new(opened.version),
             sealed: Vec::new(),
@@ -96,7 +99,8 @@ impl Shared {
         };
         let known_ns = manifest.catalogue.namespaces().filter_map(expired_by).max();
         let known_ns = known_ns.filter(|_| !options.retention_force);
-        view.set_catalogue(manifest.catalogue, &opened.registry);
+        view.set_catalogue(manifest.catalogue);
+        opened.registry.begin_generation(opened.generation);
         Shared {
             commit: Commit::new(last_given),
             wal: opened.wal,
@@ -109,6 +113,7 @@ impl Shared {
             view: ArcSwap::from_pointee(view),
             view_lock: Mutex::new(()),
             manifest_lock: Mutex::new(()),
+            seal_lock: Mutex::new(()),
             flush_lock: Mutex::new(()),
             compaction_lock: Mutex::new(()),
             catalogue_lock: Mutex::new(()),

@@ -5,6 +5,7 @@ use tsdb_core::sync::atomic::Ordering;
 
 use tsdb_core::planted::{Planted, is_planted};
 use tsdb_core::{Catalogue, NamespaceId, Pool, Reservation};
+use tsdb_index::IdleRule;
 
 use super::Shared;
 use crate::compaction::worker::{MergeInput, buffer_bytes, merge};
@@ -23,6 +24,8 @@ impl Shared {
         if self.wal.last_seq() == self.view.load().open.base_seq() {
             return Ok(false);
         }
+        let _guard = self.seal_lock.lock();
+        let eviction = self.registry.prepare_eviction(self.idle_rule());
         self.wal
             .begin_generation(|sealed| {
                 let next =
@@ -37,11 +40,31 @@ impl Shared {
                         view.sealed.push(old);
                         closed_something = true;
                     }
+                    self.registry.begin_generation(sealed.opened);
+                    if let Some(eviction) = eviction {
+                        // Under the append lock: no batch with references of the old epoch comes after it.
+                        let end_epoch = || _ = self.epoch.fetch_add(1, Ordering::Release);
+                        let (series, left) = eviction.finish(&self.registry, end_epoch);
+                        view.set_series(series);
+                        self.counters.evictions.add(1);
+                        self.counters.series_evicted.add(left as u64);
+                    }
                 });
                 closed_something
             })
             .inspect(|_| self.counters.seals.add(1))
             .map_err(Error::from)
+    }
+
+    /// Which series may leave memory at a seal now: those without rows in the last generations, and in any that is not
+    /// in runs yet.
+    fn idle_rule(&self) -> IdleRule {
+        let view = self.view.load();
+        let oldest = view.sealed.first().unwrap_or(&view.open).id();
+        let written = u64::from(self.options.idle_generations.max(1));
+        let recent = (view.open.id() + 1).saturating_sub(written);
+        let oldest = if is_planted(Planted::EvictsSeriesWithRows) { recent } else { oldest };
+        IdleRule { generations_from: recent.min(oldest), idle_min: self.options.evict_min }
     }
 
     pub(crate) fn flush_one(&self) -> Result<bool> {
@@ -99,7 +122,7 @@ impl Shared {
             last_seq: seal.last_seq,
             catalogue: &seal.catalogue,
             deletes,
-            registry: &self.registry,
+            series: &self.registry.table(),
             field_sets: &self.field_sets,
             first_file,
         };
@@ -369,7 +392,7 @@ impl Shared {
             |view| {
                 let mut catalogue = Catalogue::clone(&view.catalogue);
                 advance(&mut catalogue);
-                view.set_catalogue(catalogue, &self.registry);
+                view.set_catalogue(catalogue);
             },
         )?;
         Ok(moved.len())

@@ -73,8 +73,8 @@ impl Shared {
         Ok(ticket)
     }
 
-    /// Numbers of series. New ones stay in memory for good, so while the process is short of memory they
-    /// have to wait, and batches of known series go on.
+    /// Numbers of series. New ones stay in memory until they are idle, so while the process is short of
+    /// memory they have to wait, and batches of known series go on.
     pub(super) fn resolve_series(
         &self,
         namespace: NamespaceId,
@@ -119,17 +119,26 @@ impl Shared {
             }
         }
         // First, since a batch of an epoch that ended may name a namespace that is gone.
-        let current = self.epoch.load(Ordering::Acquire);
-        if batch.epoch() != Epoch(current) {
-            return Err(tsdb_core::Error::StaleEpoch { batch: batch.epoch().0, current });
-        }
+        self.check_epoch(batch)?;
         self.check_namespace(batch.namespace())?;
         let here = Some(batch.namespace());
-        if batch.series().iter().any(|series| self.registry.namespace(*series) != here) {
+        let table = self.registry.table();
+        if batch.series().iter().any(|series| table.namespace(*series) != here) {
+            // They may have been evicted since the look at the epoch.
+            self.check_epoch(batch)?;
             return Err(invalid("a row's series was not resolved in the batch's namespace"));
         }
         for time in batch.times() {
             check_time(*time).map_err(|_| tsdb_core::Error::TimestampOutOfRange { got: *time })?;
+        }
+        Ok(())
+    }
+
+    /// Whether the batch's references still mean what they meant when they were given.
+    fn check_epoch(&self, batch: &WriteBatch) -> tsdb_core::Result<()> {
+        let current = self.epoch.load(Ordering::Acquire);
+        if batch.epoch() != Epoch(current) {
+            return Err(tsdb_core::Error::StaleEpoch { batch: batch.epoch().0, current });
         }
         Ok(())
     }
@@ -142,17 +151,16 @@ impl Shared {
         batch: &WriteBatch,
         out: &mut Vec<u8>,
     ) -> tsdb_core::Result<()> {
-        let current = self.epoch.load(Ordering::Relaxed);
-        if batch.epoch() != Epoch(current) {
-            return Err(tsdb_core::Error::StaleEpoch { batch: batch.epoch().0, current });
-        }
+        self.check_epoch(batch)?;
+        // It stays the current one: only a seal changes it, under the append lock.
+        let table = self.registry.table();
         let start = out.len();
         let mut writer = BatchWriter::new(out);
         let (mut series_marked, mut sets_marked) = (Vec::new(), Vec::new());
         for series in batch.series() {
-            if self.registry.mark_logged(*series, generation) {
+            if table.mark_logged(*series, generation) {
                 series_marked.push(*series);
-                if let Some((namespace, key)) = self.registry.key(*series) {
+                if let Some((namespace, key)) = table.key(*series) {
                     writer.series(*series, namespace, &key);
                 }
             }
@@ -168,7 +176,7 @@ impl Shared {
         writer.rows(batch);
         let bytes = out.len() - start;
         if bytes > PAYLOAD_BYTES_MAX {
-            series_marked.iter().for_each(|series| self.registry.unmark_logged(*series));
+            series_marked.iter().for_each(|series| table.unmark_logged(*series));
             sets_marked.iter().for_each(|set| self.field_sets.unmark_logged(*set));
             return Err(tsdb_core::Error::TooMany {
                 what: "bytes in one batch",
@@ -216,7 +224,7 @@ impl Shared {
             |_, view| {
                 let mut catalogue = Catalogue::clone(&view.catalogue);
                 dropped = catalogue.apply(change)?.dropped;
-                view.set_catalogue(catalogue, &self.registry);
+                view.set_catalogue(catalogue);
                 if !dropped.is_empty() {
                     // Under the append lock: no batch with references of the old epoch comes after it.
                     self.epoch.fetch_add(1, Ordering::Relaxed);

@@ -43,11 +43,15 @@ const SORTED_ROW_BYTES: usize = 2 * size_of::<(SeriesRef, Place)>() + size_of::<
 /// More wanted series than this are looked up in a bitmap instead of by bisection.
 const BISECT_MAX: usize = 32;
 
+/// A bitmap takes at most so many words per wanted series; where they lie further apart, which those do that stayed when
+/// others were evicted, they are looked up by bisection after all.
+const WORDS_PER_SERIES_MAX: usize = 4;
+
 /// Decides quickly whether a series is wanted.
 enum Probe<'a> {
     All,
     Few { sorted: &'a [SeriesRef], mask: u64 },
-    Many { bits: Vec<u64> },
+    Many { first: usize, bits: Vec<u64> },
 }
 
 impl Probe<'_> {
@@ -55,19 +59,21 @@ impl Probe<'_> {
         let here = |series: &&SeriesRef| series.0 as usize % SHARDS == shard;
         match wanted {
             Wanted::All => Probe::All,
-            Wanted::These(sorted) if sorted.len() <= BISECT_MAX => {
-                let mask = sorted.iter().filter(here).fold(0, |mask, s| mask | mask_bit(*s));
-                Probe::Few { sorted, mask }
-            }
             Wanted::These(sorted) => {
-                let last = sorted.last().map_or(0, |s| s.0 as usize);
-                let mut bits = vec![0; last / 64 + 1];
+                let word = |series: Option<&SeriesRef>| series.map_or(0, |s| s.0 as usize / 64);
+                let first = word(sorted.first());
+                let words = word(sorted.last()) - first + 1;
+                if sorted.len() <= BISECT_MAX || words / WORDS_PER_SERIES_MAX > sorted.len() {
+                    let mask = sorted.iter().filter(here).fold(0, |mask, s| mask | mask_bit(*s));
+                    return Probe::Few { sorted, mask };
+                }
+                let mut bits = vec![0; words];
                 for series in *sorted {
-                    if let Some(word) = bits.get_mut(series.0 as usize / 64) {
+                    if let Some(word) = bits.get_mut(series.0 as usize / 64 - first) {
                         *word |= 1 << (series.0 % 64);
                     }
                 }
-                Probe::Many { bits }
+                Probe::Many { first, bits }
             }
         }
     }
@@ -83,8 +89,9 @@ impl Probe<'_> {
         match self {
             Probe::All => true,
             Probe::Few { sorted, .. } => sorted.binary_search(&series).is_ok(),
-            Probe::Many { bits } => bits
-                .get(series.0 as usize / 64)
+            Probe::Many { first, bits } => (series.0 as usize / 64)
+                .checked_sub(*first)
+                .and_then(|word| bits.get(word))
                 .is_some_and(|word| word >> (series.0 % 64) & 1 == 1),
         }
     }

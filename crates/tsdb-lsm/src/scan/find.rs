@@ -194,7 +194,7 @@ impl EngineSnapshot {
         for (source, (_, index)) in (0u32..).zip(&sources.indexes) {
             work.hold(index.series().len() * MATCHED_BYTES)?;
             seen.extend(index.series().map(|series| {
-                let hash = self.registry.hash(series);
+                let hash = self.view.series.hash(series);
                 Sighting { hash, source, number: series.0 }
             }));
         }
@@ -263,7 +263,7 @@ impl EngineSnapshot {
             let Some(newest) = same.first() else { continue };
             let key = match (newest.source as usize).checked_sub(generations) {
                 // A key of the registry is shared with it.
-                None => match self.registry.key(SeriesRef(newest.number)) {
+                None => match self.view.series.key(SeriesRef(newest.number)) {
                     Some((_, key)) => Some(key),
                     None => continue,
                 },

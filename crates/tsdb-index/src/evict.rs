@@ -1,0 +1,169 @@
+//! Eviction: idle series leave memory, many at once and rarely, so that series that come and go do not make the process
+//! grow for ever.
+//!
+//! It makes a new table of the series that stay, which takes a microsecond for each of them, beside the writers; only to
+//! put it in the place of the old one they have to wait. What was written meanwhile stays, and what was registered
+//! meanwhile is taken over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::registry::Registry;
+use crate::series_slots::{Block, SeriesSlot, number};
+use crate::table::SeriesTable;
+
+/// Which series are idle, and when they leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleRule {
+    /// A series is idle if it was written, or registered, in an older log generation than this one. All generations
+    /// whose rows are not in runs yet must be at least this one.
+    pub generations_from: u64,
+    /// Idle series that there must be, and they must be more than half of all: an eviction costs as much as registering
+    /// those that stay, so this way each series that leaves pays for at most one that stays.
+    pub idle_min: usize,
+}
+
+impl IdleRule {
+    fn is_idle(self, slot: &SeriesSlot) -> bool {
+        slot.generation() < self.generations_from
+    }
+}
+
+/// What becomes of a block.
+#[derive(Debug)]
+struct Verdict {
+    source: Arc<Block>,
+    /// What stays of it; `None` if nothing does.
+    stays: Option<Arc<Block>>,
+    /// Places of the slots whose series leave, unless they are written before.
+    leaves: Vec<u16>,
+}
+
+/// An eviction that is prepared: [`Eviction::finish`] carries it out.
+#[derive(Debug)]
+pub struct Eviction {
+    old: Arc<SeriesTable>,
+    new: SeriesTable,
+    rule: IdleRule,
+    verdicts: BTreeMap<u32, Verdict>,
+}
+
+impl Registry {
+    /// Prepares an eviction if there are enough idle series. O(slots), and about a microsecond for each series that
+    /// stays. One at a time: until it is finished or dropped nobody may prepare another.
+    pub fn prepare_eviction(&self, rule: IdleRule) -> Option<Eviction> {
+        let old = self.table();
+        let (mut idle, mut all) = (0usize, 0usize);
+        for (_, slot) in old.slots().iter().flat_map(|(_, block)| block.iter()) {
+            if slot.entry().is_some() {
+                all += 1;
+                idle += usize::from(rule.is_idle(slot));
+            }
+        }
+        if idle < rule.idle_min.max(1) || idle * 2 <= all {
+            return None;
+        }
+        let new = SeriesTable::new(old.hash_key());
+        let mut verdicts = BTreeMap::new();
+        for (index, block) in old.slots().iter() {
+            // Where registrations may be under way nothing is decided yet.
+            if !block.is_full() {
+                continue;
+            }
+            let (mut stays, mut leaves) = (Vec::new(), Vec::new());
+            for (place, slot) in block.iter() {
+                match slot.entry() {
+                    Some(entry) if !rule.is_idle(slot) => {
+                        stays.push(place);
+                        new.adopt(number(index, place), entry, slot);
+                    }
+                    _ => leaves.push(place),
+                }
+            }
+            let source = Arc::clone(block);
+            let stays = match (stays.is_empty(), leaves.is_empty()) {
+                (true, _) => None,
+                (_, true) => Some(Arc::clone(block)),
+                _ => Some(Arc::new(Block::copy(block, &stays))),
+            };
+            verdicts.insert(index, Verdict { source, stays, leaves });
+        }
+        Some(Eviction { old, new, rule, verdicts })
+    }
+}
+
+impl Eviction {
+    /// Carries the eviction out and returns the new table and how many series left. For use under the engine's append
+    /// lock, so that no series is written meanwhile; `end_epoch` is called when nobody gets numbers of the old table any
+    /// more, and before anybody gets one of the new table. O(slots), a few nanoseconds each.
+    pub fn finish(
+        mut self,
+        registry: &Registry,
+        end_epoch: impl FnOnce(),
+    ) -> (Arc<SeriesTable>, usize) {
+        // From here on no registration is under way.
+        let mut current = registry.lock();
+        let mut left = 0;
+        for (index, block) in self.old.slots().iter() {
+            let verdict = self.verdicts.remove(&index).unwrap_or_else(|| self.decide(index, block));
+            let (stays, leaves) = self.settle(index, verdict);
+            left += leaves;
+            if let Some(stays) = stays {
+                self.new.slots().put(index, stays);
+            }
+        }
+        self.new.follow(&self.old);
+        let new = Arc::new(self.new);
+        end_epoch();
+        *current = Arc::clone(&new);
+        (new, left)
+    }
+
+    /// Decides about a block that was not full. It cannot grow any more: the new table begins with a block of its own.
+    fn decide(&self, index: u32, block: &Arc<Block>) -> Verdict {
+        let (mut stays, mut leaves) = (Vec::new(), Vec::new());
+        for (place, slot) in block.iter() {
+            match slot.entry() {
+                Some(entry) if !self.rule.is_idle(slot) => {
+                    self.new.adopt(number(index, place), entry, slot);
+                    stays.push(place);
+                }
+                Some(_) => leaves.push(place),
+                None => {}
+            }
+        }
+        let stays = (!stays.is_empty()).then(|| Arc::new(Block::copy(block, &stays)));
+        Verdict { source: Arc::clone(block), stays, leaves }
+    }
+
+    /// What stays of a block in the end, and how many series leave.
+    fn settle(&self, index: u32, verdict: Verdict) -> (Option<Arc<Block>>, usize) {
+        let Verdict { source, stays, leaves } = verdict;
+        let is_back = |place: &u16| source.get(*place).is_some_and(|slot| !self.rule.is_idle(slot));
+        let back: Vec<u16> = leaves.iter().copied().filter(is_back).collect();
+        let Some(stays) = stays.filter(|_| back.is_empty()) else {
+            if back.is_empty() {
+                return (None, leaves.len());
+            }
+            for place in &back {
+                if let Some((slot, entry)) = source.get(*place).and_then(|s| Some((s, s.entry()?)))
+                {
+                    self.new.adopt(number(index, *place), entry, slot);
+                }
+            }
+            let left = leaves.len() - back.len();
+            let all = source.iter().map(|(place, _)| place);
+            let places: Vec<u16> = all
+                .filter(|place| leaves.binary_search(place).is_err() || is_back(place))
+                .collect();
+            return (Some(Arc::new(Block::copy(&source, &places))), left);
+        };
+        if !Arc::ptr_eq(&stays, &source) {
+            stays.follow(&source);
+        }
+        (Some(stays), leaves.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;
