@@ -13,6 +13,7 @@
 //!   perhaps further ones, but never a part of one.
 
 mod block;
+mod cardinality;
 #[cfg(any(test, feature = "test-util"))]
 pub mod conformance;
 mod group;
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use block::{Block, Column, Presence, Summary, TimeColumn};
+pub use cardinality::{Cardinality, CardinalityCounter, CardinalityRequest, Ranked};
 pub use group::{Groups, group_series};
 pub use points::append_points;
 pub use scan::{
@@ -137,6 +139,23 @@ pub trait Snapshot: Send + Sync {
     /// # Errors
     /// As [`Snapshot::select`].
     fn fields(&self, request: &SeriesRequest) -> Result<Vec<Arc<str>>>;
+
+    /// What the series of a namespace are made of. An engine may count from its indexes alone, and then counts series
+    /// whose rows are all deleted until a merge leaves them out, and those that were resolved and never written. O(series
+    /// of all sources), in memory that does not depend on their number.
+    ///
+    /// # Errors
+    /// As [`Snapshot::select`].
+    fn cardinality(&self, request: &CardinalityRequest) -> Result<Cardinality> {
+        let all = SeriesRequest {
+            budget: request.budget.clone(),
+            cancel: request.cancel.clone(),
+            ..SeriesRequest::all(request.namespace)
+        };
+        let mut counter = CardinalityCounter::new(request)?;
+        self.series(&all)?.iter().try_for_each(|key| counter.add(key))?;
+        Ok(counter.finish(1))
+    }
 
     /// Sizes of the store as of this snapshot.
     fn statistics(&self) -> Statistics;

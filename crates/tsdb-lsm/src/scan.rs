@@ -3,6 +3,7 @@
 //! `scan/find.rs` finds the series and joins those of all sources, `scan/source.rs` reads one source,
 //! `scan/merge.rs` merges the sources of a series, `scan/cursor.rs` goes from series to series.
 
+mod cardinality;
 mod cursor;
 mod find;
 mod merge;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{
-    Estimate, FieldSelection, ScanCounters, SeriesRequest, Statistics, Want, group_series,
+    Cardinality, CardinalityRequest, Estimate, FieldSelection, ScanCounters, SeriesRequest,
+    Statistics, Want, group_series,
 };
 use tsdb_core::sync::Mutex;
 use tsdb_core::time::{MAX_TIME, MIN_TIME};
@@ -402,6 +404,10 @@ impl Snapshot for EngineSnapshot {
     fn fields(&self, request: &SeriesRequest) -> Result<Vec<Arc<str>>> {
         let work = Work::new(&request.budget, &request.cancel)?;
         Ok(self.field_names(&question_of_names(request), work)?.into_iter().collect())
+    }
+
+    fn cardinality(&self, request: &CardinalityRequest) -> Result<Cardinality> {
+        self.count_series(request)
     }
 
     fn statistics(&self) -> Statistics {

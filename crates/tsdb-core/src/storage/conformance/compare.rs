@@ -11,8 +11,8 @@ use super::script::{FIELD_NEVER_WRITTEN, Universe, random_filter, random_range};
 use super::{Verdict, Violation, ensure, summaries};
 use crate::env::SimRng;
 use crate::storage::{
-    FieldPredicate, FieldSelection, Order, PredicateOp, ScanRequest, SeriesRequest, Snapshot,
-    Storage, Want,
+    CardinalityRequest, FieldPredicate, FieldSelection, Order, PredicateOp, ScanRequest,
+    SeriesRequest, Snapshot, Storage, Want,
 };
 use crate::time::{MAX_TIME, MIN_TIME};
 use crate::{Error, NamespaceId, SeriesKey};
@@ -118,10 +118,14 @@ fn compare_unknown(snapshot: &dyn Snapshot, id: NamespaceId) -> Verdict {
         snapshot.estimate(&request).err(),
         snapshot.series(&SeriesRequest::all(id)).err(),
         snapshot.fields(&SeriesRequest::measurement(id, "cpu")).err(),
+        snapshot.cardinality(&CardinalityRequest::of(id, 1)).err(),
     ];
     let expected = Some(Error::NamespaceNotFound { id: id.0 });
     ensure(outcomes.iter().all(|outcome| *outcome == expected), || {
-        format!("unknown namespace {}: select, estimate, series, fields: {outcomes:?}", id.0)
+        format!(
+            "unknown namespace {}: select, estimate, series, fields, cardinality: {outcomes:?}",
+            id.0
+        )
     })
 }
 

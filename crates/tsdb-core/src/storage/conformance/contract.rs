@@ -12,8 +12,8 @@ use crate::catalogue::{AUTOGEN, PolicySpec};
 use crate::limits::BLOCK_ROWS_MAX;
 use crate::matcher::{MatchOp, TagFilter};
 use crate::storage::{
-    Block, DeleteRequest, FieldPredicate, FieldSelection, Order, PredicateOp, ScanRequest,
-    SeriesRequest, Storage, Want, Windows,
+    Block, Cardinality, CardinalityRequest, DeleteRequest, FieldPredicate, FieldSelection, Order,
+    PredicateOp, Ranked, ScanRequest, SeriesRequest, Storage, Want, Windows,
 };
 use crate::time::{HOUR, MAX_TIME, MIN_TIME};
 use crate::{
@@ -32,6 +32,7 @@ const CASES: &[(&str, Case)] = &[
     ("old values that were rewritten stay gone", rewritten_values),
     ("a delete hides what is older and nothing else", delete_hides_older),
     ("series and fields without visible rows are not listed", hidden_names),
+    ("the cardinality report counts the series", cardinality),
     ("a batch is refused whole", refused_whole),
     ("an unknown namespace is refused", unknown_namespace),
     ("a filter that does not compile is refused", invalid_filter),
@@ -336,6 +337,34 @@ fn hidden_names(runner: &mut Runner) -> Verdict {
         let series = snapshot.series(&SeriesRequest::all(namespace))?;
         let fields = snapshot.fields(&SeriesRequest::measurement(namespace, "m"))?;
         ensure(series.is_empty() && fields.is_empty(), || format!("{series:?} {fields:?}"))
+    })
+}
+
+/// Each series once, wherever and however often it has rows.
+fn cardinality(runner: &mut Runner) -> Verdict {
+    let namespace = created(runner)?;
+    let series = [key("m", "a")?, key("m", "b")?, key("n", "a")?];
+    let [a, b, c] = &series;
+    let first = [row(a, BASE, &[("x", 1.0)]), row(b, BASE, &[("x", 1.0)])];
+    let second = [row(b, BASE + STEP, &[("x", 1.0)]), row(c, BASE, &[("y", 1.0)])];
+    let other_partition = [row(a, BASE + 1000 * HOUR, &[("x", 1.0)])];
+    let ops = [write(first), Op::Flush, write(second), Op::Seal, write(other_partition)];
+    play_all(runner, &ops)?;
+    let ranked = |name: &str, count| Ranked { name: name.to_owned(), count };
+    through_moves(runner, |runner| {
+        let snapshot = runner.subject().store().snapshot()?;
+        let found = snapshot.cardinality(&CardinalityRequest::of(namespace, 2))?;
+        let expected = Cardinality {
+            series: 3,
+            pairs: 4,
+            measurements: vec![ranked("m", 2), ranked("n", 1)],
+            values: vec![ranked("__name__", 2), ranked("host", 2)],
+            value_bytes: vec![ranked("__name__", 3), ranked("host", 3)],
+            series_by_pair: vec![ranked("__name__=m", 2), ranked("host=a", 2)],
+            uncounted_max: 0,
+            sources: found.sources,
+        };
+        ensure(found == expected, || format!("{found:?}, must be {expected:?}"))
     })
 }
 
