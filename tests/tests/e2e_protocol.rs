@@ -312,6 +312,8 @@ const BAD_REQUESTS: &[BadRow] = &[
     ("POST", "/ping", "", 405, "use GET, HEAD"),
     ("POST", "/metrics", "", 405, "use GET, HEAD"),
     ("PUT", "/health", "", 405, "use GET, HEAD"),
+    ("POST", "/api/v1/status/tsdb", "", 405, "use GET, HEAD"),
+    ("GET", "/api/v1/status/tsdb", "", 400, "database is required"),
     ("GET", "/api/v1/admin/flush", "", 405, "use POST"),
     ("GET", "/api/v1/admin/compact", "", 405, "use POST"),
     ("BREW", "/write", "", 405, "use POST"),

@@ -154,7 +154,7 @@ pub trait Snapshot: Send + Sync {
         };
         let mut counter = CardinalityCounter::new(request)?;
         self.series(&all)?.iter().try_for_each(|key| counter.add(key))?;
-        Ok(counter.finish(1))
+        Ok(counter.finish(1, None))
     }
 
     /// Sizes of the store as of this snapshot.

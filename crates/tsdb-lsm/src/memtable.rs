@@ -183,6 +183,11 @@ impl Generation {
         self.shards.iter().map(list).collect()
     }
 
+    /// Times of the first and the last of the rows, if there are any.
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
+        self.times.get()
+    }
+
     /// The time index of the memtable: whether some row may lie in `time`. O(1).
     pub(crate) fn may_overlap(&self, time: TimeRange) -> bool {
         self.times.may_overlap(time)

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod body;
+pub mod cardinality;
 pub mod console;
 pub mod formats;
 pub mod guard;
@@ -42,7 +43,7 @@ pub struct Route {
 }
 
 /// All paths. Tests go through this table, so that none is forgotten.
-pub const ROUTES: [Route; 11] = [
+pub const ROUTES: [Route; 12] = [
     Route { path: "/", methods: "GET, HEAD", handlers: || get(console::page) },
     Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
     Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
@@ -55,6 +56,11 @@ pub const ROUTES: [Route; 11] = [
     },
     Route { path: "/api/v1/query", methods: "POST", handlers: || post(native::query) },
     Route { path: "/api/v1/write", methods: "POST", handlers: || post(formats::write) },
+    Route {
+        path: "/api/v1/status/tsdb",
+        methods: "GET, HEAD",
+        handlers: || get(cardinality::report),
+    },
     Route { path: "/api/v1/admin/flush", methods: "POST", handlers: || post(admin::flush) },
     Route { path: "/api/v1/admin/compact", methods: "POST", handlers: || post(admin::compact) },
     Route {

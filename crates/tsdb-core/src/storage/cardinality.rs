@@ -59,6 +59,8 @@ pub struct Cardinality {
     pub uncounted_max: u64,
     /// Sources (runs, memory) that were looked at.
     pub sources: u64,
+    /// No row lies before the first nor behind the second timestamp in ns, if the engine knows that without reading one.
+    pub time: Option<(i64, i64)>,
 }
 
 #[cfg(test)]

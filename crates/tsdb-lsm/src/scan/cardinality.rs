@@ -63,7 +63,15 @@ impl EngineSnapshot {
                 None => _ = PeekMut::pop(front),
             }
         }
-        Ok(counter.finish(sources.len() as u64))
+        Ok(counter.finish(sources.len() as u64, self.time_of(&slices)))
+    }
+
+    /// Times of slices, and of memory, which does not know of namespaces.
+    fn time_of(&self, slices: &[SliceRef]) -> Option<(i64, i64)> {
+        let metas = slices.iter().map(|slice| slice.get().meta());
+        let of_slices = metas.map(|meta| (meta.t_min, meta.t_max));
+        let of_memory = self.view.generations().filter_map(|generation| generation.times());
+        of_slices.chain(of_memory).reduce(|(a, b), (min, max)| (a.min(min), b.max(max)))
     }
 
     /// Keys of the registered series, sorted.

@@ -247,6 +247,43 @@ async fn a_link_that_only_reads_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_series_of_a_database_are_counted() {
+    let fixture = Fixture::new();
+    let lines = "m,h=a v=1 7\nm,h=b v=1 7\nn,h=a,z=\u{e9}\"x v=1 7";
+    assert_eq!(fixture.status("POST", "/write?db=d", lines).await, 204);
+    let (response, body) = fixture.send("GET", "/api/v1/status/tsdb?db=d&limit=2", "").await;
+    assert_eq!(response.status(), 200, "{body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    let entry = |name: &str, value: u64| json!({"name": name, "value": value});
+    let data = &answer["data"];
+    assert_eq!(answer["status"], "success");
+    assert_eq!(data["headStats"]["numSeries"], 3);
+    assert_eq!(data["headStats"]["numLabelPairs"], 5);
+    assert_eq!(data["seriesCountByMetricName"], json!([entry("m", 2), entry("n", 1)]));
+    assert_eq!(data["labelValueCountByLabelName"], json!([entry("__name__", 2), entry("h", 2)]));
+    assert_eq!(data["memoryInBytesByLabelName"], json!([entry("z", 4), entry("__name__", 3)]));
+    let pairs = json!([entry("__name__=m", 2), entry("h=a", 2)]);
+    assert_eq!(data["seriesCountByLabelValuePair"], pairs);
+    assert_eq!(data["seriesCountByLabelValuePairErrorMax"], 0);
+    let all = fixture.send("GET", "/api/v1/status/tsdb?db=d", "").await.1;
+    assert!(all.contains("z=\u{e9}\\\"x"), "{all}");
+    for (query, status, text) in [
+        ("", 400, "database is required"),
+        ("db=none", 404, "none"),
+        ("db=d&rp=none", 404, "none"),
+        ("db=d&limit=0", 400, "invalid limit \\\"0\\\": give a number from 1 to 10000"),
+        ("db=d&limit=10001", 400, "invalid limit"),
+        ("db=d&limit=x", 400, "invalid limit"),
+    ] {
+        let target = format!("/api/v1/status/tsdb?{query}");
+        let (response, body) = fixture.send("GET", &target, "").await;
+        assert_eq!(response.status(), status, "{query}: {body}");
+        assert!(body.contains(text), "{query}: {body}");
+    }
+    assert_eq!(fixture.budget.used(Pool::Queries), 0, "memory is given back");
+}
+
+#[tokio::test]
 async fn a_write_is_read_back() {
     let fixture = Fixture::new();
     assert_eq!(fixture.status("POST", "/write?db=d", "m,h=a v=1.5 7").await, 204);

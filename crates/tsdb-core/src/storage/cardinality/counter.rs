@@ -142,8 +142,8 @@ impl CardinalityCounter {
         }
     }
 
-    /// The report, over `sources` sources.
-    pub fn finish(mut self, sources: u64) -> Cardinality {
+    /// The report, over `sources` sources with rows in `time`, as far as that is known.
+    pub fn finish(mut self, sources: u64, time: Option<(i64, i64)>) -> Cardinality {
         self.end_measurement();
         let measurements = self.top_measurements.into_sorted();
         let [mut values, mut value_bytes, mut pairs] = [(); 3].map(|()| Top::new(self.top));
@@ -174,6 +174,7 @@ impl CardinalityCounter {
             series_by_pair: pairs.into_sorted(),
             uncounted_max: self.pairs.forgotten_max(),
             sources,
+            time,
         }
     }
 }

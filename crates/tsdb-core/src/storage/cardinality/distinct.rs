@@ -90,7 +90,8 @@ mod tests {
             (1_000_000, 0.025),
         ] {
             while next < upto {
-                let hash = siphash128(HashKey([3; 16]), &next.to_le_bytes()) as u64;
+                let hash = siphash128(HashKey([3; 16]), &next.to_le_bytes()) & u128::from(u64::MAX);
+                let hash = u64::try_from(hash).unwrap();
                 distinct.add(hash);
                 distinct.add(hash);
                 next += 1;

@@ -15,7 +15,7 @@ fn report(keys: &BTreeSet<SeriesKey>, top: usize) -> Cardinality {
     let request = request(top);
     let mut counter = CardinalityCounter::new(&request).unwrap();
     keys.iter().for_each(|key| counter.add(key).unwrap());
-    let report = counter.finish(3);
+    let report = counter.finish(3, None);
     assert_eq!(request.budget.used(Pool::Queries), 0, "memory is given back");
     report
 }
@@ -76,7 +76,7 @@ fn many_series_are_counted_in_bounded_memory() {
         counter.add(&SeriesKey::new("m", &mut tags, TagCharset::Utf8).unwrap()).unwrap();
     }
     assert!(request.budget.used(Pool::Queries) < 12 << 20);
-    let found = counter.finish(1);
+    let found = counter.finish(1, None);
     assert_eq!(found.series, SERIES);
     assert_eq!(found.measurements, [Ranked { name: "m".to_owned(), count: SERIES }]);
     let ids = found.values.iter().find(|entry| entry.name == "id").unwrap().count;

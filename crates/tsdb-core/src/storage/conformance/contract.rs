@@ -363,8 +363,13 @@ fn cardinality(runner: &mut Runner) -> Verdict {
             series_by_pair: vec![ranked("__name__=m", 2), ranked("host=a", 2)],
             uncounted_max: 0,
             sources: found.sources,
+            time: found.time,
         };
-        ensure(found == expected, || format!("{found:?}, must be {expected:?}"))
+        ensure(found == expected, || format!("{found:?}, must be {expected:?}"))?;
+        let all = (BASE, BASE + 1000 * HOUR);
+        ensure(found.time.is_none_or(|(min, max)| min <= all.0 && max >= all.1), || {
+            format!("rows lie in {all:?}, not in {:?}", found.time)
+        })
     })
 }
 
