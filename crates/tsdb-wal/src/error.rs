@@ -66,7 +66,7 @@ pub enum Error {
         "{} is damaged at byte {offset}: {damage}, where frame {seq} should be; the log was synced \
          at least through {synced_upto}, so acknowledged writes are affected; nothing was changed; \
          restore the directory from a copy, or accept the loss by moving this file and all later \
-         ones out of it",
+         ones out of it and creating an empty file accept-loss there",
         path.display()
     )]
     Corrupt {
@@ -80,6 +80,23 @@ pub enum Error {
         synced_upto: u64,
         /// What was found.
         damage: Damage,
+    },
+
+    /// The log ends before what the manifest knows as synced: its newest segments are gone or cut. Nothing was
+    /// changed.
+    #[error(
+        "the write-ahead log in {} ends with {last_seq}, but was synced at least through {synced_upto}: \
+         acknowledged writes are missing; nothing was changed; restore the missing files, or accept the \
+         loss by creating an empty file accept-loss there",
+        dir.display()
+    )]
+    EndMissing {
+        /// The directory of the log.
+        dir: PathBuf,
+        /// Highest number that is there.
+        last_seq: u64,
+        /// Highest number known to have been synced.
+        synced_upto: u64,
     },
 
     /// A segment that a later one continues is not there, and its rows are nowhere else.
@@ -200,6 +217,7 @@ impl Error {
             Self::Poisoned(_) => ErrorKind::Poisoned,
             Self::Corrupt { .. }
             | Self::MissingSegment { .. }
+            | Self::EndMissing { .. }
             | Self::ForeignSegment { .. }
             | Self::MisnamedSegment { .. }
             | Self::ForeignPayload { .. } => ErrorKind::Damaged,

@@ -13,6 +13,10 @@ pub(crate) const MAGIC: [u8; 8] = *b"TSDBWAL\n";
 /// Format version that is written, and the highest that is read.
 pub(crate) const VERSION: u32 = 1;
 
+/// Largest number of a frame, a segment or a generation: half of what fits, so that going on from one never
+/// overflows. A million a second reach it in 290 000 years.
+pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 1;
+
 /// Length of a segment's header. It lies in one sector, and a segment takes frames only after it was
 /// synced, so a bad header with bytes behind it is damage and never a crash.
 pub(crate) const HEADER_BYTES: usize = 128;
@@ -58,7 +62,7 @@ pub(crate) struct FrameSeed(u32);
 /// Why bytes are no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderError {
-    /// Too short, other magic, or wrong checksum.
+    /// Too short, other magic, wrong checksum, or impossible numbers.
     Bad,
     /// A sound header of a newer format version.
     Newer(u32),
@@ -101,9 +105,18 @@ impl SegmentHeader {
         }
         let header = Self::decode_body(body).ok_or(HeaderError::Bad)?;
         match header {
+            (VERSION, header) if !header.is_possible() => Err(HeaderError::Bad),
             (VERSION, header) => Ok((header, seed)),
             (version, _) => Err(HeaderError::Newer(version)),
         }
+    }
+
+    /// Whether the numbers of the header can have been given, and others can follow them.
+    fn is_possible(&self) -> bool {
+        let Self { segment, generation, first_seq, synced_upto, continues_after, .. } = self;
+        let numbers = [*segment, *generation, *first_seq, *synced_upto, continues_after.last_seq];
+        // Segments and generations are counted from 1.
+        numbers.iter().all(|number| *number <= NUMBER_MAX) && *segment > 0 && *generation > 0
     }
 
     fn decode_body(body: &[u8]) -> Option<(u32, Self)> {
@@ -149,7 +162,7 @@ pub(crate) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads the fixed part; `None` if there are too few bytes or the length is impossible. The
+    /// Reads the fixed part; `None` if there are too few bytes or the length or a number is impossible. The
     /// checksum is not looked at: see [`is_sound`](Self::is_sound).
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
@@ -161,8 +174,8 @@ impl FrameHeader {
             total_bytes: counted_bytes.checked_add(UNCOUNTED_BYTES)?,
             checksum: fields.u32()?,
             kind: fields.u8()?,
-            seq: fields.u64()?,
-            synced_upto: fields.u64()?,
+            seq: fields.u64().filter(|number| *number <= NUMBER_MAX)?,
+            synced_upto: fields.u64().filter(|number| *number <= NUMBER_MAX)?,
         })
     }
 
@@ -338,6 +351,29 @@ mod tests {
         ];
         for other in others {
             assert!(!read.is_sound(&frame, other.encode().1), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_never_given_or_that_none_can_follow_are_refused() {
+        let beyond = NUMBER_MAX + 1;
+        let after = Predecessor { last_seq: beyond, ..header().continues_after };
+        for bad in [
+            SegmentHeader { segment: 0, ..header() },
+            SegmentHeader { segment: beyond, ..header() },
+            // Its segment would be taken for one that counts for nothing, and be removed.
+            SegmentHeader { generation: 0, ..header() },
+            SegmentHeader { generation: u64::MAX, ..header() },
+            SegmentHeader { first_seq: u64::MAX, ..header() },
+            SegmentHeader { synced_upto: beyond, ..header() },
+            SegmentHeader { continues_after: after, ..header() },
+        ] {
+            assert_eq!(SegmentHeader::decode(&bad.encode().0), Err(HeaderError::Bad), "{bad:?}");
+        }
+        for (at, fits) in [(9, NUMBER_MAX), (9, beyond), (17, u64::MAX), (17, NUMBER_MAX)] {
+            let mut frame = frame(header().encode().1);
+            frame[at..at + 8].copy_from_slice(&fits.to_le_bytes());
+            assert_eq!(FrameHeader::decode(&frame).is_some(), fits == NUMBER_MAX, "{at}");
         }
     }
 

@@ -112,7 +112,8 @@ pub(crate) fn replay<E>(
         bytes: 0,
         segments: 0,
         last_seq: floor.flushed_through,
-        seq_max: floor.flushed_through.max(floor.next_seq.saturating_sub(1)),
+        // What is known as synced was given, even where its owner accepts that it is lost.
+        seq_max: floor.flushed_through.max(floor.synced_upto).max(floor.next_seq.saturating_sub(1)),
         generation_max: floor.oldest_generation.saturating_sub(1),
         segment_max: found.keys().next_back().copied().unwrap_or(0),
         clean: false,
@@ -140,9 +141,26 @@ pub(crate) fn replay<E>(
             bytes: link.bytes,
         });
     }
+    if replayed.last_seq < floor.synced_upto && !accepts_loss(vfs, dir)? {
+        return Err(Error::EndMissing {
+            dir: dir.to_path_buf(),
+            last_seq: replayed.last_seq,
+            synced_upto: floor.synced_upto,
+        }
+        .into());
+    }
     // A stop whose flush left no row in the log, and so no segment for the marker.
     replayed.clean |= replayed.files.is_empty();
     Ok(replayed)
+}
+
+/// A file of this name in the directory of the log says that its owner knows that the newest frames are lost.
+pub(crate) const ACCEPTS_LOSS: &str = "accept-loss";
+
+fn accepts_loss(vfs: &dyn Vfs, dir: &Path) -> Result<bool> {
+    let failed =
+        |source| Error::Io { operation: FileOperation::List, path: dir.to_path_buf(), source };
+    Ok(vfs.list(dir).map_err(failed)?.iter().any(|entry| entry.name == ACCEPTS_LOSS))
 }
 
 /// All segments of the directory by number, read from the disk and not from a cache that an earlier

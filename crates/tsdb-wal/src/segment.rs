@@ -11,7 +11,7 @@ use tsdb_core::env::{Vfs, VfsFile, write_prefix_at};
 
 use crate::{
     error::FileOperation,
-    frame::{FrameSeed, HEADER_BYTES, Predecessor, SegmentHeader},
+    frame::{FrameSeed, HEADER_BYTES, NUMBER_MAX, Predecessor, SegmentHeader},
 };
 
 /// Name of a segment: its number in decimal, so that names sort as numbers do.
@@ -19,13 +19,14 @@ pub(crate) fn file_name(segment: u64) -> String {
     format!("{segment:020}.wal")
 }
 
-/// The number of a segment's name; `None` for any other file, which is then none of ours.
+/// The number of a segment's name; `None` for any other file, which is then none of ours. Numbers above
+/// [`NUMBER_MAX`] are not given.
 pub(crate) fn parse_file_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".wal")?;
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    digits.parse().ok()
+    digits.parse().ok().filter(|number| *number <= NUMBER_MAX)
 }
 
 /// What stopped an operation on a segment.
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn names_are_numbers_and_sort_as_such() {
-        for id in [1, 9, 10, u64::MAX] {
+        for id in [1, 9, 10, NUMBER_MAX] {
             assert_eq!(parse_file_name(&file_name(id)), Some(id));
         }
         assert!(file_name(9) < file_name(10));
@@ -172,5 +173,6 @@ mod tests {
         {
             assert_eq!(parse_file_name(foreign), None, "{foreign}");
         }
+        assert_eq!(parse_file_name(&file_name(u64::MAX)), None, "no number can follow");
     }
 }

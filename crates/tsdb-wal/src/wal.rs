@@ -13,7 +13,7 @@ use crate::{
     error::{AppendError, Error, FileOperation, OpenError, Poison, Result},
     frame::kind,
     progress::{Progress, Stats},
-    replay::{Floor, Replayed, ReplayedFrame, Torn, replay},
+    replay::{ACCEPTS_LOSS, Floor, Replayed, ReplayedFrame, Torn, replay},
 };
 
 /// How a log is kept.
@@ -170,6 +170,7 @@ impl Wal {
         };
         let progress = Progress::new(replayed.seq_max);
         let frame_bytes_max = usize::try_from(options.frame_bytes_max).unwrap_or(usize::MAX);
+        let dir = options.dir.clone();
         let settings = Settings {
             dir: options.dir,
             database_id: options.database_id,
@@ -195,6 +196,7 @@ impl Wal {
             Err(Error::NoSpace { .. }) => {}
             Err(error) => return Err(error.into()),
         }
+        forget_accepted_loss(env, &dir)?;
         let wal = Self {
             buffer: Mutex::new(AppendBuffer::new(generation, recovery.next_seq)),
             committer: Mutex::new(committer),
@@ -361,6 +363,17 @@ impl Wal {
     /// Why the log is out of service, if it is.
     pub fn poisoned(&self) -> Option<Arc<Poison>> {
         self.progress.poisoned()
+    }
+}
+
+/// Removes the file that accepts a loss: the next one has to be accepted anew.
+fn forget_accepted_loss(env: &Env, dir: &std::path::Path) -> Result<()> {
+    let path = dir.join(ACCEPTS_LOSS);
+    match env.vfs.unlink(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { operation: FileOperation::Remove, path, source })
+        }
+        _ => Ok(()),
     }
 }
 

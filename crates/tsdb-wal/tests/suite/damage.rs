@@ -237,6 +237,40 @@ fn a_missing_segment_is_missed() {
     }
 }
 
+/// What a witness beside the log knows as synced is missed even where what is left of the log is sound: the
+/// newest segments gone, all of them gone, or the last one cut between two frames. Found by fuzzing.
+#[test]
+fn a_missing_end_is_missed_and_can_be_accepted() {
+    let (all, _, last) = three_segments(true);
+    let floor = Floor { synced_upto: last, ..Floor::default() };
+    assert_eq!(try_open(&all.fork().env(), options(), floor).unwrap().seqs(), through(last));
+    let count = segments(&all).len();
+    for kept in 0..=count {
+        let vfs = all.fork();
+        for segment in &segments(&all)[kept..] {
+            vfs.unlink(&segment_path(segment)).unwrap();
+        }
+        if kept == count {
+            let path = segment_path(segments(&all).last().unwrap());
+            vfs.edit(&path, |bytes| bytes.truncate(128)).unwrap();
+        }
+        let before = contents(&vfs);
+        let error = try_open(&vfs.env(), options(), floor).err().unwrap();
+        let found = match &error {
+            Error::EndMissing { last_seq, synced_upto, .. } if *synced_upto == last => *last_seq,
+            _ => panic!("{error}"),
+        };
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+        assert_eq!(contents(&vfs), before);
+        let accepting = std::path::Path::new(DIR).join("accept-loss");
+        vfs.create_new(&accepting, 0).unwrap();
+        let opened = try_open(&vfs.env(), options(), floor).unwrap();
+        assert_eq!(opened.seqs(), through(found));
+        assert_eq!(opened.recovery.next_seq, last + 1, "lost numbers are not given again");
+        assert!(vfs.content(&accepting).is_err(), "the next loss has to be accepted anew");
+    }
+}
+
 /// Files that are not ours by name are neither read nor touched.
 #[test]
 fn foreign_files_are_left_alone() {
