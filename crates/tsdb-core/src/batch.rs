@@ -256,8 +256,10 @@ impl WriteBatch {
             if columns == 0 || segment_rows == 0 {
                 return Err(Error::MalformedBatch { at: reader.at, what: "an empty segment" });
             }
-            rows += u64::from(segment_rows);
-            values += u64::from(segment_rows) * u64::from(columns);
+            // Beyond all counting they contradict the counts in any case, which have 32 bits.
+            rows = rows.saturating_add(u64::from(segment_rows));
+            let cells = u64::from(segment_rows) * u64::from(columns);
+            values = values.saturating_add(cells);
             batch.segments.push(Segment {
                 field_set: FieldSetRef(field_set),
                 columns,
@@ -385,6 +387,17 @@ mod tests {
                 .map(|r| (r.series, r.time, r.field_set, r.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())).collect();
             prop_assert_eq!(found, expected);
         }
+    }
+
+    /// Segments that announce more values than can be counted. Found by fuzzing.
+    #[test]
+    fn counts_beyond_all_counting_are_refused() {
+        let numbers = [7, 2, u32::MAX, u32::MAX].into_iter();
+        let segments = [0, u32::MAX, u32::MAX].repeat(2);
+        let bytes: Vec<u8> = numbers.chain(segments).flat_map(u32::to_le_bytes).collect();
+        let refused = WriteBatch::decode(&bytes, Epoch(1));
+        let due = "counts that contradict";
+        assert!(matches!(refused, Err(Error::MalformedBatch { what, .. }) if what == due));
     }
 
     #[test]

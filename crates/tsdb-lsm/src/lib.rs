@@ -13,7 +13,8 @@
 //! Reading order: `engine`, `record`, `commit`, `memtable`, `view`, `flush`, `manifest`, `sst`, `codec`,
 //! `scan`, `delete`, `compaction`, `retention`, `recover`, `maintenance`, `snapshot`.
 //!
-//! Feature `test-util` adds `bench_support`, the inner pieces that the benches of this crate time alone.
+//! Feature `test-util` adds `bench_support`, the inner pieces that the benches of this crate time alone, and
+//! `fuzz_support`, which reads any bytes as files of a store.
 
 #[cfg(feature = "test-util")]
 pub mod bench_support;
@@ -27,6 +28,8 @@ mod disk;
 mod engine;
 mod error;
 mod flush;
+#[cfg(feature = "test-util")]
+pub mod fuzz_support;
 mod maintenance;
 mod manifest;
 mod memtable;

@@ -107,7 +107,8 @@ impl Manifest {
     /// About how many bytes of files a slice takes: its part of its file, by rows.
     pub(crate) fn bytes_of(&self, id: SliceId) -> u64 {
         let Some(file) = self.files.get(&id.file) else { return 0 };
-        let rows: u64 = file.meta.slices.iter().map(|slice| slice.rows).sum();
+        let counts = file.meta.slices.iter().map(|slice| slice.rows);
+        let rows = counts.fold(0u64, u64::saturating_add);
         let own = file.meta.slices.get(id.slice as usize).map_or(0, |slice| slice.rows);
         let part = u128::from(file.meta.bytes) * u128::from(own) / u128::from(rows.max(1));
         u64::try_from(part).unwrap_or(u64::MAX)
@@ -160,7 +161,7 @@ pub(crate) fn runs_directory(directory: &Path) -> PathBuf {
 pub(crate) fn run_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".run")?;
     let number: u64 = digits.parse().ok()?;
-    (format!("{number:010}") == digits).then_some(number)
+    (format!("{number:010}") == digits && number < check::NUMBER_MAX).then_some(number)
 }
 
 /// Reads and checks the manifest of `directory`; `None` where there is none.
@@ -180,6 +181,13 @@ pub(crate) fn read(env: &Env, directory: &Path) -> Result<Option<Manifest>> {
     read_exact_at(&*file, &mut bytes, 0).map_err(Error::io("read", &path))?;
     let manifest = format::decode(&path, &bytes)?;
     Ok(Some(manifest))
+}
+
+/// The bytes of what `bytes` are understood as: the entry for fuzzing.
+#[cfg(feature = "test-util")]
+pub(crate) fn written_again(bytes: &[u8]) -> Result<Vec<u8>> {
+    let manifest = format::decode(Path::new(FILE_NAME), bytes)?;
+    Ok(format::encode(&manifest))
 }
 
 /// Why a manifest was not written.

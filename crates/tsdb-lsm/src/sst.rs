@@ -8,8 +8,10 @@
 //!
 //! Written by `writer`, which collects short series (`short`) and fills groups (`group`, `directory`); read by
 //! `reader` and `slice`, with `buffers` for what neighbouring chunks have in common; `windows` are the
-//! sub-summaries, `verify` checks all of it.
+//! sub-summaries, `verify` checks all of it, and `any_bytes` reads it in every way for fuzzing.
 
+#[cfg(feature = "test-util")]
+mod any_bytes;
 mod buffers;
 mod directory;
 mod format;
@@ -23,6 +25,8 @@ mod verify;
 mod windows;
 mod writer;
 
+#[cfg(feature = "test-util")]
+pub(crate) use any_bytes::read_run as read_any_run;
 pub(crate) use buffers::ReadBuffers;
 pub(crate) use format::{SLICE_META_BYTES_MIN, put_slice_meta, read_slice_meta};
 pub(crate) use raw::RawChunk;

@@ -8,6 +8,9 @@ const VERSION: u8 = 2;
 /// Pages of series that have their filters on one page.
 pub(super) const FILTER_PAGES: usize = 64;
 
+/// Bytes that a series takes in its page at least.
+const HASH_BYTES: u64 = 16;
+
 /// Where a page is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IndexPage {
@@ -88,6 +91,10 @@ impl Root {
             let series = number(&mut reader)?;
             let sum = total.checked_add(series).filter(|_| series > 0);
             total = sum.ok_or_else(|| reader.damaged("a page with no series or too many"))?;
+            // Each has a hash in its page: nobody shall make room for series that cannot be there.
+            if u64::from(series) * HASH_BYTES > u64::from(place.bytes) {
+                return Err(reader.damaged("a page with more series than it can hold"));
+            }
             pages.push(SeriesPage { place, series });
         }
         if measurements.last().is_none_or(|(_, start)| *start >= total) {
@@ -105,4 +112,23 @@ impl Root {
 fn number(reader: &mut Reader<'_>) -> Result<u32> {
     let number = u32::try_from(reader.varint()?);
     number.map_err(|_| reader.damaged("a number above 32 bits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A forged root must not make its reader take memory for series that no page can hold.
+    #[test]
+    fn pages_hold_no_more_series_than_their_bytes() {
+        let root = |series: u32| Root {
+            measurements: vec![("m".into(), 0)],
+            pages: vec![SeriesPage { place: IndexPage { offset: 0, bytes: 160 }, series }],
+            filters: vec![IndexPage { offset: 160, bytes: 8 }],
+        };
+        assert_eq!(Root::decode(&root(10).encode()), Ok(root(10)));
+        for series in [11, u32::MAX] {
+            assert!(Root::decode(&root(series).encode()).is_err(), "{series}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use tsdb_core::checksum::{self, crc32c};
 use tsdb_core::hash::HashKey;
 use tsdb_core::{Catalogue, NamespaceId, NamespaceInfo};
 
-use super::{DeleteEntry, FileEntry, Manifest};
+use super::{DeleteEntry, FileEntry, Manifest, check};
 use crate::bytes::{Malformed, Reader, put_i64, put_str, put_u64, put_varint};
 use crate::error::{Error, Result};
 use crate::record::{put_delete_body, read_delete_body};
@@ -88,7 +88,10 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest> {
             }
         })
         .map_err(|Malformed { at, what }| corrupt(12 + at, what))?;
-    Ok(manifest)
+    match check::fault(&manifest) {
+        None => Ok(manifest),
+        Some(what) => Err(corrupt(HEADER_BYTES, what)),
+    }
 }
 
 fn put_catalogue(out: &mut Vec<u8>, catalogue: &Catalogue) {

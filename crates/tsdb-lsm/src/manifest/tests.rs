@@ -80,6 +80,34 @@ fn a_later_version_is_named() {
     assert!(matches!(result, Err(Error::NewerFormat { version: 9, supported: 1, .. })));
 }
 
+/// What the checksum vouches for and no store can have written. A later write would trip over it.
+#[test]
+fn manifests_that_contradict_themselves_are_refused() {
+    type Change = fn(&mut Manifest);
+    let changes: [(Change, &str); 10] = [
+        (|m| m.next_file = u64::MAX, "leaves no room"),
+        (|m| m.synced_upto = u64::MAX, "leaves no room"),
+        (|m| m.oldest_generation = u64::MAX, "leaves no room"),
+        (|m| m.next_file = 2, "not given out"),
+        (|m| m.flushed_through = 96, "more is flushed"),
+        (|m| m.flushed_through = 50, "not flushed"),
+        (|m| m.catalogue.next_id = 0, "not given out"),
+        (|m| m.deletes.push(m.deletes[0].clone()), "in order of their numbers"),
+        (|m| m.files.get_mut(&1).unwrap().dead.extend([0, 1]), "without live slices"),
+        (|m| m.files.get_mut(&1).unwrap().meta.slices[0].seq_max = 30, "overlap in sequence"),
+    ];
+    for (change, due) in changes {
+        let mut manifest = sample();
+        change(&mut manifest);
+        let refused = format::decode(Path::new("MANIFEST"), &format::encode(&manifest));
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(due), "{error}");
+    }
+    let mut manifest = sample();
+    manifest.files.get_mut(&1).unwrap().meta.slices.iter_mut().for_each(|s| s.rows = u64::MAX);
+    assert_eq!(manifest.bytes_of(SliceId { file: 1, slice: 0 }), 4096, "rows beyond all counting");
+}
+
 #[test]
 fn a_file_goes_with_its_last_slice() {
     let mut manifest = sample();

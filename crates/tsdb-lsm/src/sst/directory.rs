@@ -386,16 +386,16 @@ fn read_entries(
         numbers.zip(rest)
     {
         let malformed = |what| Err(reader.malformed(what));
-        let Some(own_first) = first.checked_add(at) else {
-            return malformed("a series beyond all");
-        };
+        // Behind the last series there must be a number for the next.
+        let bounds = first.checked_add(at).and_then(|own| Some((own, own.checked_add(series)?)));
+        let Some((own_first, after)) = bounds else { return malformed("a series beyond all") };
         // Series follow each other without a gap; one that goes on begins where it ended.
         let goes_on =
             series == 1 && entries.last().is_some_and(|e| !e.is_shared() && e.first == own_first);
         if series == 0 || series as usize > SERIES_MAX || !(own_first == next || goes_on) {
             return malformed("series of a group that do not follow each other");
         }
-        next = own_first.saturating_add(series);
+        next = after;
         if rows == 0 || rows as usize > BLOCK_ROWS_MAX || windows as usize > BLOCK_ROWS_MAX {
             return malformed("an entry with too many rows or none");
         }
@@ -466,4 +466,29 @@ fn read_fields(reader: &mut Reader<'_>, at: &mut u64) -> Result<Vec<FieldPlace>,
     }
     reader.end()?;
     Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A forged group at the end of all numbers: its last series would have none.
+    #[test]
+    fn series_beyond_all_numbers_are_refused() {
+        let first = u32::MAX - 1;
+        for series in [1, 2, 3] {
+            let mut entry = Entry::of_one(first, series, (0, 0), Stamps::Regular);
+            entry.series = series;
+            let shared_rows = if series > 1 { vec![1; series as usize] } else { Vec::new() };
+            let record = GroupRecord {
+                entries: vec![entry],
+                shared_rows,
+                sets: vec![Vec::new()],
+                ..GroupRecord::default()
+            };
+            let bytes = encode_directory(&record, first);
+            let decoded = Directory::decode(bytes.into(), 0, 0, (first, first));
+            assert_eq!(decoded.is_ok(), series == 1, "{series}");
+        }
+    }
 }

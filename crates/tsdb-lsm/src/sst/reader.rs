@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tsdb_core::Reservation;
 use tsdb_core::checksum;
 use tsdb_core::env::{Env, VfsFile, read_exact_at};
+use tsdb_core::{ErrorKind, Reservation};
 use tsdb_index::SeriesIndex;
 
 use super::RunMeta;
@@ -127,6 +127,16 @@ impl RunFile {
 
     pub(super) fn corrupt(&self, offset: u64, what: impl Into<String>) -> Error {
         Error::Corrupt { path: self.path.clone(), offset, what: what.into() }
+    }
+
+    /// An error of an index that knows no file, as one of this file, whose index root is at `offset`.
+    pub(super) fn of_index(&self, offset: u64, error: Error) -> Error {
+        match error {
+            Error::Core(error) if error.kind() == ErrorKind::Corrupt => {
+                self.corrupt(offset, error.to_string())
+            }
+            other => other,
+        }
     }
 
     pub(super) fn malformed(&self, offset: u64) -> impl FnOnce(Malformed) -> Error {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tsdb_core::CancelToken;
 use tsdb_core::matcher::TagFilter;
-use tsdb_core::{TimeColumn, TimeRange};
+use tsdb_core::{SeriesKey, TimeColumn, TimeRange};
 use tsdb_index::{IndexPage, PageSource, Section, SeriesIndex, SeriesReader};
 
 use super::SliceMeta;
@@ -25,6 +25,8 @@ pub(super) use read::{decode_column, regular};
 pub(crate) struct Slice {
     meta: SliceMeta,
     index: SeriesIndex,
+    /// Where the root of the index is.
+    index_offset: u64,
     /// Names of the fields, sorted.
     names: Vec<Arc<str>>,
     /// By place among the names, the number of the field in the file; and back.
@@ -92,7 +94,23 @@ pub(crate) enum Known<'c> {
 }
 
 /// Reads series of a slice.
-pub(crate) type SliceSeries<'s> = SeriesReader<'s, IndexPages<'s>>;
+#[derive(Debug)]
+pub(crate) struct SliceSeries<'s> {
+    slice: &'s Slice,
+    reader: SeriesReader<'s, IndexPages<'s>>,
+}
+
+impl SliceSeries<'_> {
+    /// Key of a series, whose ordinal is below the number of series.
+    pub(crate) fn key(&mut self, ordinal: u32) -> Result<SeriesKey> {
+        self.reader.key(ordinal).map_err(|error| self.slice.of_index(error))
+    }
+
+    /// Hash of such a series.
+    pub(crate) fn hash(&mut self, ordinal: u32) -> Result<u128> {
+        self.reader.hash(ordinal).map_err(|error| self.slice.of_index(error))
+    }
+}
 
 /// Pages of the index in a run's file.
 #[derive(Debug)]
@@ -174,6 +192,7 @@ impl Slice {
         Ok(Slice {
             meta: slice.meta.clone(),
             index,
+            index_offset: slice.index.offset,
             names,
             numbers,
             places,
@@ -212,21 +231,25 @@ impl Slice {
     ) -> Result<Vec<u32>> {
         let source = self.index_pages(Through::Cache);
         if *filter == TagFilter::True {
-            return self.index.matching(&source, measurements, filter, cancel);
+            return self
+                .index
+                .matching(&source, measurements, filter, cancel)
+                .map_err(|error| self.of_index(error));
         }
         // In this form every text is quoted, so two questions never look the same.
         let condition = format!("{measurements:?} {filter:?}");
         if let Some(found) = self.file.cached_matches(self.index_key(), &condition) {
             return Ok(found.to_vec());
         }
-        let found = self.index.matching(&source, measurements, filter, cancel)?;
+        let found = self.index.matching(&source, measurements, filter, cancel);
+        let found = found.map_err(|error| self.of_index(error))?;
         self.file.cache_matches(self.index_key(), &condition, &found);
         Ok(found)
     }
 
     /// Reads keys and hashes of series, best in order.
     pub(crate) fn series(&self, through: Through) -> SliceSeries<'_> {
-        self.index.reader(self.index_pages(through))
+        SliceSeries { slice: self, reader: self.index.reader(self.index_pages(through)) }
     }
 
     pub(super) fn index_pages(&self, through: Through) -> IndexPages<'_> {
@@ -303,6 +326,11 @@ impl Slice {
         };
         buffers.keep_directory(key, group, &directory);
         Ok(Some(directory))
+    }
+
+    /// An error of the index, which knows no file, as one of this file.
+    pub(super) fn of_index(&self, error: Error) -> Error {
+        self.file.of_index(self.index_offset, error)
     }
 
     /// Tells the slices of a run from each other.
