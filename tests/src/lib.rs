@@ -1,20 +1,22 @@
 //! What the suites in this package share: a server process ([`server`]), a client that can also
 //! misbehave ([`http`]), the memory that a process takes ([`memory`]), a server in narrow places ([`limits`]), load
 //! and queries that ask too much of it ([`load`], [`hostile`]), what goes on beside ([`beside`]) and figures
-//! ([`meter`]), a browser ([`browser`]), chance from a seed ([`seed`]), and crash simulation of the engine
-//! ([`sim`]).
+//! ([`meter`]), a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
+//! ([`sim`]), and fuzz targets ([`fuzz`]).
 //!
 //! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
 //! is test code throughout: a panic is its way to report.
 
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helpers of tests report by panicking; the caller's line stands in the message"
 )]
 
 pub mod beside;
 pub mod browser;
+pub mod fuzz;
 pub mod hostile;
 pub mod http;
 pub mod limits;

@@ -9,6 +9,7 @@ mod command;
 mod flags;
 mod kernels;
 mod models;
+mod fuzz;
 mod sim;
 mod tidy;
 mod workspace;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         ["sim", rest @ ..] => sim::run(rest),
         ["models", rest @ ..] => models::run(rest),
         ["kernels", rest @ ..] => kernels::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["bench", "report", rest @ ..] => bench::report(rest),
         ["bench", "record", rest @ ..] => bench::record(rest),
         ["bench", rest @ ..] => bench::run(rest),
@@ -63,6 +65,8 @@ cargo xtask COMMAND
   models [FLAGS]      models of threads: --schedules N of each, --from S as seed
   kernels [FLAGS]     compares the codec's kernels with its plain code: --pages N, --asan for the address
                       sanitizer
+  fuzz [FLAGS]        fuzz targets under libFuzzer, which needs g++: --target T, --seconds N for each (60)
+  fuzz --seeds        writes the first inputs of all targets to fuzz/corpus
   bench [FLAGS]       measures ours and the peers that are installed, in one run; --section NAME
                       for a part of it, --help for all flags
   bench report        the same, and writes docs/benchmarks.md and docs/benchmarks.json

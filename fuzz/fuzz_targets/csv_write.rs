@@ -1,0 +1,3 @@
+//! Target `csv_write`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tsdb_tests::fuzz::csv_write(data));

@@ -1,0 +1,3 @@
+//! Target `manifest_reader`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tsdb_tests::fuzz::manifest_reader(data));
