@@ -76,7 +76,8 @@ fn replay(name: &str) {
                 break 'all;
             }
             let mut seed = Seed::new(round << 16 | place as u64);
-            let other = &inputs[usize::try_from(seed.within(0..inputs.len() as u64)).unwrap()].1;
+            let other = usize::try_from(seed.within(0..inputs.len() as u64)).unwrap();
+            let (_, other) = inputs.get(other).unwrap();
             let changed = mutate(&mut seed, input, other, target.bytes_max);
             let what = || format!("{}, variant {round}", path.display());
             peak = peak.max(run(target, &changed, &what));

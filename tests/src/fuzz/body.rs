@@ -46,7 +46,10 @@ pub fn content_decoder(data: &[u8]) {
             assert!(read.is_ok() && bytes == due, "another content");
         }
         Err(400) => assert!(read.is_err(), "sound data are said to be broken"),
-        Err(413) => assert!(due.len() > 1 << 20, "{} bytes are too many", due.len()),
+        // How much comes out of broken data before they break is up to the reader.
+        Err(413) => {
+            assert!(read.is_err() || due.len() > 1 << 20, "{} bytes are too many", due.len());
+        }
         Err(status) => panic!("status {status}"),
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

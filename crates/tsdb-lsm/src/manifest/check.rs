@@ -8,8 +8,11 @@ use super::Manifest;
 /// have, so that going on from one never overflows. A million a second reach it in 140 000 years.
 pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 2;
 
+/// What holds for a manifest.
+type Predicate = fn(&Manifest) -> bool;
+
 /// The predicates of one manifest, each with what is wrong where it does not hold.
-const PREDICATES: [(fn(&Manifest) -> bool, &str); 8] = [
+const PREDICATES: [(Predicate, &str); 8] = [
     (numbers_leave_room, "a number leaves no room for the next"),
     // Neighbours in a partition never share a sequence number.
     (slices_are_disjoint_in_sequence, "I12: slices of a partition overlap in sequence"),
