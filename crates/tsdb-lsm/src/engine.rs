@@ -6,6 +6,7 @@
 //! is in `engine/write.rs`, how rows move from memory to runs and from runs to fewer in
 //! `engine/steps.rs`.
 
+mod closings;
 mod shared;
 mod steps;
 mod write;

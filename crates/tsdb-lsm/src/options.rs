@@ -45,9 +45,11 @@ pub struct EngineOptions {
     pub wal_segment_bytes: u64,
     /// Most series in memory; further ones are refused, known ones go on.
     pub series_max: usize,
-    /// A series without rows in this many generations, the open one counted, is idle: it may leave memory at a seal, and
-    /// comes back with its next row. At least 1.
+    /// A series without rows in this many generations, the open one counted, and for [`EngineOptions::idle_time`] is
+    /// idle: it may leave memory at a seal, and comes back with its next row. At least 1.
     pub idle_generations: u32,
+    /// How long a series is without rows before it is idle, unless half of [`EngineOptions::series_max`] are in memory.
+    pub idle_time: Duration,
     /// Idle series that leave at once at least; they must be more than half of all, too.
     pub evict_min: usize,
     /// Believe the wall clock for retention when opening, however far it is from where it was; see
@@ -72,6 +74,7 @@ impl EngineOptions {
             wal_segment_bytes: 64 << 20,
             series_max: 5_000_000,
             idle_generations: 2,
+            idle_time: Duration::from_secs(15 * 60),
             evict_min: 10_000,
             retention_force: false,
             background: true,

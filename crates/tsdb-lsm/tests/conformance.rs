@@ -22,6 +22,7 @@ fn small(directory: &std::path::Path, env: Env, background: bool) -> EngineOptio
     options.generation_bytes = 16 << 10;
     options.wal_segment_bytes = 8 << 10;
     options.idle_generations = 1;
+    options.idle_time = std::time::Duration::ZERO;
     options.evict_min = 1;
     options
 }

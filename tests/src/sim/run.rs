@@ -64,6 +64,7 @@ impl Setup {
         options.wal_segment_bytes = self.wal_segment_bytes;
         // Series leave memory as soon as they may.
         options.idle_generations = 1;
+        options.idle_time = std::time::Duration::ZERO;
         options.evict_min = 1;
         Engine::open(options)
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tsdb_core::sync::atomic::AtomicU64;
 
+use super::closings::Closings;
 use crate::swap::ArcSwap;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::sync::{Mutex, RwLock, RwLockReadGuard};
@@ -44,7 +45,7 @@ pub(crate) struct Shared {
     pub(super) view_lock: Mutex<()>,
     pub(super) manifest_lock: Mutex<()>,
     /// One seal at a time prepares an eviction.
-    pub(super) seal_lock: Mutex<()>,
+    pub(super) seal_lock: Mutex<Closings>,
     pub(super) flush_lock: Mutex<()>,
     pub(super) compaction_lock: Mutex<()>,
     pub(super) catalogue_lock: Mutex<()>,
@@ -113,7 +114,7 @@ impl Shared {
             view: ArcSwap::from_pointee(view),
             view_lock: Mutex::new(()),
             manifest_lock: Mutex::new(()),
-            seal_lock: Mutex::new(()),
+            seal_lock: Mutex::default(),
             flush_lock: Mutex::new(()),
             compaction_lock: Mutex::new(()),
             catalogue_lock: Mutex::new(()),

@@ -8,6 +8,7 @@ use tsdb_core::{Catalogue, NamespaceId, Pool, Reservation};
 use tsdb_index::IdleRule;
 
 use super::Shared;
+use super::closings::Closings;
 use crate::compaction::worker::{MergeInput, buffer_bytes, merge};
 use crate::compaction::{Choice, pick, pick_all};
 use crate::delete::LiveDelete;
@@ -24,8 +25,11 @@ impl Shared {
         if self.wal.last_seq() == self.view.load().open.base_seq() {
             return Ok(false);
         }
-        let _guard = self.seal_lock.lock();
-        let eviction = self.registry.prepare_eviction(self.idle_rule());
+        let mut closings = self.seal_lock.lock();
+        let now_ns = self.options.env.clock.mono_ns();
+        let open = self.view.load().open.id();
+        let eviction = self.registry.prepare_eviction(self.idle_rule(&mut closings, now_ns));
+        closings.note(open, now_ns);
         self.wal
             .begin_generation(|sealed| {
                 let next =
@@ -56,13 +60,18 @@ impl Shared {
             .map_err(Error::from)
     }
 
-    /// Which series may leave memory at a seal now: those without rows in the last generations, and in any that is not
-    /// in runs yet.
-    fn idle_rule(&self) -> IdleRule {
+    /// Which series may leave memory at a seal now: those without rows in the last generations and for a while, and in
+    /// any generation that is not in runs yet. From half of the most series in memory on the while does not count.
+    fn idle_rule(&self, closings: &mut Closings, now_ns: u64) -> IdleRule {
         let view = self.view.load();
+        let open = view.open.id();
         let oldest = view.sealed.first().unwrap_or(&view.open).id();
         let written = u64::from(self.options.idle_generations.max(1));
-        let recent = (view.open.id() + 1).saturating_sub(written);
+        let mut recent = (open + 1).saturating_sub(written);
+        if self.registry.len() <= self.options.series_max / 2 {
+            let idle_ns = u64::try_from(self.options.idle_time.as_nanos()).unwrap_or(u64::MAX);
+            recent = recent.min(closings.first_recent(open, now_ns, idle_ns));
+        }
         let oldest = if is_planted(Planted::EvictsSeriesWithRows) { recent } else { oldest };
         IdleRule { generations_from: recent.min(oldest), idle_min: self.options.evict_min }
     }
