@@ -13,7 +13,7 @@ use tsdb_ingest::{
 /// Line protocol.
 ///
 /// # Panics
-/// As [`check`] says.
+/// If the body is handled wrongly.
 pub fn line_protocol(data: &[u8]) {
     check(&LineProtocol::default(), data, &[]);
 }
@@ -21,7 +21,7 @@ pub fn line_protocol(data: &[u8]) {
 /// JSON: an array, lines, or columns.
 ///
 /// # Panics
-/// As [`check`] says.
+/// If the body is handled wrongly.
 pub fn json_write(data: &[u8]) {
     check(&Json::default(), data, &[]);
 }
@@ -29,7 +29,7 @@ pub fn json_write(data: &[u8]) {
 /// CSV, by its header alone, and by what a request says of it.
 ///
 /// # Panics
-/// As [`check`] says.
+/// If the body is handled wrongly.
 pub fn csv_write(data: &[u8]) {
     check(&Csv::default(), data, &[]);
     let parameters = [("delimiter", "tab"), ("measurement", "m"), ("tags", "host,dc")];
