@@ -90,7 +90,11 @@ fn encode_as_last(numbers: &[i64], domain: Domain, memo: &mut IntsMemo) -> Optio
     let encoder = Encoder { modelled: &modelled, domain };
     let bytes = encoder.encode_with(last.kind, usize::MAX, || {
         let parameters = match last.low_bits {
-            Some(low_bits) if modelled.residuals.len() >= CODED_MIN => {
+            // Those of wide residuals are none of narrow ones.
+            Some(low_bits)
+                if modelled.residuals.len() >= CODED_MIN
+                    && (!modelled.model.narrow || low_bits < i32::BITS) =>
+            {
                 Some(parameters_with(&modelled.residuals, low_bits))
             }
             _ => best_parameters(&modelled.residuals),
