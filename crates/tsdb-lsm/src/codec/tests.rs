@@ -9,7 +9,7 @@ use super::ints::{Domain, Integers, Kind, Plan, Transform, decode_ints, encode_p
 use super::values::{Mode, encode_mode};
 use super::*;
 use proptest::prelude::*;
-use tsdb_core::env::{Rng as _, SimRng};
+use tsdb_core::env::SimRng;
 use tsdb_core::{Column, TimeColumn};
 
 /// Columns as they occur, and as they hardly do.

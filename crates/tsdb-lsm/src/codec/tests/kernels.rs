@@ -102,3 +102,23 @@ fn kernels_and_plain_code_agree() {
         }
     }
 }
+
+/// A memo is a hint: whatever the columns before were, what is written can be read.
+#[test]
+fn columns_of_any_kind_share_a_memo() {
+    let rng = SimRng::new(12);
+    let mut memo = Memo::default();
+    for column in 0..4 * pages() {
+        // Neighbours are mostly of one kind, as those of a field are.
+        let scale = [1.0, 1.0, 1e3, 1e-3][pick(&rng, 4)];
+        let numbers = random_integers(&rng);
+        for part in numbers.chunks(1 + pick(&rng, 300)) {
+            let values: Vec<f64> = part.iter().map(|k| *k as f64 / scale).collect();
+            let mut bytes = Vec::new();
+            encode_values(&values, &mut memo, &mut bytes);
+            let mut back = Vec::new();
+            decode_values(&mut Reader::new(&bytes), values.len(), &mut back).unwrap();
+            assert_eq!(bits(&back), bits(&values), "column {column}");
+        }
+    }
+}
