@@ -1,4 +1,4 @@
-//! Flags of the commands that have a few: names with a number, and switches.
+//! Flags of the commands that have a few: names with a value, and switches.
 
 /// The words behind a command that are not yet understood.
 pub struct Flags<'a> {
@@ -17,13 +17,16 @@ impl<'a> Flags<'a> {
     /// # Errors
     /// What stands behind the flag is no number.
     pub fn number(&mut self, name: &str, default: u64) -> Result<u64, String> {
-        let Some(at) = self.rest.iter().position(|word| *word == name) else { return Ok(default) };
+        let Some(value) = self.text(name) else { return Ok(default) };
+        value.parse().map_err(|_| format!("{}: {name} `{value}`: not a number", self.command))
+    }
+
+    /// The word behind the flag `name`, which is empty where none follows; `None` without the flag.
+    pub fn text(&mut self, name: &str) -> Option<&'a str> {
+        let at = self.rest.iter().position(|word| *word == name)?;
         let value = self.rest.get(at + 1).copied().unwrap_or_default();
-        let number = value.parse();
-        let number =
-            number.map_err(|_| format!("{}: {name} `{value}`: not a number", self.command))?;
-        self.rest.drain(at..at + 2);
-        Ok(number)
+        self.rest.drain(at..self.rest.len().min(at + 2));
+        Some(value)
     }
 
     /// Whether the flag `name` is there.

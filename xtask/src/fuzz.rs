@@ -5,6 +5,7 @@
 //! nightly one.
 
 use crate::command::Cmd;
+use crate::flags::Flags;
 use crate::workspace::{TESTS_PACKAGE, Workspace};
 use std::fs;
 use std::path::Path;
@@ -37,36 +38,22 @@ const TARGETS: &[(&str, u32)] = &[
     (OF_SERVER, 8192),
 ];
 
-const USAGE: &str = "fuzz: use `fuzz [--target T] [--seconds N]`, or `fuzz --seeds`";
-
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Wish {
     target: Option<String>,
-    seconds: u32,
+    seconds: u64,
 }
 
 fn wish(args: &[&str]) -> Result<Wish, String> {
-    let mut wish = Wish { target: None, seconds: 60 };
-    for pair in args.chunks(2) {
-        match pair {
-            ["--target", name] if TARGETS.iter().any(|(known, _)| known == name) => {
-                wish.target = Some((*name).to_owned());
-            }
-            ["--target", name] => {
-                let known: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
-                return Err(format!(
-                    "fuzz: there is no target {name}, choose {}",
-                    known.join(", ")
-                ));
-            }
-            ["--seconds", text] => {
-                wish.seconds = text.parse().map_err(|_| format!("fuzz: {text} is no number"))?;
-            }
-            _ => return Err(USAGE.to_owned()),
-        }
+    let mut flags = Flags::new("fuzz", args);
+    let (target, seconds) = (flags.text("--target"), flags.number("--seconds", 60)?);
+    flags.end()?;
+    if let Some(name) = target.filter(|name| TARGETS.iter().all(|(known, _)| known != name)) {
+        let known: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("fuzz: there is no target `{name}`, choose {}", known.join(", ")));
     }
-    Ok(wish)
+    Ok(Wish { target: target.map(str::to_owned), seconds })
 }
 
 /// Runs each target, or the one that `args` name, for some seconds (60); or writes the first inputs anew.
@@ -105,7 +92,7 @@ fn build(root: &Path, target: &str) -> Result<(), String> {
 
 /// New inputs go to a directory below `target`, so that nothing is committed by accident; what is worth it is
 /// copied to the corpus by hand.
-fn fuzz(root: &Path, target: &str, bytes_max: u32, seconds: u32) -> Result<(), String> {
+fn fuzz(root: &Path, target: &str, bytes_max: u32, seconds: u64) -> Result<(), String> {
     let (new, finds) = (format!("target/corpus/{target}"), format!("target/finds/{target}/"));
     for directory in [&new, &finds] {
         let directory = root.join(directory);

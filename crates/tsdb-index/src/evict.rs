@@ -27,6 +27,27 @@ impl IdleRule {
     fn is_idle(self, slot: &SeriesSlot) -> bool {
         slot.generation() < self.generations_from
     }
+
+    /// Decides about a block; the series that stay are taken up by `new`. A full block of which nothing leaves is shared.
+    fn judge(self, index: u32, block: &Arc<Block>, new: &SeriesTable) -> Verdict {
+        let (mut stays, mut leaves) = (Vec::new(), Vec::new());
+        for (place, slot) in block.iter() {
+            match slot.entry() {
+                Some(entry) if !self.is_idle(slot) => {
+                    stays.push(place);
+                    new.adopt(number(index, place), entry, slot);
+                }
+                Some(_) => leaves.push(place),
+                None => {}
+            }
+        }
+        let stays = match stays.is_empty() {
+            true => None,
+            false if leaves.is_empty() && block.is_full() => Some(Arc::clone(block)),
+            false => Some(Arc::new(Block::copy(block, &stays))),
+        };
+        Verdict { source: Arc::clone(block), stays, leaves }
+    }
 }
 
 /// What becomes of a block.
@@ -70,23 +91,7 @@ impl Registry {
             if !block.is_full() {
                 continue;
             }
-            let (mut stays, mut leaves) = (Vec::new(), Vec::new());
-            for (place, slot) in block.iter() {
-                match slot.entry() {
-                    Some(entry) if !rule.is_idle(slot) => {
-                        stays.push(place);
-                        new.adopt(number(index, place), entry, slot);
-                    }
-                    _ => leaves.push(place),
-                }
-            }
-            let source = Arc::clone(block);
-            let stays = match (stays.is_empty(), leaves.is_empty()) {
-                (true, _) => None,
-                (_, true) => Some(Arc::clone(block)),
-                _ => Some(Arc::new(Block::copy(block, &stays))),
-            };
-            verdicts.insert(index, Verdict { source, stays, leaves });
+            verdicts.insert(index, rule.judge(index, block, &new));
         }
         Some(Eviction { old, new, rule, verdicts })
     }
@@ -105,7 +110,9 @@ impl Eviction {
         let mut current = registry.lock();
         let mut left = 0;
         for (index, block) in self.old.slots().iter() {
-            let verdict = self.verdicts.remove(&index).unwrap_or_else(|| self.decide(index, block));
+            // A block that was not full cannot grow any more: the new table begins with a block of its own.
+            let verdict = self.verdicts.remove(&index);
+            let verdict = verdict.unwrap_or_else(|| self.rule.judge(index, block, &self.new));
             let (stays, leaves) = self.settle(index, verdict);
             left += leaves;
             if let Some(stays) = stays {
@@ -117,23 +124,6 @@ impl Eviction {
         end_epoch();
         *current = Arc::clone(&new);
         (new, left)
-    }
-
-    /// Decides about a block that was not full. It cannot grow any more: the new table begins with a block of its own.
-    fn decide(&self, index: u32, block: &Arc<Block>) -> Verdict {
-        let (mut stays, mut leaves) = (Vec::new(), Vec::new());
-        for (place, slot) in block.iter() {
-            match slot.entry() {
-                Some(entry) if !self.rule.is_idle(slot) => {
-                    self.new.adopt(number(index, place), entry, slot);
-                    stays.push(place);
-                }
-                Some(_) => leaves.push(place),
-                None => {}
-            }
-        }
-        let stays = (!stays.is_empty()).then(|| Arc::new(Block::copy(block, &stays)));
-        Verdict { source: Arc::clone(block), stays, leaves }
     }
 
     /// What stays of a block in the end, and how many series leave.

@@ -211,13 +211,13 @@ impl SeriesTable {
         self.len() == 0
     }
 
-    /// Forgets the names of a namespace. O(series of the namespace).
     /// Gives numbers from the block `block` on.
     #[cfg(test)]
     pub(crate) fn begin_at(&self, block: u32) {
         *self.next.lock() = block * BLOCK;
     }
 
+    /// Forgets the names of a namespace. O(series of the namespace).
     pub(crate) fn drop_namespace(&self, namespace: NamespaceId) {
         let Some(head) = self.heads.write().remove(&namespace) else { return };
         for number in head.numbers() {

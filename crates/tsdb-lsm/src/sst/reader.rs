@@ -111,14 +111,24 @@ impl RunFile {
         self.cache.keep_matches(PageKey { run: self.run, offset: slice }, condition, series);
     }
 
-    /// A page that was opened before.
-    pub(super) fn opened<P: OpenedPage>(&self, offset: u64) -> Option<Arc<P>> {
-        self.cache.opened(PageKey { run: self.run, offset })
-    }
-
-    /// Keeps an opened page, perhaps.
-    pub(super) fn keep_opened<P: OpenedPage>(&self, offset: u64, page: &Arc<P>) {
-        self.cache.keep_opened(PageKey { run: self.run, offset }, page);
+    /// The page at `offset` as it is used: kept from before, or opened by `open`, and then kept, perhaps, if pages go
+    /// through the cache.
+    pub(super) fn opened<P: OpenedPage>(
+        &self,
+        offset: u64,
+        through: Through,
+        open: impl FnOnce() -> Result<P>,
+    ) -> Result<Arc<P>> {
+        if through == Through::File {
+            return open().map(Arc::new);
+        }
+        let key = PageKey { run: self.run, offset };
+        if let Some(page) = self.cache.opened(key) {
+            return Ok(page);
+        }
+        let page = open().map(Arc::new)?;
+        self.cache.keep_opened(key, &page);
+        Ok(page)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -130,19 +130,10 @@ impl PageSource for IndexPages<'_> {
     }
 
     fn section(&self, page: IndexPage) -> Result<Arc<Section>> {
-        let cached =
-            (self.through == Through::Cache).then(|| self.file.opened(page.offset)).flatten();
-        if let Some(section) = cached {
-            return Ok(section);
-        }
-        let section = Section::open(&self.bytes(page)?);
-        let section = section
-            .map_err(|error| self.file.corrupt(page.offset, error.to_string()))
-            .map(Arc::new)?;
-        if self.through == Through::Cache {
-            self.file.keep_opened(page.offset, &section);
-        }
-        Ok(section)
+        self.file.opened(page.offset, self.through, || {
+            Section::open(&self.bytes(page)?)
+                .map_err(|error| self.file.corrupt(page.offset, error.to_string()))
+        })
     }
 }
 
@@ -308,22 +299,13 @@ impl Slice {
         else {
             return Ok(None);
         };
-        let opened = (through == Through::Cache).then(|| self.file.opened(at)).flatten();
-        let directory: Arc<Directory> = match opened {
-            Some(directory) => directory,
-            None => {
-                let bytes = place.directory_bytes as usize;
-                let page =
-                    self.file.page(at, bytes, through, &mut buffers.page, &mut buffers.read)?;
-                let series = (place.first, place.last);
-                let decoded = Directory::decode(page.into_arc(), start, place.pages_bytes, series);
-                let directory = Arc::new(decoded.map_err(self.file.malformed(at))?);
-                if through == Through::Cache {
-                    self.file.keep_opened(at, &directory);
-                }
-                directory
-            }
-        };
+        let directory = self.file.opened(at, through, || {
+            let bytes = place.directory_bytes as usize;
+            let page = self.file.page(at, bytes, through, &mut buffers.page, &mut buffers.read)?;
+            let series = (place.first, place.last);
+            let decoded = Directory::decode(page.into_arc(), start, place.pages_bytes, series);
+            decoded.map_err(self.file.malformed(at))
+        })?;
         buffers.keep_directory(key, group, &directory);
         Ok(Some(directory))
     }
@@ -354,8 +336,8 @@ impl Slice {
                 continue;
             }
             let Some(directory) = self.directory(place, through, buffers)? else { continue };
-            let ends_before =
-                |entry: &Entry| entry.first.saturating_add(entry.series.saturating_sub(1)) < series;
+            // Cannot overflow: a directory whose series have no number after them is refused.
+            let ends_before = |entry: &Entry| entry.first + entry.series <= series;
             let first = directory.entries.partition_point(ends_before);
             let entries = directory.entries.iter().enumerate().skip(first);
             for (number, entry) in entries.take_while(|(_, entry)| entry.first <= series) {
