@@ -55,7 +55,6 @@ fn values(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("decode", set.name), |b| {
             b.iter(|| {
                 for bytes in &encoded {
-                    back.clear();
                     decode_values(black_box(bytes), BLOCK_ROWS_MAX, &mut back).unwrap();
                 }
             });
@@ -87,7 +86,6 @@ fn packed(c: &mut Criterion) {
     group.bench_function(BenchmarkId::new("decode", set.name), |b| {
         b.iter(|| {
             for bytes in &encoded {
-                back.clear();
                 decode_values(black_box(bytes), BLOCK_ROWS_MAX, &mut back).unwrap();
             }
         });

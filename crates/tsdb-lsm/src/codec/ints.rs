@@ -22,6 +22,7 @@ pub(super) use choice::{Plan, encode_planned};
 pub(super) use exceptions::{read_places, write_places};
 pub(super) use level::Scan;
 pub(super) use model::{Kind, Scale, Transform};
+pub(super) use packed::{BLOCK, GROUP, LANES, STEPS};
 pub(super) use sink::{DECIMAL_MAX, Decimals, IntSummary, Integers, OrderedBits, Sink, Tally};
 
 use crate::bytes::{Malformed, Reader, put_varint};
@@ -106,28 +107,37 @@ fn decode_nested(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, Malf
 }
 
 /// Decodes residuals as `L`, scans them to levels and hands those to the sink.
-fn decode_residuals<L: Level>(
+fn decode_residuals<L: Level, S: Sink>(
     reader: &mut Reader<'_>,
     header: &Header,
     count: usize,
     symbols: &mut Vec<i8>,
     buffer: &mut Vec<L>,
-    sink: &mut impl Sink,
+    sink: &mut S,
 ) -> Result<(), Malformed> {
     if buffer.len() < count {
         buffer.resize(count, L::default());
     }
+    let mut scan = Scan::new(&header.model);
+    let scale = Scale::of(&header.model);
     let residuals = buffer.get_mut(..count).unwrap_or_default();
     match header.kind {
         Kind::Huffman => entropy::decode(reader, symbols, residuals)?,
         Kind::Dictionary => dictionary::decode(reader, symbols, residuals)?,
         Kind::Sparse => sparse::decode(reader, residuals)?,
         Kind::Runs => sparse::decode_runs(reader, residuals)?,
-        Kind::Packed => packed::decode(reader, residuals)?,
+        Kind::Packed => {
+            // Nothing of it is needed twice: one strip takes all.
+            let mut left = count;
+            while let Some(strip) = residuals.get_mut(..left.min(STRIP)).filter(|s| !s.is_empty()) {
+                packed::decode(reader, &mut scan, S::ORDERED, strip)?;
+                L::send(sink, scale, strip);
+                left -= strip.len();
+            }
+            return Ok(());
+        }
         Kind::Linear => residuals.fill(L::default()),
     }
-    let mut scan = Scan::new(&header.model);
-    let scale = Scale::of(&header.model);
     for strip in residuals.chunks_mut(STRIP) {
         L::scan(&mut scan, strip);
         L::send(sink, scale, strip);

@@ -14,11 +14,13 @@
 use std::sync::LazyLock;
 
 use super::huffman::{Lookup, Position};
-use super::ints::{IntSummary, Scale, Scan};
+use super::ints::{GROUP, IntSummary, Scale, Scan};
 use super::totals::Total;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2_lanes;
 #[cfg(target_arch = "x86_64")]
 mod avx2_sink;
 #[cfg(target_arch = "x86_64")]
@@ -143,6 +145,22 @@ kernels! {
 
     /// Turns residuals into levels.
     fn avx2::scan64(scan: &mut Scan, residuals: &mut [i64]) -> usize, else 0;
+
+    /// Unpacks numbers of `width` bits in lanes, plus `base`, and turns them into levels, all or none.
+    fn avx2_lanes::unpack_lanes32(bytes: &[u8], width: u32, base: i32, scan: &mut Scan, ordered: bool, levels: &mut [i32; GROUP]) -> bool,
+        else false;
+
+    /// Unpacks numbers of `width` bits in lanes, plus `base`, and turns them into levels, all or none.
+    fn avx2_lanes::unpack_lanes64(bytes: &[u8], width: u32, base: i64, scan: &mut Scan, ordered: bool, levels: &mut [i64; GROUP]) -> bool,
+        else false;
+
+    /// Turns residuals in lanes into levels, all or none.
+    fn avx2_lanes::scan_lanes32(scan: &mut Scan, ordered: bool, residuals: &[i32; GROUP], levels: &mut [i32; GROUP]) -> bool,
+        else false;
+
+    /// Turns residuals in lanes into levels, all or none.
+    fn avx2_lanes::scan_lanes64(scan: &mut Scan, ordered: bool, residuals: &[i64; GROUP], levels: &mut [i64; GROUP]) -> bool,
+        else false;
 
     /// Writes the numbers at levels.
     fn avx2_sink::integers32(scale: Scale, levels: &[i32], out: &mut [i64]) -> usize, else 0;

@@ -128,20 +128,22 @@ pub(crate) fn encode_packed(values: &[f64], out: &mut Vec<u8>) {
     encode_planned(&integers, plan, out);
 }
 
-/// Reads `count` values, at least one, which are the rest of `reader`, and appends them to `out`.
+/// Reads `count` values, at least one, which are the rest of `reader`, into `out`, whatever it has. After an
+/// error it is empty.
 pub(crate) fn decode_values(
     reader: &mut Reader<'_>,
     count: usize,
     out: &mut Vec<f64>,
 ) -> Result<(), Malformed> {
     if count > COUNT_MAX {
+        out.clear();
         return Err(reader.malformed("more values than a column can have"));
     }
-    let start = out.len();
-    out.resize(start + count, 0.0);
-    let result = decode_slice(reader, out.get_mut(start..).unwrap_or_default());
+    // A buffer that already has the length is not cleared: every value is written.
+    out.resize(count, 0.0);
+    let result = decode_slice(reader, out);
     if result.is_err() {
-        out.truncate(start);
+        out.clear();
     }
     result
 }
@@ -228,7 +230,6 @@ pub(crate) fn summarise_values(
         return Ok(Some(summary));
     }
     super::totals::with_buffer(|values| {
-        values.clear();
         decode_values(&mut Reader::new(bytes), count, values)?;
         Ok(super::totals::summarise(values))
     })

@@ -2,6 +2,7 @@
 
 use super::super::{bits, simd};
 use super::model::{Model, Scale, Transform};
+use super::packed::{GROUP, row_of};
 use super::sink::Sink;
 
 /// An integer that levels are computed with.
@@ -20,6 +21,24 @@ pub(super) trait Level: Copy + Default {
     fn combine(symbols: &[i8], low_bits: u32, out: &mut [Self]);
     /// Turns the next residuals into levels.
     fn scan(scan: &mut Scan, residuals: &mut [Self]);
+    /// Unpacks a full group in lanes without exceptions and turns it into levels; says whether it did, as
+    /// only some machines can. If not `ordered`, the levels are in any order.
+    fn unpack_lanes(
+        bytes: &[u8],
+        width: u32,
+        base: Self,
+        scan: &mut Scan,
+        ordered: bool,
+        levels: &mut [Self; GROUP],
+    ) -> bool;
+    /// Turns the next residuals, a full packed group in lanes, into levels. If not `ordered`, these are in any
+    /// order.
+    fn scan_lanes(
+        scan: &mut Scan,
+        ordered: bool,
+        residuals: &[Self; GROUP],
+        levels: &mut [Self; GROUP],
+    );
     /// Hands the next levels to `sink`.
     fn send(sink: &mut impl Sink, scale: Scale, levels: &[Self]);
 }
@@ -71,6 +90,16 @@ impl Scan {
     }
 }
 
+/// The definition of [`Level::scan_lanes`].
+fn scan_lanes<L: Level>(scan: &mut Scan, residuals: &[L; GROUP], levels: &mut [L; GROUP]) {
+    for (place, residual) in residuals.iter().enumerate() {
+        if let Some(level) = levels.get_mut(row_of(place)) {
+            *level = *residual;
+        }
+    }
+    scan.apply(levels);
+}
+
 /// The definition of [`Level::combine`].
 fn combine<L: Level>(symbols: &[i8], low_bits: u32, out: &mut [L]) {
     for (place, symbol) in out.iter_mut().zip(symbols) {
@@ -112,6 +141,30 @@ impl Level for i32 {
         scan.apply(residuals.get_mut(done..).unwrap_or_default());
     }
 
+    #[inline]
+    fn unpack_lanes(
+        bytes: &[u8],
+        width: u32,
+        base: i32,
+        scan: &mut Scan,
+        ordered: bool,
+        levels: &mut [i32; GROUP],
+    ) -> bool {
+        simd::unpack_lanes32(bytes, width, base, scan, ordered, levels)
+    }
+
+    #[inline]
+    fn scan_lanes(
+        scan: &mut Scan,
+        ordered: bool,
+        residuals: &[i32; GROUP],
+        levels: &mut [i32; GROUP],
+    ) {
+        if !simd::scan_lanes32(scan, ordered, residuals, levels) {
+            scan_lanes(scan, residuals, levels);
+        }
+    }
+
     fn send(sink: &mut impl Sink, scale: Scale, levels: &[i32]) {
         sink.narrow(scale, levels);
     }
@@ -148,6 +201,30 @@ impl Level for i64 {
     fn scan(scan: &mut Scan, residuals: &mut [i64]) {
         let done = simd::scan64(scan, residuals);
         scan.apply(residuals.get_mut(done..).unwrap_or_default());
+    }
+
+    #[inline]
+    fn unpack_lanes(
+        bytes: &[u8],
+        width: u32,
+        base: i64,
+        scan: &mut Scan,
+        ordered: bool,
+        levels: &mut [i64; GROUP],
+    ) -> bool {
+        simd::unpack_lanes64(bytes, width, base, scan, ordered, levels)
+    }
+
+    #[inline]
+    fn scan_lanes(
+        scan: &mut Scan,
+        ordered: bool,
+        residuals: &[i64; GROUP],
+        levels: &mut [i64; GROUP],
+    ) {
+        if !simd::scan_lanes64(scan, ordered, residuals, levels) {
+            scan_lanes(scan, residuals, levels);
+        }
     }
 
     fn send(sink: &mut impl Sink, scale: Scale, levels: &[i64]) {

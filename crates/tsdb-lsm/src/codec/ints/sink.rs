@@ -6,6 +6,8 @@ use super::Scale;
 
 /// Takes the levels of a column, stretch by stretch.
 pub(in super::super) trait Sink {
+    /// Whether it matters which level is which.
+    const ORDERED: bool = true;
     /// Takes the next levels of a narrow column.
     fn narrow(&mut self, scale: Scale, levels: &[i32]);
     /// Takes the next levels of any other column.
@@ -186,6 +188,8 @@ impl Tally {
 }
 
 impl Sink for Tally {
+    const ORDERED: bool = false;
+
     fn narrow(&mut self, scale: Scale, levels: &[i32]) {
         let (mut of_levels, done) = simd::tally32(levels);
         for level in levels.iter().skip(done) {

@@ -67,7 +67,7 @@ pub(super) fn combine64(symbols: &[i8], low_bits: u32, out: &mut [i64]) -> usize
 /// The sums of the first one to eight numbers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sums8(x: __m256i) -> __m256i {
+pub(super) fn sums8(x: __m256i) -> __m256i {
     let x = _mm256_add_epi32(x, _mm256_slli_si256(x, 4));
     let x = _mm256_add_epi32(x, _mm256_slli_si256(x, 8));
     // The last sum of the lower half goes to all of the upper half.
@@ -78,7 +78,7 @@ fn sums8(x: __m256i) -> __m256i {
 /// The last of eight numbers in all places.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn last8(x: __m256i) -> __m256i {
+pub(super) fn last8(x: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(x, _mm256_set1_epi32(7))
 }
 
@@ -133,10 +133,17 @@ pub(super) fn scan32(scan: &mut Scan, residuals: &mut [i32]) -> usize {
 /// The sums of the first one to four numbers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sums4(x: __m256i) -> __m256i {
+pub(super) fn sums4(x: __m256i) -> __m256i {
     let x = _mm256_add_epi64(x, _mm256_slli_si256(x, 8));
     let lower = _mm256_permute2x128_si256(x, x, 0x08);
     _mm256_add_epi64(x, _mm256_unpackhi_epi64(lower, lower))
+}
+
+/// The last of four numbers in all places.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn last4(x: __m256i) -> __m256i {
+    _mm256_permute4x64_epi64(x, 0xff)
 }
 
 /// `x` scanned, with the sum before it, which moves on.
@@ -145,14 +152,14 @@ fn sums4(x: __m256i) -> __m256i {
 fn carry4(before: &mut __m256i, x: __m256i) -> __m256i {
     let sums = sums4(x);
     let all = _mm256_add_epi64(sums, *before);
-    *before = _mm256_add_epi64(*before, _mm256_permute4x64_epi64(sums, 0xff));
+    *before = _mm256_add_epi64(*before, last4(sums));
     all
 }
 
 /// The first of four numbers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn first4(x: __m256i) -> i64 {
+pub(super) fn first4(x: __m256i) -> i64 {
     _mm_cvtsi128_si64(_mm256_castsi256_si128(x))
 }
 

@@ -214,29 +214,45 @@ fn lanes64(x: __m256i) -> [i64; 4] {
 /// See [`super::tally32`].
 #[target_feature(enable = "avx2")]
 pub(super) fn tally32(levels: &[i32]) -> (IntSummary, usize) {
-    let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    let mut sums = _mm256_setzero_si256();
     let (mut min, mut max) = (_mm256_set1_epi32(i32::MAX), _mm256_set1_epi32(i32::MIN));
-    let low_half = _mm256_set1_epi32(0xffff);
     // 2^13 vectors of halves stay below 2^31.
     let (groups, _) = levels.as_chunks();
     let groups = groups.get(..groups.len().min(1 << 13)).unwrap_or_default();
     for group in groups {
         let x = load8(group);
-        low = _mm256_add_epi32(low, _mm256_and_si256(x, low_half));
-        high = _mm256_add_epi32(high, _mm256_srai_epi32(x, 16));
+        sums = _mm256_add_epi32(sums, x);
         min = _mm256_min_epi32(min, x);
         max = _mm256_max_epi32(max, x);
     }
     if groups.is_empty() {
         return (IntSummary::NONE, 0);
     }
-    let sum = |x: __m256i| lanes32(x).into_iter().map(i64::from).sum::<i64>();
-    let summary = IntSummary {
-        sum: i128::from(sum(low) + (sum(high) << 16)),
-        min: i64::from(lanes32(min).into_iter().fold(i32::MAX, i32::min)),
-        max: i64::from(lanes32(max).into_iter().fold(i32::MIN, i32::max)),
-    };
-    (summary, groups.len() * 8)
+    let min = i64::from(lanes32(min).into_iter().fold(i32::MAX, i32::min));
+    let max = i64::from(lanes32(max).into_iter().fold(i32::MIN, i32::max));
+    // As a rule the levels are so small that no sum has wrapped.
+    let sum_max = min.abs().max(max.abs()) * groups.len().cast_signed() as i64;
+    let sum = if sum_max <= i64::from(i32::MAX) { total32(sums) } else { sum_of_halves(groups) };
+    (IntSummary { sum: i128::from(sum), min, max }, groups.len() * 8)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn total32(sums: __m256i) -> i64 {
+    lanes32(sums).into_iter().map(i64::from).sum()
+}
+
+/// The sum of no more than 2^16 levels of any size.
+#[target_feature(enable = "avx2")]
+fn sum_of_halves(groups: &[[i32; 8]]) -> i64 {
+    let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    let low_half = _mm256_set1_epi32(0xffff);
+    for group in groups {
+        let x = load8(group);
+        low = _mm256_add_epi32(low, _mm256_and_si256(x, low_half));
+        high = _mm256_add_epi32(high, _mm256_srai_epi32(x, 16));
+    }
+    total32(low) + (total32(high) << 16)
 }
 
 /// See [`super::tally64`].

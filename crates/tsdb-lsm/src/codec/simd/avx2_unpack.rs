@@ -5,6 +5,7 @@
 
 use std::arch::x86_64::*;
 
+use super::super::ints::{GROUP, LANES};
 use super::avx2::{load4, load8, store4, store8};
 
 /// Bytes that the last groups are unpacked from: less than a window is left, and the window of the last one
@@ -206,4 +207,100 @@ fn groups64(
         at += width;
     }
     done
+}
+
+/// Steps of both halves of a full group.
+const VECTORS: usize = GROUP / LANES;
+
+/// Widest numbers of which 16 bytes hold eight.
+const WIDTH_MAX_HALF: usize = 16;
+
+/// Where the bytes of each of eight numbers are in 16 bytes, per width up to [`WIDTH_MAX_HALF`].
+#[expect(clippy::indexing_slicing, reason = "at compile time a bad index is a compile error")]
+#[expect(clippy::cast_possible_truncation, reason = "places among 16 bytes")]
+static PLACES_HALF: [[u8; 32]; WIDTH_MAX_HALF + 1] = {
+    /// Makes a shuffle give a zero.
+    const ZERO: u8 = 0x80;
+    let mut places = [[ZERO; 32]; WIDTH_MAX_HALF + 1];
+    let mut width = 0;
+    while width <= WIDTH_MAX_HALF {
+        let mut at = 0;
+        while at < 32 {
+            let from = (at / 4) * width / 8 + at % 4;
+            if from < 16 {
+                places[width][at] = from as u8;
+            }
+            at += 1;
+        }
+        width += 1;
+    }
+    places
+};
+
+/// The numbers of a full group in lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Packed32<'a> {
+    bytes: &'a [u8],
+    width: usize,
+    places: __m256i,
+    shifts: __m256i,
+    mask: __m256i,
+}
+
+impl<'a> Packed32<'a> {
+    /// `None` if the numbers are too wide, or the bytes end before the 16 bytes from the last step on.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new(bytes: &'a [u8], width: usize) -> Option<Packed32<'a>> {
+        let places = PLACES_HALF.get(width)?;
+        let bytes = bytes.get(..(VECTORS - 1) * width + 16)?;
+        let mask = _mm256_set1_epi32((1 << width) - 1);
+        // SAFETY: `places` has the 32 bytes of the vector; the load needs no alignment.
+        let places = unsafe { _mm256_loadu_si256(places.as_ptr().cast()) };
+        let shifts = load8(&SPREADS_32.get(width)?.shifts);
+        Some(Packed32 { bytes, width, places, shifts, mask })
+    }
+
+    /// Those of a step, below [`VECTORS`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn numbers(&self, step: usize) -> __m256i {
+        debug_assert!(step < VECTORS, "a group has {VECTORS} steps");
+        // SAFETY: `bytes` has the 16 bytes from each step on, see `new`.
+        let half = unsafe { _mm_loadu_si128(self.bytes.as_ptr().add(step * self.width).cast()) };
+        let placed = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(half), self.places);
+        _mm256_and_si256(_mm256_srlv_epi32(placed, self.shifts), self.mask)
+    }
+}
+
+/// The numbers of a full group in lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Packed64<'a> {
+    bytes: &'a [u8],
+    width: usize,
+    spreads: &'static [Spread<4, i64>; 2],
+    mask: __m256i,
+}
+
+impl<'a> Packed64<'a> {
+    /// `None` if the numbers are too wide, or the bytes end before the window of the last step.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new(bytes: &'a [u8], width: usize) -> Option<Packed64<'a>> {
+        let spreads = SPREADS_64.get(width)?;
+        let bytes = bytes.get(..(VECTORS - 1) * width + WINDOW)?;
+        Some(Packed64 { bytes, width, spreads, mask: _mm256_set1_epi64x((1 << width) - 1) })
+    }
+
+    /// Those of a step, below [`VECTORS`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn numbers(&self, step: usize) -> [__m256i; 2] {
+        let window = window(self.bytes, step * self.width).unwrap_or(&[0; WINDOW]);
+        self.spreads.each_ref().map(|spread| {
+            // SAFETY: the last load begins at byte 6 * 57 / 8 = 42 or before.
+            let loaded = unsafe { gather(window, spread.loads, &spread.bytes) };
+            _mm256_and_si256(_mm256_srlv_epi64(loaded, load4(&spread.shifts)), self.mask)
+        })
+    }
 }

@@ -106,6 +106,12 @@ fn integer_columns() -> Vec<(Transform, Kind, Vec<i64>, &'static str)> {
             (0..20).map(|i| i * 1000 + i * i % 7).collect(),
             "3b0401d00f010000bd5e0f1399c844",
         ),
+        (
+            Transform::Centre,
+            Kind::Packed,
+            (0..130).map(|i| if i == 70 { 1000 } else { i / 8 % 4 }).collect(),
+            "22040100020103e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e470cc0f000003",
+        ),
         (Transform::Delta, Kind::Runs, steps(200), "2c0003001c04280e010028000102"),
         (
             Transform::Delta,

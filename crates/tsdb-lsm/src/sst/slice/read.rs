@@ -238,7 +238,7 @@ pub(in crate::sst) fn decode_column(
 ) -> Result<(), Malformed> {
     let mut reader = Reader::new(bytes);
     let (presence, present) = decode_presence(&mut reader, rows)?;
-    out.clear();
+    out.presence = Presence::None;
     decode_values(&mut reader, present, &mut out.values)?;
     reader.end()?;
     if let Presence::Some(words) = &presence {
