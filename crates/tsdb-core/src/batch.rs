@@ -7,6 +7,8 @@
 //! The encoding is the payload of the write-ahead log's batch records; `docs/format/wal-records.md`
 //! describes it. References are those of the engine; what they mean stands in other records.
 
+mod short;
+
 use crate::{Epoch, Error, FieldSetRef, NamespaceId, Result, SeriesRef, limits};
 
 /// A run of consecutive rows with the same fields.
@@ -207,21 +209,24 @@ impl WriteBatch {
             + self.values.capacity() * size_of::<f64>()
     }
 
-    /// Length of [`WriteBatch::encode`]'s output in bytes.
-    pub fn encoded_len(&self) -> usize {
+    /// Most bytes that [`WriteBatch::encode`] appends.
+    pub fn encoded_len_max(&self) -> usize {
         HEADER_BYTES + self.segments.len() * 12 + self.series.len() * 12 + self.values.len() * 8
     }
 
-    /// Appends the batch's bytes to `out`: header (namespace, segments, rows, values: four `u32`), the
-    /// segments (field set, columns, rows: three `u32` each), series (`u32`), times (`i64`), values
-    /// (`f64` bits), all little-endian. The epoch is not part of it.
+    /// Appends the batch's bytes to `out`: header (namespace, segments, rows, values, bytes of the values:
+    /// five `u32`), the segments (field set, columns, rows: three `u32` each), series (`u32`), times (`i64`),
+    /// values (`f64` bits, or short where that saves something), all little-endian. The epoch is not part of
+    /// it. O(number of values).
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.reserve(self.encoded_len());
+        out.reserve(self.encoded_len_max());
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
         out.extend_from_slice(&self.namespace.0.to_le_bytes());
         out.extend_from_slice(&count(self.segments.len()));
         out.extend_from_slice(&count(self.series.len()));
         out.extend_from_slice(&count(self.values.len()));
+        let value_bytes_at = out.len();
+        out.extend_from_slice(&count(self.values.len() * 8));
         for segment in &self.segments {
             out.extend_from_slice(&segment.field_set.0.to_le_bytes());
             out.extend_from_slice(&segment.columns.to_le_bytes());
@@ -233,6 +238,15 @@ impl WriteBatch {
         for time in &self.times {
             out.extend_from_slice(&time.to_le_bytes());
         }
+        let start = out.len();
+        if short::pack(&self.values, out) {
+            let value_bytes = count(out.len() - start);
+            if let Some(to) = out.get_mut(value_bytes_at..).and_then(|rest| rest.first_chunk_mut())
+            {
+                *to = value_bytes;
+            }
+            return;
+        }
         for value in &self.values {
             out.extend_from_slice(&value.to_bits().to_le_bytes());
         }
@@ -242,13 +256,14 @@ impl WriteBatch {
     ///
     /// # Errors
     /// [`Error::MalformedBatch`] for anything that [`WriteBatch::encode`] cannot have written. What is
-    /// allocated is bounded by the length of `bytes`.
+    /// allocated is bounded by 16 times the length of `bytes`.
     pub fn decode(bytes: &[u8], epoch: Epoch) -> Result<WriteBatch> {
         let mut reader = Reader { bytes, at: 0 };
         let namespace = NamespaceId(reader.u32()?);
         let segment_count = reader.u32()? as usize;
         let row_count = reader.u32()? as usize;
         let value_count = reader.u32()? as usize;
+        let value_bytes = reader.u32()? as usize;
         let mut batch = WriteBatch::new(namespace, epoch);
         let (mut rows, mut values) = (0u64, 0u64);
         for raw in reader.array::<12>(segment_count)? {
@@ -272,16 +287,28 @@ impl WriteBatch {
         let series = reader.array::<4>(row_count)?;
         batch.series.extend(series.map(|raw| SeriesRef(u32::from_le_bytes(*raw))));
         batch.times.extend(reader.array::<8>(row_count)?.map(|raw| i64::from_le_bytes(*raw)));
-        let bits = reader.array::<8>(value_count)?;
-        batch.values.extend(bits.map(|raw| f64::from_bits(u64::from_le_bytes(*raw))));
+        batch.read_values(&mut reader, value_count, value_bytes)?;
         if reader.at != bytes.len() {
             return Err(Error::MalformedBatch { at: reader.at, what: "bytes behind the values" });
         }
         Ok(batch)
     }
+
+    fn read_values(&mut self, reader: &mut Reader<'_>, count: usize, bytes: usize) -> Result<()> {
+        if bytes == count * 8 {
+            let bits = reader.array::<8>(count)?;
+            self.values.extend(bits.map(|raw| f64::from_bits(u64::from_le_bytes(*raw))));
+            return Ok(());
+        }
+        let at = reader.at;
+        let packed = reader.take(bytes)?;
+        let is_possible = count <= packed.len().saturating_mul(short::VALUES_PER_BYTE);
+        let read = is_possible.then(|| short::unpack(packed, count, &mut self.values)).flatten();
+        read.ok_or(Error::MalformedBatch { at, what: "values that are none" })
+    }
 }
 
-const HEADER_BYTES: usize = 16;
+const HEADER_BYTES: usize = 20;
 
 fn split_u32(raw: &[u8; 12]) -> [u32; 3] {
     let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = *raw;
@@ -358,7 +385,7 @@ mod tests {
         fn bytes_come_back(batch in any_batch()) {
             let mut bytes = Vec::new();
             batch.encode(&mut bytes);
-            prop_assert_eq!(bytes.len(), batch.encoded_len());
+            prop_assert!(bytes.len() <= batch.encoded_len_max());
             prop_assert!(same_bits(&WriteBatch::decode(&bytes, Epoch(1)).unwrap(), &batch));
         }
 
@@ -392,7 +419,7 @@ mod tests {
     /// Segments that announce more values than can be counted. Found by fuzzing.
     #[test]
     fn counts_beyond_all_counting_are_refused() {
-        let numbers = [7, 2, u32::MAX, u32::MAX].into_iter();
+        let numbers = [7, 2, u32::MAX, u32::MAX, 0].into_iter();
         let segments = [0, u32::MAX, u32::MAX].repeat(2);
         let bytes: Vec<u8> = numbers.chain(segments).flat_map(u32::to_le_bytes).collect();
         let refused = WriteBatch::decode(&bytes, Epoch(1));

@@ -71,11 +71,13 @@ impl Store {
         let budget = MemoryBudget::with_total(BUDGET_BYTES);
         let mut options = EngineOptions::new(directory.path()).with_budget(budget);
         options.durability = durability;
-        options.background = durability != Durability::Off;
+        options.background = false;
         let engine = Engine::open(options).unwrap();
         let database =
             CatalogueChange::CreateDatabase { name: "bench".into(), policy: PolicySpec::default() };
-        engine.change_catalogue(&database).unwrap().wait().unwrap();
+        let created = engine.change_catalogue(&database).unwrap();
+        engine.sync().unwrap();
+        created.wait().unwrap();
         let namespace = engine.catalogue().namespace("bench", None).unwrap().id;
         let keys: Vec<SeriesKey> = (0..hosts).map(key).collect();
         let fields = FieldSet::new(FIELDS).unwrap();
