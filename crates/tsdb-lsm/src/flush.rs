@@ -25,6 +25,9 @@ use crate::sst::{RunMeta, RunOptions, RunWriter};
 /// (Namespace, partition) pairs that get a run of their own.
 const OWN_RUNS_MAX: usize = 8;
 
+/// Runs of a flush, and numbers of files that are kept free for them, at most.
+pub(crate) const RUNS_MAX: u64 = OWN_RUNS_MAX as u64 + 1;
+
 /// What writing runs needs of an engine.
 pub(crate) struct RunContext<'a> {
     pub env: &'a Env,

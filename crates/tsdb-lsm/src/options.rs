@@ -55,6 +55,10 @@ pub struct EngineOptions {
     /// Believe the wall clock for retention when opening, however far it is from where it was; see
     /// [`ClockTrust`](crate::ClockTrust).
     pub retention_force: bool,
+    /// Threads that write to runs what the log held, while the store is opened; `None` is as many as there are cores,
+    /// or one without [`EngineOptions::background`]. Whatever their number, up to four of them find work, and the files
+    /// that they leave are the same.
+    pub replay_threads: Option<usize>,
     /// Whether threads do the maintenance; without them the caller takes every step itself.
     pub background: bool,
 }
@@ -77,6 +81,7 @@ impl EngineOptions {
             idle_time: Duration::from_secs(15 * 60),
             evict_min: 10_000,
             retention_force: false,
+            replay_threads: None,
             background: true,
         }
     }

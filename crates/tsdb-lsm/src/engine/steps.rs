@@ -13,7 +13,7 @@ use crate::compaction::worker::{MergeInput, buffer_bytes, merge};
 use crate::compaction::{Choice, pick, pick_all};
 use crate::delete::LiveDelete;
 use crate::error::{Error, Result};
-use crate::flush::{FlushInput, NewRun, RunContext, abandon, write_generation};
+use crate::flush::{FlushInput, NewRun, RUNS_MAX, RunContext, abandon, write_generation};
 use crate::manifest::{self, DeleteEntry, FileEntry, Manifest, SliceId, run_path};
 use crate::memtable::{Generation, Seal};
 use crate::retention::{ClockTrust, Reading};
@@ -122,8 +122,8 @@ impl Shared {
         deletes: &[Arc<LiveDelete>],
     ) -> Result<()> {
         let context = self.context();
-        // At most nine runs; numbers that are not used stay unused.
-        let first_file = self.next_file.fetch_add(9, Ordering::Relaxed);
+        // Numbers that are not used stay unused.
+        let first_file = self.next_file.fetch_add(RUNS_MAX, Ordering::Relaxed);
         let sorted = generation.sorted().bytes();
         let _memory = self.options.budget.reserve_anyway(Pool::Compaction, sorted);
         let input = FlushInput {
