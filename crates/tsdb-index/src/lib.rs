@@ -34,7 +34,7 @@ mod table;
 mod time_index;
 
 pub use error::{Error, Result};
-pub use evict::{Eviction, IdleRule};
+pub use evict::{Evicted, Eviction, IdleRule};
 pub use field_sets::FieldSets;
 pub use filter::{Plan, TagSource};
 pub use namespace_head::NamespaceHead;

@@ -80,8 +80,9 @@ impl SeriesSlot {
         self.state.load(Ordering::Relaxed) & DROPPED != 0
     }
 
-    pub(crate) fn drop_name(&self) {
-        self.state.fetch_or(DROPPED, Ordering::Relaxed);
+    /// Notes that the namespace was dropped; false if that was noted before.
+    pub(crate) fn drop_name(&self) -> bool {
+        self.state.fetch_or(DROPPED, Ordering::Relaxed) & DROPPED == 0
     }
 
     /// Notes that the series is defined in `generation`; true if it was not yet.
@@ -113,12 +114,14 @@ pub(crate) struct Block {
     /// Which slots there are, ascending; all of them if it is empty.
     places: Box<[u16]>,
     slots: Box<[SeriesSlot]>,
+    /// Grows with each change of what a slot notes.
+    changes: AtomicU64,
 }
 
 impl Block {
     fn dense() -> Block {
         let slots = std::iter::repeat_with(SeriesSlot::default).take(BLOCK as usize);
-        Block { places: Box::default(), slots: slots.collect() }
+        Block { places: Box::default(), slots: slots.collect(), changes: AtomicU64::new(0) }
     }
 
     /// A block of the slots of `source` at `places`, which are ascending and have series.
@@ -130,7 +133,7 @@ impl Block {
             Some((*place, copy))
         });
         let (places, slots): (Vec<u16>, Vec<SeriesSlot>) = copied.unzip();
-        Block { places: places.into(), slots: slots.into() }
+        Block { places: places.into(), slots: slots.into(), changes: AtomicU64::new(0) }
     }
 
     /// Takes over what the slots of `source`, of which this is a copy, note.
@@ -157,6 +160,16 @@ impl Block {
             true => (at, slot),
             false => (self.places.get(usize::from(at)).copied().unwrap_or(at), slot),
         })
+    }
+
+    /// Whoever finds the same number again finds in the slots what he found after the first time.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Series that can be named.
+    pub(crate) fn named(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.entry().is_some() && !slot.is_dropped()).count()
     }
 
     /// Whether every slot has a series, so that none can come.
@@ -191,6 +204,17 @@ impl SeriesSlots {
             Arc::new(Block::dense())
         });
         block.get(place(number))
+    }
+
+    /// Has `change` change what the slot of a number notes, and answers whether it did.
+    #[inline]
+    pub(crate) fn change(&self, number: u32, change: impl FnOnce(&SeriesSlot) -> bool) -> bool {
+        let Some(block) = self.block(number / BLOCK) else { return false };
+        let changed = block.get(place(number)).is_some_and(change);
+        if changed {
+            block.changes.fetch_add(1, Ordering::Release);
+        }
+        changed
     }
 
     pub(crate) fn block(&self, index: u32) -> Option<&Arc<Block>> {

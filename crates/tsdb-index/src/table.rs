@@ -123,14 +123,12 @@ impl SeriesTable {
     }
 
     /// Goes on where `old`, whose series that stay were adopted, ends: behind its numbers, and with what was dropped
-    /// from it meanwhile.
-    pub(crate) fn follow(&self, old: &SeriesTable) {
+    /// from it meanwhile. `named` of its series can be named.
+    pub(crate) fn follow(&self, old: &SeriesTable, named: usize) {
         *self.next.lock() = old.next.lock().div_ceil(BLOCK) % BLOCKS_MAX * BLOCK;
         let others = old.heads.read();
         self.heads.write().retain(|namespace, _| others.contains_key(namespace));
-        let slots = self.slots.iter().flat_map(|(_, block)| block.iter());
-        let named = slots.filter(|(_, slot)| slot.entry().is_some() && !slot.is_dropped());
-        self.named.store(named.count(), Ordering::Relaxed);
+        self.named.store(named, Ordering::Relaxed);
     }
 
     fn is(&self, number: u32, namespace: NamespaceId, key: &SeriesKey, hash: u128) -> bool {
@@ -191,14 +189,15 @@ impl SeriesTable {
     /// engine's append lock.
     #[inline]
     pub fn mark_logged(&self, number: SeriesRef, generation: u64) -> bool {
-        self.slots.get(number.0).is_some_and(|slot| slot.mark_logged(generation))
+        self.slots.change(number.0, |slot| slot.mark_logged(generation))
     }
 
     /// Takes a [`SeriesTable::mark_logged`] back whose record was not logged after all.
     pub fn unmark_logged(&self, number: SeriesRef) {
-        if let Some(slot) = self.slots.get(number.0) {
+        self.slots.change(number.0, |slot| {
             slot.unmark_logged();
-        }
+            true
+        });
     }
 
     /// Series that can be named.
@@ -221,10 +220,7 @@ impl SeriesTable {
     pub(crate) fn drop_namespace(&self, namespace: NamespaceId) {
         let Some(head) = self.heads.write().remove(&namespace) else { return };
         for number in head.numbers() {
-            if let Some(slot) = self.slots.get(number)
-                && !slot.is_dropped()
-            {
-                slot.drop_name();
+            if self.slots.change(number, SeriesSlot::drop_name) {
                 self.named.fetch_sub(1, Ordering::Relaxed);
             }
         }

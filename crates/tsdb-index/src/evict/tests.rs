@@ -28,7 +28,7 @@ fn rule(generations_from: u64, idle_min: usize) -> IdleRule {
 
 fn evict(registry: &Registry, generations_from: u64) -> usize {
     let prepared = registry.prepare_eviction(rule(generations_from, 1));
-    prepared.map_or(0, |prepared| prepared.finish(registry, || {}).1)
+    prepared.map_or(0, |prepared| prepared.finish(registry, || {}).left)
 }
 
 #[derive(Debug, Clone)]
@@ -242,7 +242,8 @@ fn threads_that_resolve_and_write_never_meet_another_series() {
                 registry.begin_generation(open + 1);
                 if let Some(prepared) = prepared {
                     let end = || _ = epoch.fetch_add(1, Ordering::Release);
-                    evicted.fetch_add(prepared.finish(&registry, end).1 as u64, Ordering::Relaxed);
+                    evicted
+                        .fetch_add(prepared.finish(&registry, end).left as u64, Ordering::Relaxed);
                 }
             }
             std::thread::sleep(std::time::Duration::from_millis(10));

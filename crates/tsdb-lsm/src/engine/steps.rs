@@ -30,6 +30,8 @@ impl Shared {
         let open = self.view.load().open.id();
         let eviction = self.registry.prepare_eviction(self.idle_rule(&mut closings, now_ns));
         closings.note(open, now_ns);
+        // Outlives the append lock: to free what left takes long enough for writers to notice.
+        let mut retired = None;
         self.wal
             .begin_generation(|sealed| {
                 let next =
@@ -48,10 +50,11 @@ impl Shared {
                     if let Some(eviction) = eviction {
                         // Under the append lock: no batch with references of the old epoch comes after it.
                         let end_epoch = || _ = self.epoch.fetch_add(1, Ordering::Release);
-                        let (series, left) = eviction.finish(&self.registry, end_epoch);
-                        view.set_series(series);
+                        let evicted = eviction.finish(&self.registry, end_epoch);
+                        view.set_series(evicted.series);
                         self.counters.evictions.add(1);
-                        self.counters.series_evicted.add(left as u64);
+                        self.counters.series_evicted.add(evicted.left as u64);
+                        retired = Some(evicted.retired);
                     }
                 });
                 closed_something
