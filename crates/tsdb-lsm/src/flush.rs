@@ -4,6 +4,7 @@
 //! a backfill over ten years, or two thousand databases, makes at most nine files.
 
 pub(crate) mod policy;
+mod text_sort;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::env::Env;
-use tsdb_core::{Block, Catalogue, FieldSetRef, NamespaceId, Presence, SeriesKey, SeriesRef};
+use tsdb_core::{Block, Catalogue, FieldSetRef, NamespaceId, Presence, SeriesKey};
 use tsdb_index::{FieldSets, SeriesTable};
 
 use crate::delete::{LiveDelete, SeriesDeletes};
@@ -21,6 +22,7 @@ use crate::manifest::{run_path, runs_directory};
 use crate::memtable::Generation;
 use crate::memtable::{ColumnMap, Place, RowIndex, fill, front_part};
 use crate::sst::{RunMeta, RunOptions, RunWriter};
+use text_sort::sort_by_text;
 
 /// (Namespace, partition) pairs that get a run of their own.
 const OWN_RUNS_MAX: usize = 8;
@@ -58,7 +60,7 @@ pub(crate) struct FlushInput<'a> {
 /// Rows of one series in one partition.
 struct Part<'a> {
     key: SeriesKey,
-    series: SeriesRef,
+    hash: u128,
     places: &'a [Place],
 }
 
@@ -136,6 +138,7 @@ fn split<'a>(index: &'a RowIndex, input: &FlushInput<'_>) -> Partitions<'a> {
     let mut partitions = Partitions::new();
     for series in index.series() {
         let Some((namespace, key)) = input.series.key(series) else { continue };
+        let hash = input.series.hash(series);
         let Some(info) = input.catalogue.by_id(namespace) else { continue };
         let mut rest = index.places(series);
         let expired = rest.partition_point(|place| index.time(*place) < info.cutoff);
@@ -145,13 +148,13 @@ fn split<'a>(index: &'a RowIndex, input: &FlushInput<'_>) -> Partitions<'a> {
             let end = start.saturating_add(info.partition_ns);
             let count = rest.partition_point(|place| index.time(*place) < end).max(1);
             let (places, later) = rest.split_at(count);
-            let part = Part { key: key.clone(), series, places };
+            let part = Part { key: key.clone(), hash, places };
             partitions.entry((namespace, start)).or_default().push(part);
             rest = later;
         }
     }
     for parts in partitions.values_mut() {
-        parts.sort_by(|a, b| a.key.cmp(&b.key));
+        sort_by_text(parts, |part| part.key.as_str().as_bytes());
     }
     partitions
 }
@@ -215,7 +218,7 @@ fn write_slice(
                 continue;
             }
             if !begun {
-                writer.begin_series(&part.key, input.series.hash(part.series))?;
+                writer.begin_series(&part.key, part.hash)?;
                 begun = true;
             }
             let values = push_block(writer, map.columns(), &block, 1)?;

@@ -97,15 +97,31 @@ impl Section {
         Ok(section)
     }
 
-    /// Series must stand in key order, each once: merges and look-ups rely on it.
+    /// Series must stand in key order, each once, and their keys be keys: merges and look-ups rely on it. Texts, tag
+    /// keys and values are sorted and have no NUL, so their places compare as they do.
     fn check_order(&self, reader: &Reader<'_>) -> Result<()> {
-        let mut previous: Option<SeriesKey> = None;
-        for ordinal in 0..self.len() {
-            let key = self.try_key(ordinal).ok_or_else(|| reader.damaged("a key that is none"))?;
-            if previous.is_some_and(|previous| previous >= key) {
-                return Err(reader.damaged("series that are not sorted"));
+        // The texts ascend, so only the first one can be empty.
+        let is_text = |place: &u32| !self.text(*place).is_empty();
+        for measurement in &self.measurements {
+            let mut texts = measurement
+                .tags
+                .iter()
+                .flat_map(|tag| std::iter::once(&tag.key).chain(tag.values.first()));
+            if !is_text(&measurement.name) || !texts.all(is_text) {
+                return Err(reader.damaged("a key that is none"));
             }
-            previous = Some(key);
+            let cells = |row: usize| {
+                let cells = measurement.rows.cells(row);
+                cells.ok_or_else(|| reader.damaged("a series without tags where some are due"))
+            };
+            let mut previous = cells(0)?;
+            for row in 1..measurement.series.len() {
+                let next = cells(row)?;
+                if !previous.lt(next) {
+                    return Err(reader.damaged("series that are not sorted"));
+                }
+                previous = cells(row)?;
+            }
         }
         Ok(())
     }
@@ -133,23 +149,20 @@ impl Section {
     fn try_key(&self, ordinal: u32) -> Option<SeriesKey> {
         let measurement = self.measurement_of(ordinal)?;
         let row = (ordinal - measurement.series.start) as usize;
-        let mut text = String::from(self.text(measurement.name));
-        text.push('\0');
-        for (tag, cell) in measurement.rows.cells(row)? {
-            let column = measurement.tags.get(tag)?;
-            text.push_str(self.text(column.key));
-            text.push('\0');
-            text.push_str(self.text(*column.values.get(cell)?));
-            text.push('\0');
-        }
-        SeriesKey::from_canonical(&text).ok()
+        let tags = measurement.rows.cells(row)?.map(|(tag, cell)| {
+            // A part that is missing makes the key none.
+            let column = measurement.tags.get(tag);
+            let value = column.and_then(|column| column.values.get(cell));
+            (column.map_or("", |column| self.text(column.key)), value.map_or("", |v| self.text(*v)))
+        });
+        SeriesKey::from_parts(self.text(measurement.name), tags).ok()
     }
 
     /// Key of the series at `ordinal`, which is below [`Section::len`]. O(length of the key).
     pub fn key(&self, ordinal: u32) -> SeriesKey {
         match self.try_key(ordinal) {
             Some(key) => key,
-            None => unreachable!("every key was taken back once when the section was opened"),
+            None => unreachable!("the parts of every key were checked when the section was opened"),
         }
     }
 

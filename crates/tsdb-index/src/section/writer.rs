@@ -1,6 +1,7 @@
 //! Collects the series of a run and encodes its section.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -46,53 +47,89 @@ impl SectionWriter {
         let mut out = vec![VERSION];
         put_texts(&mut out, texts.sorted.iter().copied());
         put_varint(&mut out, self.keys.len() as u64);
-        let measurements: Vec<&[SeriesKey]> =
-            self.keys.chunk_by(|a, b| a.measurement() == b.measurement()).collect();
+        let measurements: Vec<&[Range<usize>]> = texts
+            .keys
+            .chunk_by(|a, b| texts.parts.get(a.start) == texts.parts.get(b.start))
+            .collect();
         put_varint(&mut out, measurements.len() as u64);
         let mut scratch = Scratch::new(texts.sorted.len());
         for series in measurements {
-            let Some(first) = series.first() else { continue };
-            put_varint(&mut out, u64::from(texts.place(first.measurement())));
+            let name = series.first().and_then(|first| texts.parts.get(first.start));
+            put_varint(&mut out, u64::from(name.copied().unwrap_or(0)));
             put_varint(&mut out, series.len() as u64);
-            Measurement::of(series, &texts).put(&mut out, &mut scratch);
+            Measurement::of(series, &texts.parts).put(&mut out, &mut scratch);
         }
         self.hashes.iter().for_each(|hash| out.extend_from_slice(&hash.to_le_bytes()));
         Ok(out)
     }
 }
 
-/// All names and values of a section, each once.
+/// All names and values of a section, each once, and the keys as places among them.
 struct Texts<'a> {
     sorted: Vec<&'a str>,
-    places: HashMap<&'a str, u32, RandomState>,
+    /// Key by key: the measurement, then each tag's key and value.
+    parts: Vec<u32>,
+    /// Where the parts of each key stand.
+    keys: Vec<Range<usize>>,
 }
 
 impl<'a> Texts<'a> {
     fn of(keys: &'a [SeriesKey]) -> Result<Texts<'a>> {
-        let mut places: HashMap<&str, u32, RandomState> = HashMap::default();
+        let mut numbers: HashMap<&str, u32, RandomState> = HashMap::default();
+        let mut texts: Vec<&str> = Vec::new();
+        let (mut parts, mut ranges): (Vec<u32>, Vec<Range<usize>>) = (Vec::new(), Vec::new());
+        let (mut before, mut now): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
         for key in keys {
-            places.insert(key.measurement(), 0);
-            key.tags().for_each(|(tag, value)| {
-                places.insert(tag, 0);
-                places.insert(value, 0);
-            });
+            now.clear();
+            now.push(key.measurement());
+            now.extend(key.tags().flat_map(|(tag, value)| [tag, value]));
+            let (start, last) = (parts.len(), ranges.last().map_or(0, |range| range.start));
+            for (place, text) in now.iter().enumerate() {
+                // Neighbours have most parts in common, and to compare is faster than to hash.
+                let known = match before.get(place) == Some(text) {
+                    true => parts.get(last + place).copied(),
+                    false => None,
+                };
+                parts.push(match known {
+                    Some(number) => number,
+                    None => number_of(text, &mut numbers, &mut texts)?,
+                });
+            }
+            ranges.push(start..parts.len());
+            std::mem::swap(&mut before, &mut now);
         }
-        let mut sorted: Vec<&str> = places.keys().copied().collect();
-        sorted.sort_unstable();
-        let too_many = |_| {
-            let what = "2^32 different tags and values in one run".to_owned();
-            Error::Core(tsdb_core::Error::Invalid { what })
-        };
-        u32::try_from(sorted.len()).map_err(too_many)?;
-        for (text, place) in sorted.iter().zip(0u32..) {
-            places.insert(text, place);
+        let mut order: Vec<(&str, u32)> = texts.into_iter().zip(0u32..).collect();
+        order.sort_unstable();
+        let mut places = vec![0u32; order.len()];
+        for ((_, number), sorted) in order.iter().zip(0u32..) {
+            if let Some(place) = places.get_mut(*number as usize) {
+                *place = sorted;
+            }
         }
-        Ok(Texts { sorted, places })
+        for part in &mut parts {
+            *part = places.get(*part as usize).copied().unwrap_or(0);
+        }
+        let sorted = order.into_iter().map(|(text, _)| text).collect();
+        Ok(Texts { sorted, parts, keys: ranges })
     }
+}
 
-    fn place(&self, text: &str) -> u32 {
-        self.places.get(text).copied().unwrap_or(0)
+/// The number of a text in order of first appearance.
+fn number_of<'a>(
+    text: &'a str,
+    numbers: &mut HashMap<&'a str, u32, RandomState>,
+    texts: &mut Vec<&'a str>,
+) -> Result<u32> {
+    if let Some(number) = numbers.get(text) {
+        return Ok(*number);
     }
+    let number = u32::try_from(texts.len()).map_err(|_| {
+        let what = "2^32 different tags and values in one run".to_owned();
+        Error::Core(tsdb_core::Error::Invalid { what })
+    })?;
+    numbers.insert(text, number);
+    texts.push(text);
+    Ok(number)
 }
 
 /// The series of one measurement, sorted out by shape.
@@ -111,16 +148,22 @@ struct Shape {
 }
 
 impl Measurement {
-    fn of(series: &[SeriesKey], texts: &Texts<'_>) -> Measurement {
+    /// Of the series whose parts stand at these places.
+    fn of(series: &[Range<usize>], parts: &[u32]) -> Measurement {
         let mut numbers: HashMap<Vec<u32>, u32, RandomState> = HashMap::default();
         let mut shapes: Vec<Shape> = Vec::new();
-        let mut shape_of = Vec::with_capacity(series.len());
+        let mut shape_of: Vec<u32> = Vec::with_capacity(series.len());
         let mut keys: Vec<u32> = Vec::new();
-        for key in series {
+        for place in series {
+            let (tags, _) = parts.get(place.start + 1..place.end).unwrap_or(&[]).as_chunks::<2>();
             keys.clear();
-            keys.extend(key.tags().map(|(tag, _)| texts.place(tag)));
-            let number = match numbers.get(&keys) {
-                Some(number) => *number,
+            keys.extend(tags.iter().map(|[tag, _]| *tag));
+            let last = shape_of.last().copied();
+            let last = last.filter(|last| {
+                shapes.get(*last as usize).is_some_and(|shape: &Shape| shape.keys == keys)
+            });
+            let number = match last.or_else(|| numbers.get(&keys).copied()) {
+                Some(number) => number,
                 None => {
                     // There are no more shapes than series, which are numbered by u32.
                     let number = u32::try_from(shapes.len()).unwrap_or(u32::MAX);
@@ -132,7 +175,7 @@ impl Measurement {
             };
             shape_of.push(number);
             if let Some(shape) = shapes.get_mut(number as usize) {
-                let values = key.tags().map(|(_, value)| texts.place(value));
+                let values = tags.iter().map(|[_, value]| *value);
                 shape.columns.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
             }
         }

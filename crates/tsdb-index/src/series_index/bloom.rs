@@ -40,9 +40,9 @@ fn places(hash: (u64, u64), bits: u64) -> impl Iterator<Item = usize> {
 pub(super) struct Tags(hashbrown::HashSet<(u64, u64), foldhash::fast::RandomState>);
 
 impl Tags {
-    pub(super) fn add(&mut self, measurement: &str, key: &str, value: &str) {
-        self.0.insert(hash_of(measurement, key, Some(value)));
-        self.0.insert(hash_of(measurement, key, None));
+    /// Adds a tag; without a value, the key.
+    pub(super) fn add(&mut self, measurement: &str, key: &str, value: Option<&str>) {
+        self.0.insert(hash_of(measurement, key, value));
     }
 
     /// Bytes of the filter, and the filter.

@@ -66,14 +66,25 @@ impl IndexWriter {
         if self.root.measurements.last().is_none_or(|(last, _)| **last != *name) {
             self.root.measurements.push((name.into(), self.total));
         }
-        key.tags().for_each(|(tag, value)| self.tags.add(name, tag, value));
+        // What the page has already from the series before needs no hashing: neighbours have most tags in common.
+        let last = self.last.replace(key.clone()).filter(|_| self.series > 0);
+        let last = last.filter(|last| last.measurement() == name);
+        let mut before = last.iter().flat_map(SeriesKey::tags);
+        for (tag, value) in key.tags() {
+            let (known_tag, known_value) = before.next().unwrap_or_default();
+            if known_tag != tag {
+                self.tags.add(name, tag, None);
+            }
+            if (known_tag, known_value) != (tag, value) {
+                self.tags.add(name, tag, Some(value));
+            }
+        }
         self.key_bytes += key.as_str().len();
         self.series += 1;
         self.total = self.total.checked_add(1).ok_or_else(|| {
             let what = "2^32 series in one run".to_owned();
             Error::Core(tsdb_core::Error::Invalid { what })
         })?;
-        self.last = Some(key.clone());
         Ok(())
     }
 

@@ -79,7 +79,7 @@ fn write(
     let heads = input.slices.iter().map(Head::new);
     let mut heads: Vec<Head<'_>> = heads.collect::<Result<_>>()?;
     let (mut block, mut reader) = (Block::new(), ReadBuffers::default());
-    while let Some(key) = heads.iter().filter_map(|head| head.key.clone()).min() {
+    while let Some(key) = heads.iter().filter_map(|head| head.key.as_ref()).min().cloned() {
         columns.prepare(&input.slices, key.measurement());
         let deletes = SeriesDeletes::of(&key, &input.deletes);
         let (mut sources, mut hash) = (Vec::new(), 0);
