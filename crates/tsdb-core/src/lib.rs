@@ -25,6 +25,7 @@ pub mod env;
 mod error;
 pub mod field_set;
 pub mod hash;
+pub mod hyperloglog;
 pub mod limits;
 pub mod matcher;
 mod memory;

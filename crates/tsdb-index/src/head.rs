@@ -9,7 +9,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tsdb_core::SeriesKey;
+use tsdb_core::hash::HashKey;
+use tsdb_core::hyperloglog::DistinctSketch;
 
+use crate::cardinality::{
+    FrequentPairs, MeasurementCardinality, TagCardinality, low_half, value_hash,
+};
 use crate::filter::TagSource;
 use crate::posting_list::PostingList;
 use crate::{Result, postings};
@@ -88,19 +93,71 @@ struct KeyPostings {
     all: PostingList,
     /// All series with a value; `None` where it is only the first.
     values: BTreeMap<Value, Option<Box<PostingList>>>,
+    /// Bytes of the values of all series.
+    value_bytes: u64,
+    /// Values that several series have.
+    shared: usize,
+    /// The values, once they are so many that nobody should have to go through them.
+    sketch: Option<Box<DistinctSketch>>,
+}
+
+/// Values from which on there is a sketch of them, and those of one series alone are not looked at any more.
+const SKETCH_FROM: usize = 1024;
+
+impl KeyPostings {
+    /// The values as a sketch. O(1), O(values) where they are few.
+    fn sketch(&self, hash_key: HashKey) -> DistinctSketch {
+        if let Some(sketch) = &self.sketch {
+            return DistinctSketch::clone(sketch);
+        }
+        let mut sketch = DistinctSketch::new();
+        self.values.keys().for_each(|value| sketch.add(value_hash(hash_key, value.as_str())));
+        sketch
+    }
+
+    /// Notes a value that is new.
+    fn note_value(&mut self, value: &str, hash_key: HashKey) {
+        match &mut self.sketch {
+            Some(sketch) => sketch.add(value_hash(hash_key, value)),
+            None if self.values.len() >= SKETCH_FROM => {
+                self.sketch = Some(Box::new(self.sketch(hash_key)));
+            }
+            None => {}
+        }
+    }
+
+    /// Counts the series of each value. O(values), O(1) if they are many and each of one series. Returns how many series
+    /// a value may have that was not counted.
+    fn count_pairs(&self, key: &Arc<str>, pairs: &mut FrequentPairs) -> u64 {
+        let skips = self.sketch.is_some();
+        if skips && self.shared == 0 {
+            return 1;
+        }
+        for (value, list) in &self.values {
+            let series = list.as_ref().map_or(1, |list| list.len());
+            if series > 1 || !skips {
+                pairs.add(key, value.as_str(), series);
+                pairs.prune();
+            }
+        }
+        u64::from(skips)
+    }
 }
 
 /// Series of a measurement by their tags.
 #[derive(Debug, Default)]
 pub(crate) struct TagIndex {
     all: PostingList,
+    /// The series, by their hashes.
+    distinct: DistinctSketch,
     keys: HashMap<Arc<str>, KeyPostings, foldhash::fast::RandomState>,
 }
 
 impl TagIndex {
-    /// Adds a series. O(tags · log values) while numbers come in about ascending order.
-    pub(crate) fn add(&mut self, number: u32, key: &SeriesKey) {
+    /// Adds a series with its hash. O(tags · log values) while numbers come in about ascending order.
+    pub(crate) fn add(&mut self, number: u32, key: &SeriesKey, hash: u128, hash_key: HashKey) {
         self.all.insert(number);
+        self.distinct.add(low_half(hash));
         let mut start = key.measurement().len() + 1;
         for (tag, value) in key.tags() {
             start += tag.len() + 1;
@@ -110,21 +167,55 @@ impl TagIndex {
             }
             let Some(of_key) = self.keys.get_mut(tag) else { continue };
             of_key.all.insert(number);
+            of_key.value_bytes += value.len() as u64;
             match of_key.values.entry(Value::new(value, key, start, number)) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(None);
+                    of_key.note_value(value, hash_key);
                 }
                 Entry::Occupied(mut known) => {
                     let first = known.key().first;
                     match known.get_mut() {
                         Some(list) => list.insert(number),
                         None if first == number => {}
-                        none => *none = Some(Box::new(PostingList::of_two(first, number))),
+                        none => {
+                            *none = Some(Box::new(PostingList::of_two(first, number)));
+                            of_key.shared += 1;
+                        }
                     }
                 }
             }
             start += value.len() + 1;
         }
+    }
+
+    /// Number of series.
+    pub(crate) fn series(&self) -> u64 {
+        self.all.len()
+    }
+
+    /// What the series are made of. O(tag keys), and O(values) of keys with values that several series have, or with few.
+    /// Counts their pairs, too; `uncounted` is told by key how many series a pair may have that was not counted.
+    pub(crate) fn cardinality(
+        &self,
+        name: &Arc<str>,
+        hash_key: HashKey,
+        pairs: &mut FrequentPairs,
+        mut uncounted: impl FnMut(&Arc<str>, u64),
+    ) -> MeasurementCardinality {
+        let tags = self.keys.iter().map(|(key, of_key)| {
+            uncounted(key, of_key.count_pairs(key, pairs));
+            TagCardinality {
+                key: Arc::clone(key),
+                series: of_key.all.len(),
+                value_bytes: of_key.value_bytes,
+                values: of_key.sketch(hash_key),
+            }
+        });
+        let mut tags: Vec<TagCardinality> = tags.collect();
+        tags.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let (name, series) = (Arc::clone(name), self.all.len());
+        MeasurementCardinality { name, series, distinct: self.distinct.clone(), tags }
     }
 }
 

@@ -9,6 +9,8 @@
 //!   inverted index over the registered series; [`Eviction`] for series that are idle;
 //! - [`SeriesIndex`]: the immutable index inside a run, in pages, each of them a [`Section`] of some hundred series
 //!   with their hashes, tags and postings;
+//! - [`SourceCardinality`]: what the series of a run, or of the registry, are made of, counted and sketched, so that
+//!   nobody needs to read them for that;
 //! - [`filter`] and [`postings`]: conditions on tags to lists of series, over either index.
 //!
 //! It knows nothing of values, timestamps of rows, files, or what a run holds beside its section.
@@ -17,6 +19,7 @@
 //! series comes sorted; what [`filter`] selects is exactly what [`tsdb_core::matcher::CompiledFilter`]
 //! accepts.
 
+mod cardinality;
 mod error;
 mod evict;
 mod field_sets;
@@ -33,6 +36,9 @@ mod slots;
 mod table;
 mod time_index;
 
+pub use cardinality::{
+    MeasurementCardinality, PAIRS_LISTED_MAX, PairCount, SourceCardinality, TagCardinality,
+};
 pub use error::{Error, Result};
 pub use evict::{Evicted, Eviction, IdleRule};
 pub use field_sets::FieldSets;
@@ -40,6 +46,8 @@ pub use filter::{Plan, TagSource};
 pub use namespace_head::NamespaceHead;
 pub use registry::Registry;
 pub use section::{Section, SectionWriter};
-pub use series_index::{IndexPage, IndexWriter, PageSource, SeriesIndex, SeriesReader};
+pub use series_index::{
+    IndexPage, IndexSections, IndexWriter, PageSource, SeriesIndex, SeriesReader,
+};
 pub use table::SeriesTable;
 pub use time_index::{ActiveRange, TimeIndex};

@@ -54,6 +54,14 @@ impl PostingList {
         }
     }
 
+    /// How many there are. O(1), or O(n / 65536) for a bitmap.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            PostingList::Few(list) => list.len() as u64,
+            PostingList::Many(bitmap) => bitmap.len(),
+        }
+    }
+
     /// The numbers. O(1), or O(n) for a bitmap.
     pub(crate) fn numbers(&self) -> Cow<'_, [u32]> {
         match self {
@@ -99,6 +107,7 @@ mod tests {
             list.append_to(&mut appended);
             prop_assert_eq!(&appended[1..], &*expected);
             prop_assert_eq!(&*list.numbers(), &*expected);
+            prop_assert_eq!(list.len(), expected.len() as u64);
         }
     }
 

@@ -15,17 +15,19 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use tsdb_core::hash::HashKey;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::{CancelToken, SeriesKey};
 
 use crate::Error;
+use crate::cardinality::{CardinalityWriter, SourceCardinality};
 use crate::filter::{Needs, Plan};
 use crate::section::Section;
 use bloom::Bloom;
 use root::Root;
 
 pub use root::IndexPage;
-pub use writer::IndexWriter;
+pub use writer::{IndexSections, IndexWriter};
 
 /// Where the pages of an index come from: a file, whose checksums are verified there, or a cache.
 pub trait PageSource {
@@ -204,13 +206,46 @@ impl SeriesIndex {
         SeriesReader { index: self, source, page: None }
     }
 
-    /// Reads every page and checks it: the order of the series, their number, and that the filters know all tags.
+    /// What the series are made of, from the bytes that were written beside the root; without bytes few series are counted
+    /// with the data directory's key.
+    ///
+    /// # Errors
+    /// Bytes that are damaged or belong to another index, a page that cannot be read.
+    pub fn cardinality<P: PageSource>(
+        &self,
+        source: &P,
+        hash_key: HashKey,
+        bytes: &[u8],
+    ) -> Result<SourceCardinality, P::Error> {
+        if !bytes.is_empty() {
+            return self.decode_cardinality(bytes).map_err(P::Error::from);
+        }
+        let mut counted = CardinalityWriter::new(hash_key);
+        for page in &self.root.pages {
+            counted.add(&*source.section(page.place)?);
+        }
+        self.decode_cardinality(&counted.finish_anyway()).map_err(P::Error::from)
+    }
+
+    fn decode_cardinality(&self, bytes: &[u8]) -> crate::Result<SourceCardinality> {
+        let counted = self.measurements().map(|(name, series)| (name, series.len() as u64));
+        SourceCardinality::decode(bytes, counted.collect::<Vec<_>>().into_iter())
+    }
+
+    /// Reads every page and checks it: the order of the series, their number, and that the filters know all tags. What the
+    /// series are made of is counted again, with the data directory's key, and must be `cardinality`.
     ///
     /// # Errors
     /// The first page that cannot be read or that contradicts the root.
-    pub fn verify<P: PageSource>(&self, source: &P) -> Result<(), P::Error> {
+    pub fn verify<P: PageSource>(
+        &self,
+        source: &P,
+        hash_key: HashKey,
+        cardinality: &[u8],
+    ) -> Result<(), P::Error> {
         let damaged = |what| P::Error::from(Error::Damaged { offset: 0, what });
         let mut last: Option<SeriesKey> = None;
+        let mut counted = CardinalityWriter::new(hash_key);
         for (number, page) in self.root.pages.iter().enumerate() {
             let section = source.section(page.place)?;
             if section.len() != page.series {
@@ -238,6 +273,10 @@ impl SeriesIndex {
                 }
                 last = Some(key);
             }
+            counted.add(&section);
+        }
+        if counted.finish() != cardinality {
+            return Err(damaged("cardinalities that the series contradict"));
         }
         Ok(())
     }

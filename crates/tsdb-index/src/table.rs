@@ -103,7 +103,7 @@ impl SeriesTable {
         let fresh = self.slots.make(number).is_some_and(|slot| slot.set(entry, generation));
         // invariant: I5: a number means one series as long as the table lives.
         assert!(fresh, "I5: series number {number} was given twice");
-        self.head(namespace).add(key, number);
+        self.head(namespace).add(key, number, hash);
         vacant.insert(number);
         self.named.fetch_add(1, Ordering::Relaxed);
         Ok(SeriesRef(number))
@@ -119,7 +119,7 @@ impl SeriesTable {
             id = id.wrapping_add(1);
         }
         self.numbers.insert(id, number);
-        self.head(entry.namespace).add(&entry.key, number);
+        self.head(entry.namespace).add(&entry.key, number, entry.hash());
     }
 
     /// Goes on where `old`, whose series that stay were adopted, ends: behind its numbers, and with what was dropped
@@ -164,7 +164,9 @@ impl SeriesTable {
         if let Some(head) = self.heads.read().get(&namespace) {
             return Arc::clone(head);
         }
-        Arc::clone(self.heads.write().entry(namespace).or_default())
+        let mut heads = self.heads.write();
+        let new = || Arc::new(NamespaceHead::new(self.hash_key));
+        Arc::clone(heads.entry(namespace).or_insert_with(new))
     }
 
     /// Namespace and key of a number. No lock.

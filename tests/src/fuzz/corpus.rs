@@ -254,12 +254,12 @@ fn keys(count: usize) -> Vec<SeriesKey> {
 /// Pages, and roots with their pages.
 fn index() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
-    for count in [1, 2, 7, 40] {
+    for count in [1, 2, 7, 40, 66] {
         let keys = keys(count);
         let mut section = SectionWriter::new();
         keys.iter().for_each(|key| section.add(key, 7).expect("in order"));
         all.push(section.finish().expect("few series"));
-        let (mut writer, mut pages) = (IndexWriter::new(), Vec::new());
+        let (mut writer, mut pages) = (IndexWriter::new(super::index::HASH_KEY), Vec::new());
         let mut put = |page: &[u8]| {
             let offset = pages.len() as u64;
             pages.extend_from_slice(page);
@@ -268,9 +268,11 @@ fn index() -> Vec<Vec<u8>> {
         for key in &keys {
             writer.add(key, 9, &mut put).expect("in order");
         }
-        let root = writer.finish(&mut put).expect("few series");
-        let length = u16::try_from(root.len()).expect("few series").to_le_bytes();
-        all.push([&length[..], &root, &pages].concat());
+        let sections = writer.finish(&mut put).expect("few series");
+        let (root, cardinality) = (sections.root, sections.cardinality);
+        let length = |bytes: &[u8]| u16::try_from(bytes.len()).expect("few series").to_le_bytes();
+        let lengths = [length(&root), length(&cardinality)].concat();
+        all.push([&lengths[..], &root, &cardinality, &pages].concat());
     }
     all
 }

@@ -1,12 +1,16 @@
-//! The index of runs: any bytes as one page of it, and as a root with its pages.
+//! The index of runs: any bytes as one page of it, and as a root with its cardinalities and pages.
 
 use std::sync::Arc;
 
+use tsdb_core::hash::HashKey;
 use tsdb_core::matcher::{MatchOp, TagFilter};
 use tsdb_core::{CancelToken, SeriesKey};
 use tsdb_index::{Error, IndexPage, PageSource, Section, SectionWriter, SeriesIndex};
 
-/// Any bytes as a page; and as a root, whose length the first two say, and its pages behind it.
+/// The key under which the corpus is written.
+pub(super) const HASH_KEY: HashKey = HashKey([3; 16]);
+
+/// Any bytes as a page; and as a root and cardinalities, whose lengths the first four say, and pages behind them.
 ///
 /// # Panics
 /// If series of an accepted index are not in order, are not found by their tags, or do not come back when
@@ -15,11 +19,13 @@ pub fn index_reader(data: &[u8]) {
     if let Ok(section) = Section::open(data) {
         check_section(&section);
     }
-    let Some((length, rest)) = data.split_first_chunk::<2>() else { return };
-    let length = usize::from(u16::from_le_bytes(*length));
-    let Some((root, pages)) = rest.split_at_checked(length) else { return };
+    let Some((lengths, rest)) = data.split_first_chunk::<4>() else { return };
+    let [a, b, c, d] = *lengths;
+    let [root, cardinality] = [[a, b], [c, d]].map(|n| usize::from(u16::from_le_bytes(n)));
+    let Some((root, rest)) = rest.split_at_checked(root) else { return };
+    let Some((cardinality, pages)) = rest.split_at_checked(cardinality) else { return };
     if let Ok(index) = SeriesIndex::open(root) {
-        check_index(&index, &Pages(pages));
+        check_index(&index, &Pages(pages), cardinality);
     }
 }
 
@@ -74,9 +80,13 @@ impl PageSource for Pages<'_> {
 }
 
 /// Asks an index all that can be asked, whether or not it is sound; a sound one must answer.
-fn check_index(index: &SeriesIndex, pages: &Pages<'_>) {
+fn check_index(index: &SeriesIndex, pages: &Pages<'_>, cardinality: &[u8]) {
     let cancel = CancelToken::new();
-    let verified = index.verify(pages);
+    let verified = index.verify(pages, HASH_KEY, cardinality);
+    let made_of = index.cardinality(pages, HASH_KEY, cardinality);
+    if let Ok(made_of) = &made_of {
+        assert_eq!(made_of.series(), u64::from(index.len()), "a series that is not counted");
+    }
     let all = index.matching(pages, None, &TagFilter::True, &cancel).expect("reads no page");
     assert_eq!(all.len(), index.len() as usize, "a measurement with other series");
     let mut reader = index.reader(pages);
@@ -89,6 +99,7 @@ fn check_index(index: &SeriesIndex, pages: &Pages<'_>) {
         return;
     }
     let keys = keys.expect("a sound index has its series");
+    assert!(made_of.is_ok(), "a sound index says what its series are made of");
     assert!(keys.is_sorted_by(|a, b| a < b), "series that are not in order");
     let is_found = |key: &SeriesKey| {
         key.tags().any(|(tag, value)| tag == "host" && value.starts_with(['a', 'b', 'c']))

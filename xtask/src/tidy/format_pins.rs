@@ -20,6 +20,8 @@ const FORMAT_FILES: &[&str] = &["format.rs", "frame.rs"];
 /// Files that define bytes under another name.
 const MORE_FORMAT_FILES: &[&str] = &[
     "crates/tsdb-core/src/batch.rs",
+    "crates/tsdb-core/src/hyperloglog.rs",
+    "crates/tsdb-core/src/hyperloglog/bytes.rs",
     "crates/tsdb-lsm/src/record.rs",
     "crates/tsdb-lsm/src/codec.rs",
     "crates/tsdb-lsm/src/codec/bits.rs",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use tsdb_core::hash::HashKey;
 use tsdb_core::matcher::CompiledFilter;
 use tsdb_core::{SeriesKey, TagCharset};
 
@@ -46,7 +47,7 @@ proptest! {
         };
         let keys: Vec<SeriesKey> = series.iter().map(key).collect();
         for (number, key) in (0u32..).zip(&keys) {
-            index.add(number, key);
+            index.add(number, key, u128::from(number), HashKey([0; 16]));
         }
         let compiled = CompiledFilter::new(&filter).unwrap();
         let expected: Vec<u32> = (0u32..).zip(&keys)

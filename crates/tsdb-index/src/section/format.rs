@@ -74,6 +74,11 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// What is still to come.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or(&[])
+    }
+
     pub(crate) fn u8(&mut self) -> Result<u8> {
         Ok(self.take(1)?.first().copied().unwrap_or(0))
     }

@@ -63,6 +63,16 @@ impl Section {
     /// # Errors
     /// Bytes that are no section of a version that is understood.
     pub fn open(bytes: &[u8]) -> Result<Section> {
+        let section = Section::open_own(bytes)?;
+        section.check_order(&Reader::new(bytes))?;
+        Ok(section)
+    }
+
+    /// Opens a section that this process encoded just now: that its series are in order was seen when they were added.
+    ///
+    /// # Errors
+    /// As [`Section::open`].
+    pub(crate) fn open_own(bytes: &[u8]) -> Result<Section> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
         if version > VERSION {
@@ -92,9 +102,7 @@ impl Section {
         let (hashes, _) = raw.as_chunks::<16>();
         let hashes = hashes.iter().map(|raw| u128::from_le_bytes(*raw)).collect();
         reader.end()?;
-        let section = Section { texts, measurements, hashes };
-        section.check_order(&reader)?;
-        Ok(section)
+        Ok(Section { texts, measurements, hashes })
     }
 
     /// Series must stand in key order, each once, and their keys be keys: merges and look-ups rely on it. Texts, tag
@@ -182,6 +190,17 @@ impl Section {
         let found =
             place.and_then(|place| self.measurements.binary_search_by_key(&place, |m| m.name).ok());
         found.and_then(|at| self.measurements.get(at)).map_or(0..0, |m| m.series.clone())
+    }
+
+    /// Calls `visit` with each key and value that series of a measurement have, in order, and how many of them have it.
+    /// O(pairs).
+    pub(crate) fn for_each_pair(&self, measurement: &str, mut visit: impl FnMut(&str, &str, u64)) {
+        let found = self.measurements.iter().find(|m| self.text(m.name) == measurement);
+        for tag in found.iter().flat_map(|measurement| &measurement.tags) {
+            for (place, value) in tag.values.iter().enumerate() {
+                visit(self.text(tag.key), self.text(*value), tag.with(place).len() as u64);
+            }
+        }
     }
 
     /// Ordinals of the series that match, ascending. `measurements` are exact names, `None` is all.

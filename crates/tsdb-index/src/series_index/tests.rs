@@ -47,13 +47,15 @@ fn key(measurement: &str, tags: &[(&str, &str)]) -> SeriesKey {
     SeriesKey::new(measurement, &mut tags.to_vec(), TagCharset::Utf8).unwrap()
 }
 
-fn write(keys: &[SeriesKey]) -> (Vec<u8>, Memory) {
-    let (mut writer, mut memory) = (IndexWriter::new(), Memory::default());
+const HASH_KEY: HashKey = HashKey([9; 16]);
+
+fn write(keys: &[SeriesKey]) -> (IndexSections, Memory) {
+    let (mut writer, mut memory) = (IndexWriter::new(HASH_KEY), Memory::default());
     for (hash, key) in (7u128..).zip(keys) {
         writer.add(key, hash << 90, |page| memory.put(page)).unwrap();
     }
-    let root = writer.finish(|page| memory.put(page)).unwrap();
-    (root, memory)
+    let sections = writer.finish(|page| memory.put(page)).unwrap();
+    (sections, memory)
 }
 
 /// Hosts of two measurements, in pages enough for two pages of filters.
@@ -74,7 +76,7 @@ fn many() -> Vec<SeriesKey> {
 #[test]
 fn pages_are_found_by_their_tags() {
     let keys = many();
-    let (root, memory) = write(&keys);
+    let (IndexSections { root, cardinality }, memory) = write(&keys);
     let index = SeriesIndex::open(&root).unwrap();
     assert_eq!(index.len() as usize, keys.len());
     assert!(index.memory_bytes() < 8192, "{}", index.memory_bytes());
@@ -83,7 +85,7 @@ fn pages_are_found_by_their_tags() {
         index.measurements().map(|(name, _)| name).collect::<Vec<_>>(),
         ["cpu", "mem", "single"]
     );
-    index.verify(&memory).unwrap();
+    index.verify(&memory, HASH_KEY, &cardinality).unwrap();
     let ask = |filter: &TagFilter, pages: usize| {
         *memory.sections_read.borrow_mut() = 0;
         let found = index.matching(&memory, None, filter, &CancelToken::new()).unwrap();
@@ -123,7 +125,7 @@ fn pages_are_found_by_their_tags() {
 #[test]
 fn damaged_roots_and_filters_are_refused_or_harmless() {
     let keys: Vec<SeriesKey> = (0..3000).map(|n| key("m", &[("h", &format!("{n:04}"))])).collect();
-    let (root, memory) = write(&keys);
+    let (IndexSections { root, cardinality }, memory) = write(&keys);
     for cut in 0..root.len() {
         assert!(SeriesIndex::open(&root[..cut]).is_err(), "{cut}");
     }
@@ -131,7 +133,7 @@ fn damaged_roots_and_filters_are_refused_or_harmless() {
         let mut damaged = root.clone();
         damaged[at] ^= 1 << (at % 8);
         if let Ok(index) = SeriesIndex::open(&damaged) {
-            assert!(index.verify(&memory).is_err(), "byte {at}");
+            assert!(index.verify(&memory, HASH_KEY, &cardinality).is_err(), "byte {at}");
         }
     }
     let mut later = root.clone();
@@ -141,6 +143,9 @@ fn damaged_roots_and_filters_are_refused_or_harmless() {
         Error::NewerFormat { version: 3, supported: 2 }
     );
     let index = SeriesIndex::open(&root).unwrap();
+    let mut other = cardinality.clone();
+    other[9] ^= 1;
+    assert!(index.verify(&memory, HASH_KEY, &other).is_err(), "other numbers than the pages say");
     let filter = index.pages().last().unwrap();
     let at = usize::try_from(filter.offset).unwrap();
     let mut short = Memory { bytes: memory.bytes.clone(), ..Memory::default() };
@@ -164,9 +169,9 @@ proptest! {
             keys.extend(hosts.iter().map(|host| key(name, &[("h", host)])));
         }
         keys.sort();
-        let (root, memory) = write(&keys);
-        let index = SeriesIndex::open(&root).unwrap();
-        index.verify(&memory).unwrap();
+        let (sections, memory) = write(&keys);
+        let index = SeriesIndex::open(&sections.root).unwrap();
+        index.verify(&memory, HASH_KEY, &sections.cardinality).unwrap();
         let filter = TagFilter::tag(tag, op, value);
         let compiled = CompiledFilter::new(&filter).unwrap();
         let found = index.matching(&memory, None, &filter, &CancelToken::new()).unwrap();

@@ -1,10 +1,12 @@
 //! Writes an index page by page, while series are added in order.
 
 use tsdb_core::SeriesKey;
+use tsdb_core::hash::HashKey;
 
 use super::bloom::Tags;
 use super::root::{FILTER_PAGES, IndexPage, Root, SeriesPage};
-use crate::section::SectionWriter;
+use crate::cardinality::CardinalityWriter;
+use crate::section::{Section, SectionWriter};
 use crate::{Error, Result};
 
 /// Most series of a page.
@@ -14,7 +16,7 @@ const PAGE_SERIES: u32 = 1024;
 const PAGE_KEY_BYTES: usize = 256 << 10;
 
 /// Collects series in key order, and hands out a page whenever one is full.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct IndexWriter {
     root: Root,
     page: SectionWriter,
@@ -25,12 +27,32 @@ pub struct IndexWriter {
     filters: Vec<u8>,
     total: u32,
     last: Option<SeriesKey>,
+    cardinality: CardinalityWriter,
+}
+
+/// What stands behind the pages of an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexSections {
+    /// The root, for [`crate::SeriesIndex::open`].
+    pub root: Vec<u8>,
+    /// What the series are made of, for [`crate::SeriesIndex::cardinality`].
+    pub cardinality: Vec<u8>,
 }
 
 impl IndexWriter {
-    /// No series yet.
-    pub fn new() -> IndexWriter {
-        IndexWriter::default()
+    /// No series yet. `hash_key` is the data directory's, under which the hashes of series are.
+    pub fn new(hash_key: HashKey) -> IndexWriter {
+        IndexWriter {
+            root: Root::default(),
+            page: SectionWriter::new(),
+            series: 0,
+            key_bytes: 0,
+            tags: Tags::default(),
+            filters: Vec::new(),
+            total: 0,
+            last: None,
+            cardinality: CardinalityWriter::new(hash_key),
+        }
     }
 
     /// Memory of what is kept, in bytes, about.
@@ -41,6 +63,7 @@ impl IndexWriter {
             + self.filters.len()
             + 2 * self.key_bytes
             + self.series as usize * SERIES_BYTES
+            + self.cardinality.memory_bytes()
     }
 
     /// Adds a series with its hash. Keys come strictly ascending. A page that is full goes to `put`, which says where
@@ -93,6 +116,7 @@ impl IndexWriter {
         mut put: impl FnMut(&[u8]) -> Result<u64, E>,
     ) -> Result<(), E> {
         let page = std::mem::take(&mut self.page).finish()?;
+        self.cardinality.add(&Section::open_own(&page)?);
         let place = IndexPage { offset: put(&page)?, bytes: length(page.len())? };
         self.root.pages.push(SeriesPage { place, series: std::mem::take(&mut self.series) });
         std::mem::take(&mut self.tags).put(&mut self.filters);
@@ -113,21 +137,21 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Hands out what is left, and gives the root.
+    /// Hands out what is left, and gives what stands behind the pages.
     ///
     /// # Errors
     /// Those of `put`.
     pub fn finish<E: From<Error>>(
         mut self,
         mut put: impl FnMut(&[u8]) -> Result<u64, E>,
-    ) -> Result<Vec<u8>, E> {
+    ) -> Result<IndexSections, E> {
         if self.series > 0 {
             self.end_page(&mut put)?;
         }
         if !self.filters.is_empty() || !self.root.pages.len().is_multiple_of(FILTER_PAGES) {
             self.end_filters(&mut put)?;
         }
-        Ok(self.root.encode())
+        Ok(IndexSections { root: self.root.encode(), cardinality: self.cardinality.finish() })
     }
 }
 

@@ -22,6 +22,12 @@ impl OpenedPage for tsdb_index::Section {
     }
 }
 
+impl OpenedPage for tsdb_index::SourceCardinality {
+    fn memory_bytes(&self) -> usize {
+        tsdb_index::SourceCardinality::memory_bytes(self)
+    }
+}
+
 /// Opened pages up to a limit; the least useful goes first (CLOCK).
 #[derive(Debug, Default)]
 pub(super) struct OpenedPages {

@@ -1,4 +1,7 @@
-//! The cardinality report: the series of all slices and of memory, merged in order of keys. No row is read.
+//! The cardinality report: what the series of all slices and of memory are made of. No row is read. Few series are merged in
+//! order of keys and counted one by one; of many not even the keys are read.
+
+mod united;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,6 +14,10 @@ use tsdb_core::{Result, SeriesKey, TimeRange};
 use super::EngineSnapshot;
 use crate::sst::{SliceSeries, Through};
 use crate::view::SliceRef;
+use united::United;
+
+/// Series of all sources together up to which they are counted one by one: ten milliseconds, at most about.
+const COUNTED_MAX: u64 = 1 << 14;
 
 /// Memory of the page of the index that is open in each slice, in bytes, about: a thousand series.
 const OPEN_PAGE_BYTES: usize = 96 << 10;
@@ -36,11 +43,53 @@ impl Series<'_> {
 }
 
 impl EngineSnapshot {
-    /// Counts each series once. O(series of all sources · log sources), about a quarter of a microsecond each.
+    /// Counts each series once: one by one if there are few, else from what the sources say of themselves. O(sources ·
+    /// (measurements + tag keys)), however many series there are.
     pub(super) fn count_series(&self, request: &CardinalityRequest) -> Result<Cardinality> {
+        request.cancel.check()?;
         let time = self.alive(request.namespace, TimeRange::all())?;
-        let mut counter = CardinalityCounter::new(request)?;
         let slices = self.view.version.slices(request.namespace, time);
+        let in_runs = slices.iter().map(|slice| u64::from(slice.get().index().len()));
+        let in_memory = self.view.heads.get(&request.namespace).map_or(0, |head| head.series());
+        if in_memory.saturating_add(in_runs.sum()) <= COUNTED_MAX {
+            self.count_one_by_one(request, &slices)
+        } else {
+            self.unite_sources(request, slices, in_memory)
+        }
+    }
+
+    /// Unites what the sources say of their series. The largest comes first.
+    fn unite_sources(
+        &self,
+        request: &CardinalityRequest,
+        mut slices: Vec<SliceRef>,
+        in_memory: u64,
+    ) -> Result<Cardinality> {
+        let mut united = United::new(request)?;
+        let series = |slice: &SliceRef| u64::from(slice.get().index().len());
+        slices.sort_by_key(|slice| Reverse(series(slice)));
+        let mut head = self.view.heads.get(&request.namespace).filter(|_| in_memory > 0);
+        let sources = slices.len() as u64 + u64::from(head.is_some());
+        for slice in &slices {
+            request.cancel.check()?;
+            if let Some(head) = head.take_if(|_| in_memory >= series(slice)) {
+                united.add(&head.cardinality(&request.cancel)?)?;
+            }
+            united.add(&*slice.get().cardinality()?)?;
+        }
+        if let Some(head) = head {
+            united.add(&head.cardinality(&request.cancel)?)?;
+        }
+        Ok(united.finish(request.top, sources, self.time_of(&slices)))
+    }
+
+    /// O(series of all sources · log sources), about a quarter of a microsecond each.
+    fn count_one_by_one(
+        &self,
+        request: &CardinalityRequest,
+        slices: &[SliceRef],
+    ) -> Result<Cardinality> {
+        let mut counter = CardinalityCounter::new(request)?;
         counter.hold(slices.len() * OPEN_PAGE_BYTES)?;
         let mut sources: Vec<Series<'_>> = slices.iter().map(of_slice).collect();
         let in_memory = self.keys_in_memory(request, &mut counter)?;
@@ -63,7 +112,7 @@ impl EngineSnapshot {
                 None => _ = PeekMut::pop(front),
             }
         }
-        Ok(counter.finish(sources.len() as u64, self.time_of(&slices)))
+        Ok(counter.finish(sources.len() as u64, self.time_of(slices)))
     }
 
     /// Times of slices, and of memory, which does not know of namespaces.

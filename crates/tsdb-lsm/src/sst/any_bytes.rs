@@ -67,6 +67,8 @@ fn database_of(bytes: &[u8]) -> [u8; 16] {
 /// Reads every series of a slice, from the file and through the cache, whole and field by field.
 fn scan(slice: &Slice) -> Result<u64> {
     let (mut from_file, mut cached) = (ReadBuffers::default(), ReadBuffers::default());
+    let made_of = slice.cardinality()?;
+    assert_eq!(made_of.series(), u64::from(slice.index().len()), "a series that is not counted");
     let mut keys = slice.series(Through::Cache);
     let mut rows = 0;
     let all = slice.matching(None, &TagFilter::True, &CancelToken::new())?;

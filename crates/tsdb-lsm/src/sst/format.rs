@@ -53,6 +53,8 @@ pub(super) struct SectionPlace {
 pub(super) struct FooterSlice {
     pub meta: SliceMeta,
     pub index: SectionPlace,
+    /// What the series are made of.
+    pub cardinality: SectionPlace,
     pub root: SectionPlace,
 }
 
@@ -63,6 +65,9 @@ pub(super) struct Footer {
     pub pages_checksum: u32,
     pub slices: Vec<FooterSlice>,
 }
+
+/// Fewest bytes of a slice in the footer: three places of sections more.
+const FOOTER_SLICE_BYTES_MIN: usize = SLICE_META_BYTES_MIN + 3 * 6;
 
 /// Fewest bytes of a slice as [`put_slice_meta`] writes it.
 pub(crate) const SLICE_META_BYTES_MIN: usize = 29;
@@ -98,7 +103,7 @@ pub(super) fn encode_footer(footer: &Footer) -> Vec<u8> {
     put_varint(&mut out, footer.slices.len() as u64);
     for slice in &footer.slices {
         put_slice_meta(&mut out, &slice.meta);
-        for place in [slice.index, slice.root] {
+        for place in [slice.index, slice.cardinality, slice.root] {
             put_varint(&mut out, place.offset);
             put_varint(&mut out, place.bytes);
             out.extend_from_slice(&place.checksum.to_le_bytes());
@@ -112,7 +117,7 @@ pub(super) fn decode_footer(bytes: &[u8]) -> Result<Footer, Malformed> {
     let hash_key = HashKey(reader.bytes16()?);
     let pages_checksum = reader.u32()?;
     let mut slices = Vec::new();
-    for _ in 0..reader.count(40)? {
+    for _ in 0..reader.count(FOOTER_SLICE_BYTES_MIN)? {
         let meta = read_slice_meta(&mut reader)?;
         let mut place = || {
             Ok::<_, Malformed>(SectionPlace {
@@ -121,7 +126,7 @@ pub(super) fn decode_footer(bytes: &[u8]) -> Result<Footer, Malformed> {
                 checksum: reader.u32()?,
             })
         };
-        slices.push(FooterSlice { meta, index: place()?, root: place()? });
+        slices.push(FooterSlice { meta, index: place()?, cardinality: place()?, root: place()? });
     }
     reader.end()?;
     Ok(Footer { hash_key, pages_checksum, slices })

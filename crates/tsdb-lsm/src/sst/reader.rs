@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tsdb_core::checksum;
 use tsdb_core::env::{Env, VfsFile, read_exact_at};
+use tsdb_core::hash::HashKey;
 use tsdb_core::{ErrorKind, Reservation};
 use tsdb_index::SeriesIndex;
 
@@ -193,7 +194,8 @@ impl RunFile {
         }
     }
 
-    fn read_section(&self, place: SectionPlace, limit: u64) -> Result<Vec<u8>> {
+    /// A section that ends at `limit` at most; its checksum is checked.
+    pub(super) fn read_section(&self, place: SectionPlace, limit: u64) -> Result<Vec<u8>> {
         let fits = place.offset.checked_add(place.bytes).is_some_and(|end| end <= limit);
         let bytes = usize::try_from(place.bytes).ok().filter(|_| fits);
         let bytes = bytes.ok_or_else(|| self.corrupt(place.offset, "a section beyond the file"))?;
@@ -231,7 +233,8 @@ impl Run {
         if run_meta(&footer, footer_checksum, bytes) != *expected {
             return Err(file.corrupt(bytes, "the footer is not the one that the manifest names"));
         }
-        let slices = footer.slices.iter().map(|slice| open_slice(&file, slice, bytes));
+        let slices =
+            footer.slices.iter().map(|slice| open_slice(&file, footer.hash_key, slice, bytes));
         let slices = slices.collect::<Result<Vec<_>>>()?;
         let directories = slices.iter().map(Slice::memory_bytes).sum();
         Ok(Run {
@@ -286,7 +289,12 @@ fn read_footer(file: &RunFile, file_bytes: u64) -> Result<(Footer, u32)> {
     Ok((footer, checksum))
 }
 
-fn open_slice(file: &Arc<RunFile>, slice: &FooterSlice, file_bytes: u64) -> Result<Slice> {
+fn open_slice(
+    file: &Arc<RunFile>,
+    hash_key: HashKey,
+    slice: &FooterSlice,
+    file_bytes: u64,
+) -> Result<Slice> {
     let index_bytes = file.read_section(slice.index, file_bytes)?;
     let index = SeriesIndex::open(&index_bytes)
         .map_err(|error| file.corrupt(slice.index.offset, error.to_string()))?;
@@ -296,5 +304,5 @@ fn open_slice(file: &Arc<RunFile>, slice: &FooterSlice, file_bytes: u64) -> Resu
     let bytes = file.read_section(slice.root, file_bytes)?;
     let root =
         Root::decode(&bytes, slice.meta.series).map_err(file.malformed(slice.root.offset))?;
-    Slice::new(file, slice, index, root)
+    Slice::new(file, hash_key, slice, index, root)
 }

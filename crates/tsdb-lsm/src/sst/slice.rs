@@ -5,14 +5,15 @@ mod read;
 use std::sync::Arc;
 
 use tsdb_core::CancelToken;
+use tsdb_core::hash::HashKey;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::{SeriesKey, TimeColumn, TimeRange};
-use tsdb_index::{IndexPage, PageSource, Section, SeriesIndex, SeriesReader};
+use tsdb_index::{IndexPage, PageSource, Section, SeriesIndex, SeriesReader, SourceCardinality};
 
 use super::SliceMeta;
 use super::buffers::ReadBuffers;
 use super::directory::{Directory, Entry};
-use super::format::{FooterSlice, PAGE_CHECKSUM_BYTES};
+use super::format::{FooterSlice, PAGE_CHECKSUM_BYTES, SectionPlace};
 use super::reader::{PagesRead, RunFile, Through};
 use super::root::{GroupPlace, MeasurementFields, Root};
 use super::windows::{Totals, WindowRows, windows_of};
@@ -27,6 +28,10 @@ pub(crate) struct Slice {
     index: SeriesIndex,
     /// Where the root of the index is.
     index_offset: u64,
+    /// Where it stands what the series are made of.
+    cardinality: SectionPlace,
+    /// Key of the hashes of series and tag values.
+    hash_key: HashKey,
     /// Names of the fields, sorted.
     names: Vec<Arc<str>>,
     /// By place among the names, the number of the field in the file; and back.
@@ -141,6 +146,7 @@ impl Slice {
     /// A slice whose index and root were read.
     pub(super) fn new(
         file: &Arc<RunFile>,
+        hash_key: HashKey,
         slice: &FooterSlice,
         index: SeriesIndex,
         root: Root,
@@ -168,6 +174,11 @@ impl Slice {
             let what = "the row groups and the index do not fill their place";
             return Err(file.corrupt(slice.root.offset, what));
         }
+        let sections = [slice.index, slice.cardinality, slice.root];
+        let follows = |pair: &[SectionPlace]| matches!(pair, [a, b] if a.offset.checked_add(a.bytes) == Some(b.offset));
+        if !sections.windows(2).all(follows) {
+            return Err(file.corrupt(slice.root.offset, "sections that do not follow each other"));
+        }
         let mut order: Vec<(Arc<str>, u32)> = root.fields.into_iter().zip(0..).collect();
         order.sort_unstable();
         if !order.is_sorted_by(|(a, _), (b, _)| a < b) {
@@ -184,6 +195,8 @@ impl Slice {
             meta: slice.meta.clone(),
             index,
             index_offset: slice.index.offset,
+            cardinality: slice.cardinality,
+            hash_key,
             names,
             numbers,
             places,
@@ -236,6 +249,27 @@ impl Slice {
         let found = found.map_err(|error| self.of_index(error))?;
         self.file.cache_matches(self.index_key(), &condition, &found);
         Ok(found)
+    }
+
+    /// What the series are made of. They themselves are not read.
+    pub(crate) fn cardinality(&self) -> Result<Arc<SourceCardinality>> {
+        self.file.opened(self.cardinality.offset, Through::Cache, || {
+            let pages = self.index_pages(Through::Cache);
+            let found = self.index.cardinality(&pages, self.hash_key, &self.cardinality_bytes()?);
+            found.map_err(|error| self.file.of_index(self.cardinality.offset, error))
+        })
+    }
+
+    /// Checks the index and what it says that the series are made of.
+    pub(super) fn verify_index(&self) -> Result<()> {
+        let pages = self.index_pages(Through::File);
+        let verified = self.index.verify(&pages, self.hash_key, &self.cardinality_bytes()?);
+        verified.map_err(|error| self.of_index(error))
+    }
+
+    /// The bytes that [`Slice::cardinality`] decodes, from the file.
+    fn cardinality_bytes(&self) -> Result<Vec<u8>> {
+        self.file.read_section(self.cardinality, u64::MAX)
     }
 
     /// Reads keys and hashes of series, best in order.

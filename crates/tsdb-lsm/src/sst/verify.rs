@@ -28,10 +28,7 @@ impl Run {
                     checksum = crc32c_append(checksum, &crc);
                 }
             }
-            slice
-                .index()
-                .verify(&slice.index_pages(Through::File))
-                .map_err(|error| slice.of_index(error))?;
+            slice.verify_index()?;
             slice.verify_rows(&mut buffers)?;
         }
         if checksum != self.pages_checksum {

@@ -119,7 +119,7 @@ impl RunWriter {
         self.open = Some(OpenSlice {
             meta,
             data_offset: self.position(),
-            index: IndexWriter::new(),
+            index: IndexWriter::new(self.options.hash_key),
             fields: BTreeMap::new(),
             memos: Vec::new(),
             measurement: String::new(),
@@ -302,7 +302,9 @@ impl RunWriter {
         }
         let (buffer, written) = (&mut self.buffer, self.written);
         let index = slice.index.finish(|page| Ok::<u64, Error>(put_page(page, written, buffer)))?;
-        let index = self.put_section(&index)?;
+        let cardinality = index.cardinality;
+        let index = self.put_section(&index.root)?;
+        let cardinality = self.put_section(&cardinality)?;
         let mut names: Vec<(u32, Arc<str>)> =
             slice.fields.into_iter().map(|(name, number)| (number, name)).collect();
         names.sort_unstable();
@@ -316,7 +318,7 @@ impl RunWriter {
             groups: slice.groups,
         };
         let root = self.put_section(&root.encode())?;
-        self.slices.push(FooterSlice { meta: slice.meta, index, root });
+        self.slices.push(FooterSlice { meta: slice.meta, index, cardinality, root });
         Ok(())
     }
 

@@ -84,6 +84,7 @@ fn document(report: &Cardinality) -> Value {
             "memoryInBytesByLabelName": list(&report.value_bytes),
             "seriesCountByLabelValuePair": list(&report.series_by_pair),
             "seriesCountByLabelValuePairErrorMax": report.uncounted_max,
+            "estimated": report.estimated,
         },
     })
 }

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::distinct::{self, Distinct};
 use super::frequent::{Frequent, Pair};
 use super::{Cardinality, CardinalityRequest, Ranked};
 use crate::hash::{HashKey, siphash128};
+use crate::hyperloglog::DistinctSketch;
 use crate::{CancelToken, Pool, Reservation, Result, SeriesKey};
 
 /// What a measurement is the value of.
@@ -21,7 +21,7 @@ const SERIES_PER_LOOK: u64 = 1024;
 #[derive(Debug)]
 struct Tag {
     name: Box<str>,
-    values: Distinct,
+    values: DistinctSketch,
     value_bytes: u64,
 }
 
@@ -127,10 +127,10 @@ impl CardinalityCounter {
         if let Some(number) = self.numbers.get(tag) {
             return Ok(*number);
         }
-        self.hold(distinct::BYTES_MAX + 4 * tag.len() + size_of::<Tag>())?;
+        self.hold(DistinctSketch::MEMORY_MAX + 4 * tag.len() + size_of::<Tag>())?;
         let number = u32::try_from(self.tags.len()).unwrap_or(u32::MAX);
         self.numbers.insert(tag.into(), number);
-        self.tags.push(Tag { name: tag.into(), values: Distinct::default(), value_bytes: 0 });
+        self.tags.push(Tag { name: tag.into(), values: DistinctSketch::new(), value_bytes: 0 });
         Ok(number)
     }
 
@@ -167,12 +167,14 @@ impl CardinalityCounter {
         }
         Cardinality {
             series: self.series,
+            measurement_count: self.measurements,
             pairs: pairs_total,
             measurements,
             values: values.into_sorted(),
             value_bytes: value_bytes.into_sorted(),
             series_by_pair: pairs.into_sorted(),
             uncounted_max: self.pairs.forgotten_max(),
+            estimated: false,
             sources,
             time,
         }

@@ -356,12 +356,14 @@ fn cardinality(runner: &mut Runner) -> Verdict {
         let found = snapshot.cardinality(&CardinalityRequest::of(namespace, 2))?;
         let expected = Cardinality {
             series: 3,
+            measurement_count: 2,
             pairs: 4,
             measurements: vec![ranked("m", 2), ranked("n", 1)],
             values: vec![ranked("__name__", 2), ranked("host", 2)],
             value_bytes: vec![ranked("__name__", 3), ranked("host", 3)],
             series_by_pair: vec![ranked("__name__=m", 2), ranked("host=a", 2)],
             uncounted_max: 0,
+            estimated: false,
             sources: found.sources,
             time: found.time,
         };
