@@ -67,6 +67,7 @@ impl Executor {
             Statement::ShowTagValues { scope, keys } => show::tag_values(&view, scope, keys),
             Statement::ShowFieldKeys(scope) => show::field_keys(&view, scope),
             Statement::ShowSeries(scope) => show::all_series(&view, scope),
+            Statement::ShowCardinality(statement) => show::cardinality(&view, statement),
             Statement::ShowQueries => Err(Error::Unsupported {
                 what: "SHOW QUERIES outside of the server",
                 remedy: "ask the server, which knows what runs",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tsdb_core::matcher::Pattern;
 use tsdb_core::storage::{SeriesRequest, Snapshot};
 use tsdb_core::{Catalogue, NamespaceId, SeriesKey};
-use tsdb_ql::{Measurement, MeasurementName, Source};
+use tsdb_ql::{Dimension, Measurement, MeasurementName, Source};
 
 use crate::context::QueryContext;
 use crate::letgo::Long;
@@ -205,4 +205,29 @@ impl<'v> View<'v> {
             ..SeriesRequest::all(namespace)
         }
     }
+}
+
+/// The tags that GROUP BY names, sorted, each once; `tags` are all that there are.
+///
+/// # Errors
+/// A regular expression that is wrong.
+pub(crate) fn keys_of_dimensions(
+    dimensions: &[Dimension],
+    tags: &[Arc<str>],
+) -> Result<Vec<Arc<str>>> {
+    let mut keys: Vec<Arc<str>> = Vec::new();
+    for dimension in dimensions {
+        match dimension {
+            Dimension::Time(_) => {}
+            Dimension::Tag(name) => keys.push(name.name.as_str().into()),
+            Dimension::Wildcard { .. } => keys.extend(tags.iter().cloned()),
+            Dimension::Regex { pattern, .. } => {
+                let pattern = Pattern::new(pattern)?;
+                keys.extend(tags.iter().filter(|tag| pattern.is_match(tag)).cloned());
+            }
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
 }

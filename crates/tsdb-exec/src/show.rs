@@ -1,6 +1,8 @@
 //! SHOW: answers from the rows of a snapshot and from the catalogue. A series whose rows are all deleted is
 //! not listed.
 
+mod cardinality;
+
 use std::sync::Arc;
 
 use tsdb_core::matcher::{Pattern, TagFilter};
@@ -16,6 +18,8 @@ use crate::result::{ResultColumn, Series, StatementResult, Validity, Values};
 use crate::scope::{NAME_BYTES, View};
 use crate::sort::{Distinct, merge_lists};
 use crate::{Error, Result};
+
+pub(crate) use cardinality::cardinality;
 
 /// `SHOW DATABASES`
 pub(crate) fn databases(view: &View<'_>) -> StatementResult {
@@ -127,6 +131,20 @@ pub(crate) fn tag_values(
 
 /// `SHOW FIELD KEYS`
 pub(crate) fn field_keys(view: &View<'_>, scope: &ShowScope) -> Result<StatementResult> {
+    let namespaces = namespaces_of(view, scope)?;
+    per_measurement(view, scope, "SHOW FIELD KEYS", |measurement, _, charge| {
+        let fields = page(fields_in(view, &namespaces, measurement)?, &scope.page);
+        for field in &fields {
+            charge.grow(2 * NAME_BYTES + field.len())?;
+        }
+        // Every field is a column of f64, whatever a client wrote.
+        let types = vec![Arc::from("float"); fields.len()];
+        Ok(vec![ResultColumn::texts("fieldKey", fields), ResultColumn::texts("fieldType", types)])
+    })
+}
+
+/// The namespaces that `scope` speaks of, each once.
+fn namespaces_of(view: &View<'_>, scope: &ShowScope) -> Result<Vec<NamespaceId>> {
     let database = view.database(scope.database.as_deref())?;
     let mut namespaces: Vec<NamespaceId> = Vec::new();
     if scope.measurements.is_empty() {
@@ -137,21 +155,22 @@ pub(crate) fn field_keys(view: &View<'_>, scope: &ShowScope) -> Result<Statement
     }
     namespaces.sort_unstable();
     namespaces.dedup();
-    per_measurement(view, scope, "SHOW FIELD KEYS", |measurement, _, charge| {
-        let mut fields: Vec<Arc<str>> = Vec::new();
-        for namespace in &namespaces {
-            fields.extend(view.fields(*namespace, measurement)?);
-        }
-        fields.sort_unstable();
-        fields.dedup();
-        let fields = page(fields, &scope.page);
-        for field in &fields {
-            charge.grow(2 * NAME_BYTES + field.len())?;
-        }
-        // Every field is a column of f64, whatever a client wrote.
-        let types = vec![Arc::from("float"); fields.len()];
-        Ok(vec![ResultColumn::texts("fieldKey", fields), ResultColumn::texts("fieldType", types)])
-    })
+    Ok(namespaces)
+}
+
+/// The fields of a measurement in any of the namespaces, sorted, each once.
+fn fields_in(
+    view: &View<'_>,
+    namespaces: &[NamespaceId],
+    measurement: &str,
+) -> Result<Vec<Arc<str>>> {
+    let mut fields: Vec<Arc<str>> = Vec::new();
+    for namespace in namespaces {
+        fields.extend(view.fields(*namespace, measurement)?);
+    }
+    fields.sort_unstable();
+    fields.dedup();
+    Ok(fields)
 }
 
 /// A column of texts that pays for itself as it grows.
@@ -234,18 +253,15 @@ fn per_measurement(
     let (series, _held) = series(view, scope, statement)?;
     let mut result = StatementResult::default();
     let mut charge = view.context.memory.charge();
-    let mut rest = series.as_slice();
-    while let Some(name) = rest.first().map(SeriesKey::measurement) {
-        view.context.cancel.check()?;
-        let (same, others) = rest.split_at(rest.partition_point(|key| key.measurement() == name));
-        rest = others;
+    each_measurement(view, &series, |name, same| {
         let columns = columns(name, same, &mut charge)?;
         if columns.iter().any(|column| !column.values.is_empty()) {
             let own = size_of::<Series>() + columns.len() * size_of::<ResultColumn>();
             charge.grow(own + NAME_BYTES + name.len())?;
             result.series.push(Series::table(Some(name.into()), columns));
         }
-    }
+        Ok(())
+    })?;
     let of_series = Page {
         limit: scope.page.series_limit,
         offset: scope.page.series_offset,
@@ -254,6 +270,22 @@ fn per_measurement(
     result.series = page(result.series, &of_series);
     result.pay(charge);
     Ok(result)
+}
+
+/// Calls `visit` for each measurement of `series`, which are in key order, with its series.
+fn each_measurement<'s>(
+    view: &View<'_>,
+    series: &'s [SeriesKey],
+    mut visit: impl FnMut(&'s str, &'s [SeriesKey]) -> Result<()>,
+) -> Result<()> {
+    let mut rest = series;
+    while let Some(name) = rest.first().map(SeriesKey::measurement) {
+        view.context.cancel.check()?;
+        let (same, others) = rest.split_at(rest.partition_point(|key| key.measurement() == name));
+        rest = others;
+        visit(name, same)?;
+    }
+    Ok(())
 }
 
 /// The items that `page` shows.

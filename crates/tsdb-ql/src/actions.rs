@@ -5,8 +5,9 @@ use lalrpop_util::{ErrorRecovery, ParseError};
 
 use crate::{
     ast::{
-        Call, Cast, Dimension, Expr, Fill, Identifier, Literal, Page, PolicyOptions,
-        RetentionDuration, Span, Window, WindowOffset, Zone,
+        Call, Cast, Counted, Dimension, Expr, Fill, Identifier, Literal, Measurement, Page,
+        PolicyOptions, RetentionDuration, ShowCardinality, ShowScope, Span, Statement, Window,
+        WindowOffset, Zone,
     },
     diagnostic::Diagnostic,
     error::Error,
@@ -42,6 +43,27 @@ pub(crate) enum DimensionArgument {
     Text(String),
     Call(String),
     Other,
+}
+
+/// What a SHOW statement looks at, of the clauses that stand there.
+pub(crate) fn scope(
+    database: Option<String>,
+    measurements: Option<Vec<Measurement>>,
+    condition: Option<Option<Expr>>,
+    page: Page,
+) -> ShowScope {
+    let (measurements, condition) = (measurements.unwrap_or_default(), condition.flatten());
+    ShowScope { database, measurements, condition, page }
+}
+
+/// `SHOW … CARDINALITY`
+pub(crate) fn cardinality(
+    counted: Counted,
+    exact: bool,
+    (scope, dimensions): (ShowScope, Vec<Option<Dimension>>),
+) -> Statement {
+    let dimensions = dimensions.into_iter().flatten().collect();
+    Statement::ShowCardinality(Box::new(ShowCardinality { counted, exact, scope, dimensions }))
 }
 
 /// Reports what was left out where a clause could not be read.

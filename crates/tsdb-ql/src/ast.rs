@@ -67,6 +67,8 @@ pub enum Statement {
     ShowFieldKeys(ShowScope),
     /// `SHOW SERIES`
     ShowSeries(ShowScope),
+    /// `SHOW … [EXACT] CARDINALITY`
+    ShowCardinality(Box<ShowCardinality>),
     /// `SHOW RETENTION POLICIES`
     ShowRetentionPolicies {
         /// `ON`; absent means the database of the request.
@@ -151,6 +153,7 @@ impl Statement {
             | Statement::ShowTagValues { .. }
             | Statement::ShowFieldKeys(_)
             | Statement::ShowSeries(_)
+            | Statement::ShowCardinality(_)
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries => true,
             Statement::KillQuery { .. }
@@ -349,6 +352,34 @@ pub struct ShowScope {
     pub condition: Option<Expr>,
     /// `LIMIT` and its kin.
     pub page: Page,
+}
+
+/// `SHOW … CARDINALITY`: how many there are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShowCardinality {
+    /// Of what.
+    pub counted: Counted,
+    /// `EXACT`; without it series and measurements may be estimated if there is no clause but `ON`.
+    pub exact: bool,
+    /// Where to look.
+    pub scope: ShowScope,
+    /// `GROUP BY`; windows of time are refused by `check`.
+    pub dimensions: Vec<Dimension>,
+}
+
+/// What a [`ShowCardinality`] counts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Counted {
+    /// `SERIES`
+    Series,
+    /// `MEASUREMENT`
+    Measurements,
+    /// `TAG KEY`
+    TagKeys,
+    /// `TAG VALUES`, with the keys whose values count: `WITH KEY …`
+    TagValues(KeyFilter),
+    /// `FIELD KEY`
+    FieldKeys,
 }
 
 /// `WITH KEY …`

@@ -7,8 +7,8 @@ use tsdb_core::matcher::Pattern;
 
 use crate::{
     ast::{
-        Call, Dimension, Expr, Fill, KeyFilter, Literal, Measurement, MeasurementName, Select,
-        ShowScope, Source, Span, Statement,
+        Call, Counted, Dimension, Expr, Fill, KeyFilter, Literal, Measurement, MeasurementName,
+        Select, ShowCardinality, ShowScope, Source, Span, Statement,
     },
     condition::{Condition, ConditionContext, split_condition},
     diagnostic::{CheckErrors, Diagnostic},
@@ -46,6 +46,7 @@ impl Checker {
             | Statement::ShowTagKeys(scope)
             | Statement::ShowFieldKeys(scope)
             | Statement::ShowSeries(scope) => self.scope(scope),
+            Statement::ShowCardinality(statement) => self.cardinality(statement),
             Statement::ShowTagValues { scope, keys } => {
                 self.scope(scope);
                 self.keys(keys);
@@ -68,6 +69,27 @@ impl Checker {
             | Statement::AlterRetentionPolicy { .. }
             | Statement::DropRetentionPolicy { .. }
             | Statement::DropMeasurement { .. } => {}
+        }
+    }
+
+    fn cardinality(&mut self, statement: &ShowCardinality) {
+        self.scope(&statement.scope);
+        if let Counted::TagValues(keys) = &statement.counted {
+            self.keys(keys);
+        }
+        self.dimensions(&statement.dimensions);
+        for dimension in &statement.dimensions {
+            if let Dimension::Time(window) = dimension {
+                self.report(Error::WindowInShow, window.span);
+            }
+        }
+    }
+
+    fn dimensions(&mut self, dimensions: &[Dimension]) {
+        for dimension in dimensions {
+            if let Dimension::Regex { pattern, span } = dimension {
+                self.regex(pattern, *span);
+            }
         }
     }
 
@@ -165,11 +187,7 @@ impl Checker {
         }
         let zone = select.zone.as_ref().map(|zone| zone.name.as_str());
         let _ = self.condition(select.condition.as_ref(), zone);
-        for dimension in &select.dimensions {
-            if let Dimension::Regex { pattern, span } = dimension {
-                self.regex(pattern, *span);
-            }
-        }
+        self.dimensions(&select.dimensions);
         let mut columns = Columns { windowed: select.window().is_some(), ..Columns::default() };
         for field in &select.fields {
             let before = columns.names;

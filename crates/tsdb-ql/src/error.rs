@@ -229,6 +229,9 @@ pub enum Error {
     /// `GROUP BY time()` of plain columns.
     #[error("GROUP BY requires at least one aggregate function")]
     WindowWithoutAggregate,
+    /// `GROUP BY time()` in a SHOW statement.
+    #[error("SHOW CARDINALITY has no GROUP BY time")]
+    WindowInShow,
     /// Several `time()` in one GROUP BY.
     #[error("multiple time dimensions not allowed")]
     SeveralWindows,
@@ -406,6 +409,7 @@ impl Error {
             Error::WindowWithoutAggregate => {
                 "aggregate the columns, for instance mean(value), or leave out GROUP BY time()"
             }
+            Error::WindowInShow => "group by tags, or ask for a range of time in WHERE",
             Error::SeveralWindows => "keep one time()",
             Error::FillWithoutFunction { .. } => "aggregate the columns or leave out fill()",
             Error::OnlyTime => "add a field; the time comes with every row",

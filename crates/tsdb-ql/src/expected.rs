@@ -13,12 +13,14 @@ const CONTINUATIONS: [&str; 24] = [
 ];
 
 /// Keywords that can also be names: where a name is expected they go without saying.
-const SOFT_KEYWORDS: [&str; 25] = [
+const SOFT_KEYWORDS: [&str; 27] = [
     "ANALYZE",
+    "CARDINALITY",
     "DATABASE",
     "DATABASES",
     "DEFAULT",
     "DURATION",
+    "EXACT",
     "FIELD",
     "FILL",
     "INF",

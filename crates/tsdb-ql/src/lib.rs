@@ -45,9 +45,9 @@ mod time_text;
 mod token;
 
 pub use ast::{
-    BinaryOp, Call, Cast, Dimension, Expr, Field, Fill, Identifier, KeyFilter, Literal,
-    Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration, Select, ShowScope,
-    Source, Span, Statement, Window, WindowOffset, Zone,
+    BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter, Literal,
+    Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration, Select,
+    ShowCardinality, ShowScope, Source, Span, Statement, Window, WindowOffset, Zone,
 };
 pub use check::check;
 pub use column::distinct_column_names;

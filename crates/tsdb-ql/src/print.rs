@@ -8,9 +8,9 @@ use tsdb_core::time::format_duration;
 
 use crate::{
     ast::{
-        BinaryOp, Call, Cast, Dimension, Expr, Field, Fill, Identifier, KeyFilter, Literal,
-        Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration, Select,
-        ShowScope, Source, Statement, Window, WindowOffset,
+        BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter,
+        Literal, Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration,
+        Select, ShowCardinality, ShowScope, Source, Statement, Window, WindowOffset,
     },
     lexer::is_plain_name,
 };
@@ -32,6 +32,7 @@ impl Display for Statement {
             Statement::ShowTagKeys(scope) => write_show(f, "SHOW TAG KEYS", scope, None),
             Statement::ShowFieldKeys(scope) => write_show(f, "SHOW FIELD KEYS", scope, None),
             Statement::ShowSeries(scope) => write_show(f, "SHOW SERIES", scope, None),
+            Statement::ShowCardinality(statement) => statement.fmt(f),
             Statement::ShowTagValues { scope, keys } => {
                 write_show(f, "SHOW TAG VALUES", scope, Some(keys))
             }
@@ -388,6 +389,27 @@ fn write_show_measurements(f: &mut Formatter<'_>, scope: &ShowScope) -> fmt::Res
     }
     write_where(f, scope.condition.as_ref())?;
     scope.page.fmt(f)
+}
+
+impl Display for ShowCardinality {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (what, keys) = match &self.counted {
+            Counted::Series => ("SERIES", None),
+            Counted::Measurements => ("MEASUREMENT", None),
+            Counted::TagKeys => ("TAG KEY", None),
+            Counted::TagValues(keys) => ("TAG VALUES", Some(keys)),
+            Counted::FieldKeys => ("FIELD KEY", None),
+        };
+        let exact = if self.exact { "EXACT " } else { "" };
+        let scope = &self.scope;
+        let start = format!("SHOW {what} {exact}CARDINALITY");
+        write_show(f, &start, &ShowScope { page: Page::default(), ..scope.clone() }, keys)?;
+        if !self.dimensions.is_empty() {
+            f.write_str(" GROUP BY ")?;
+            write_list(f, &self.dimensions)?;
+        }
+        scope.page.fmt(f)
+    }
 }
 
 fn write_show(

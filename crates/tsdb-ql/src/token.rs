@@ -75,6 +75,8 @@ pub(crate) enum Token {
     // --- keywords only where one is due, names elsewhere
     #[token("ANALYZE", ignore(case))]
     Analyze,
+    #[token("CARDINALITY", ignore(case))]
+    Cardinality,
     #[token("DATABASE", ignore(case))]
     Database,
     #[token("DATABASES", ignore(case))]
@@ -83,6 +85,8 @@ pub(crate) enum Token {
     Default,
     #[token("DURATION", ignore(case))]
     DurationKeyword,
+    #[token("EXACT", ignore(case))]
+    Exact,
     #[token("FIELD", ignore(case))]
     Field,
     #[token("FILL", ignore(case))]
@@ -224,10 +228,12 @@ impl Token {
         matches!(
             self,
             Token::Analyze
+                | Token::Cardinality
                 | Token::Database
                 | Token::Databases
                 | Token::Default
                 | Token::DurationKeyword
+                | Token::Exact
                 | Token::Field
                 | Token::Fill
                 | Token::Inf

@@ -6,6 +6,7 @@ use tsdb_core::matcher::Pattern;
 use tsdb_ql::{Call, Cast, Dimension, Expr, Field, Identifier, Select, distinct_column_names};
 
 use crate::Result;
+use crate::scope::keys_of_dimensions;
 
 /// What is known of the data of all sources of a SELECT together, sorted.
 #[derive(Debug, Clone, Default)]
@@ -34,21 +35,7 @@ pub(super) fn needs_tags(select: &Select) -> bool {
 
 /// The tags that `select` groups by, sorted, each once.
 pub(super) fn group_keys(select: &Select, schema: &Schema) -> Result<Vec<Arc<str>>> {
-    let mut keys: Vec<Arc<str>> = Vec::new();
-    for dimension in &select.dimensions {
-        match dimension {
-            Dimension::Time(_) => {}
-            Dimension::Tag(name) => keys.push(name.name.as_str().into()),
-            Dimension::Wildcard { .. } => keys.extend(schema.tags.iter().cloned()),
-            Dimension::Regex { pattern, .. } => {
-                let pattern = Pattern::new(pattern)?;
-                keys.extend(schema.tags.iter().filter(|tag| pattern.is_match(tag)).cloned());
-            }
-        }
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    Ok(keys)
+    keys_of_dimensions(&select.dimensions, &schema.tags)
 }
 
 /// The columns of `select` with wildcards expanded, without `time`, and their names. A wildcard stands for

@@ -28,6 +28,11 @@ fn statements_about_the_data_are_answered_as_influxdb_does() {
 }
 
 #[test]
+fn cardinalities_are_answered_as_influxdb_does() {
+    check_file(&store_of(ROWS), include_str!("answers/influxdb-cardinality.txt"), &context());
+}
+
+#[test]
 fn functions_are_answered_as_influxdb_does() {
     check_file(&store_of(ROWS), include_str!("answers/influxdb-functions.txt"), &context());
 }

@@ -88,6 +88,7 @@ fn a_statement_over_many_series_ends_in_every_phase() {
         "SHOW SERIES",
         "SHOW TAG VALUES WITH KEY = host",
         "SHOW TAG KEYS FROM m, /m/, m",
+        "SHOW TAG VALUES CARDINALITY WITH KEY = host GROUP BY host",
     ] {
         let (outcome, _) = end_after(&store, query, GRACE * 100, CancelToken::cancel);
         assert!(outcome.unwrap().rows() > 0, "{query}");

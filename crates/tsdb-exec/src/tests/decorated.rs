@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use tsdb_core::storage::{
-    DeleteRequest, Estimate, Presence, Resolution, ScanRequest, Selection, SeriesRequest, Snapshot,
-    Statistics, Want, Windows,
+    Cardinality, CardinalityRequest, DeleteRequest, Estimate, Presence, Resolution, ScanRequest,
+    Selection, SeriesRequest, Snapshot, Statistics, Want, Windows,
 };
 use tsdb_core::time::window_start;
 use tsdb_core::{
@@ -22,17 +22,32 @@ pub(super) struct Decorated {
     pub(super) summarise: bool,
     /// Whether the rows that a cursor gives first are followed by the same ones for ever.
     is_endless: bool,
+    /// Whether the number of series is estimated, by far too high.
+    estimates: bool,
 }
 
 impl Decorated {
     pub(super) fn new(inner: Arc<MemoryStore>, summarise: bool) -> Arc<Decorated> {
-        Arc::new(Decorated { inner, requests: Arc::default(), summarise, is_endless: false })
+        let (requests, is_endless, estimates) = (Arc::default(), false, false);
+        Arc::new(Decorated { inner, requests, summarise, is_endless, estimates })
     }
 
     /// A store whose cursors have no end, as long as they have a row.
     pub(super) fn endless(inner: Arc<MemoryStore>) -> Arc<Decorated> {
         let requests = Arc::default();
-        Arc::new(Decorated { inner, requests, summarise: false, is_endless: true })
+        Arc::new(Decorated {
+            inner,
+            requests,
+            summarise: false,
+            is_endless: true,
+            estimates: false,
+        })
+    }
+
+    /// A store that says that it has a thousand times the series and measurements that it has.
+    pub(super) fn estimating(inner: Arc<MemoryStore>) -> Arc<Decorated> {
+        let (requests, summarise, is_endless) = (Arc::default(), false, false);
+        Arc::new(Decorated { inner, requests, summarise, is_endless, estimates: true })
     }
 
     /// The one scan since the last call.
@@ -85,6 +100,7 @@ impl Select for Decorated {
             requests: Arc::clone(&self.requests),
             summarise: self.summarise,
             is_endless: self.is_endless,
+            estimates: self.estimates,
         }))
     }
 }
@@ -94,9 +110,18 @@ struct View {
     requests: Arc<Mutex<Vec<ScanRequest>>>,
     summarise: bool,
     is_endless: bool,
+    estimates: bool,
 }
 
 impl Snapshot for View {
+    fn cardinality(&self, request: &CardinalityRequest) -> Result<Cardinality> {
+        let counted = self.inner.cardinality(request)?;
+        if !self.estimates {
+            return Ok(counted);
+        }
+        let (series, measurement_count) = (counted.series * 1000, counted.measurement_count * 1000);
+        Ok(Cardinality { series, measurement_count, estimated: true, ..counted })
+    }
     fn select(&self, request: &ScanRequest) -> Result<Selection> {
         self.requests.lock().unwrap().push(request.clone());
         let mut selection = self.inner.select(request)?;

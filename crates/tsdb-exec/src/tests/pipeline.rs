@@ -323,6 +323,25 @@ fn limits_end_a_statement_and_say_which_one_it_was() {
 }
 
 #[test]
+fn estimates_stand_only_where_nothing_else_is_asked_for() {
+    let store = Decorated::estimating(store_of("a,h=1 f=1 1\na,h=2 f=1 1\nb,h=1 f=1 1"));
+    let ask = |query: &str| {
+        answer_with(Arc::clone(&store) as _, query, &context(), QueryLimits::default())
+    };
+    for (query, estimate) in [("SERIES", 3000), ("MEASUREMENT", 2000)] {
+        let estimated = format!("# -\ncardinality estimation\n{estimate}\n");
+        for on in ["", " ON d"] {
+            assert_eq!(ask(&format!("SHOW {query} CARDINALITY{on}")), estimated);
+        }
+    }
+    let counted = "# a\ncount\n2\n# b\ncount\n1\n";
+    assert_eq!(ask("SHOW SERIES EXACT CARDINALITY"), counted);
+    assert_eq!(ask("SHOW SERIES CARDINALITY FROM /./"), counted);
+    assert_eq!(ask("SHOW SERIES CARDINALITY LIMIT 1"), counted);
+    assert_eq!(ask("SHOW MEASUREMENT CARDINALITY WHERE h = '1'"), "# -\ncount\n2\n");
+}
+
+#[test]
 fn memory_is_charged_and_given_back() {
     let budget = MemoryBudget::default();
     let context = QueryContext { memory: QueryMemory::new(&budget, None), ..context() };
@@ -336,6 +355,7 @@ fn memory_is_charged_and_given_back() {
         "SELECT difference(usage) FROM cpu",
         "SHOW SERIES",
         "SHOW TAG VALUES WITH KEY = host",
+        "SHOW SERIES CARDINALITY GROUP BY host",
     ] {
         let answer = executor.execute(&tsdb_ql::parse(query).unwrap()[0], &context).unwrap();
         assert!(answer.rows() > 0 && budget.used(Pool::Queries) > 0, "{query}");
@@ -393,6 +413,9 @@ fn answers_are_paid_for_in_whole() {
         "SHOW TAG VALUES WITH KEY = host",
         "SHOW MEASUREMENTS",
         "SHOW FIELD KEYS",
+        "SHOW SERIES CARDINALITY GROUP BY *",
+        "SHOW TAG VALUES EXACT CARDINALITY WITH KEY = host GROUP BY host",
+        "SHOW MEASUREMENT EXACT CARDINALITY GROUP BY *",
     ] {
         let budget = MemoryBudget::default();
         let context = QueryContext { memory: QueryMemory::new(&budget, None), ..context() };

@@ -96,6 +96,12 @@ fn valid_statements_about_databases_parse() {
     check("SHOW TAG VALUES WITH KEY != 'a'", "SHOW TAG VALUES WITH KEY != a");
     check("SHOW FIELD KEYS FROM \"rp\".\"m\"", "SHOW FIELD KEYS FROM rp.m");
     check("SHOW SERIES FROM m WHERE host = 'a' LIMIT 1", "=");
+    check("show series exact cardinality on d", "SHOW SERIES EXACT CARDINALITY ON d");
+    check(
+        "SHOW TAG VALUES CARDINALITY FROM m WITH KEY = k WHERE a = 'b' GROUP BY c, /d/ LIMIT 1",
+        "=",
+    );
+    check("SELECT exact, cardinality FROM m", "SELECT \"exact\", \"cardinality\" FROM m");
 
     check("CREATE DATABASE benchmark WITH REPLICATION 1", "=");
     check(
@@ -341,7 +347,7 @@ fn clauses_that_cannot_be_are_detected() {
     check("DELETE", "found EOF, expected FROM, WHERE at line 1, char 7");
     check(
         "SHOW",
-        "found EOF, expected DATABASES, FIELD, MEASUREMENTS, QUERIES, RETENTION, SERIES, TAG at line 1, char 5",
+        "found EOF, expected DATABASES, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, RETENTION, SERIES, TAG at line 1, char 5",
     );
     check("SELECT a FROM", "found EOF, expected identifier, regex at line 1, char 14");
     check(
@@ -359,8 +365,11 @@ fn clauses_that_cannot_be_are_detected() {
         "found y, expected ORDER BY, LIMIT, OFFSET, SLIMIT, SOFFSET, FILL, TZ, ;, EOF at line 1, \
          char 28",
     );
-    check("SHOW TAG VALUES", "found EOF, expected FROM, ON, WITH at line 1, char 16");
-    check("SHOW TAG", "found EOF, expected KEYS, VALUES at line 1, char 9");
+    check(
+        "SHOW TAG VALUES",
+        "found EOF, expected FROM, ON, WITH, CARDINALITY, EXACT at line 1, char 16",
+    );
+    check("SHOW TAG", "found EOF, expected KEY, KEYS, VALUES at line 1, char 9");
     check("KILL 36", "found 36, expected QUERY at line 1, char 6");
     check("KILL QUERY", "found EOF, expected integer at line 1, char 11");
     check("KILL QUERY x", "found x, expected integer at line 1, char 12");

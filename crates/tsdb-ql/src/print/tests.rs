@@ -4,9 +4,9 @@ use proptest::{collection::vec, option, prelude::*};
 
 use crate::{
     ast::{
-        BinaryOp, Call, Cast, Dimension, Expr, Field, Fill, Identifier, KeyFilter, Literal,
-        Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration, Select,
-        ShowScope, Source, Span, Statement, Window, WindowOffset, Zone,
+        BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter,
+        Literal, Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration,
+        Select, ShowCardinality, ShowScope, Source, Span, Statement, Window, WindowOffset, Zone,
     },
     parse,
 };
@@ -16,7 +16,7 @@ const SPAN: Span = Span::new(0, 0);
 fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z_][a-zA-Z0-9_]{0,6}",
-        1 => prop::sample::select(vec!["from", "Key", "fill", "TIME", "inf", "or", "distinct", "kill"])
+        1 => prop::sample::select(vec!["from", "Key", "exact", "fill", "TIME", "inf", "or", "distinct", "kill"])
             .prop_map(str::to_owned),
         1 => "[ -~äß\n]{1,6}",
     ]
@@ -176,6 +176,16 @@ fn any_keys() -> impl Strategy<Value = KeyFilter> {
     ]
 }
 
+fn any_counted() -> impl Strategy<Value = Counted> {
+    prop_oneof![
+        Just(Counted::Series),
+        Just(Counted::Measurements),
+        Just(Counted::TagKeys),
+        Just(Counted::FieldKeys),
+        any_keys().prop_map(Counted::TagValues),
+    ]
+}
+
 fn any_duration() -> impl Strategy<Value = RetentionDuration> {
     prop_oneof![Just(RetentionDuration::Forever), (1..=i64::MAX).prop_map(RetentionDuration::Ns),]
 }
@@ -235,6 +245,12 @@ fn any_statement() -> impl Strategy<Value = Statement> {
         1 => any_scope().prop_map(|scope| {
             Statement::ShowFieldKeys(ShowScope { condition: None, ..scope })
         }),
+        1 => (any_counted(), any::<bool>(), any_scope(), vec(any_dimension(), 0..3)).prop_map(
+            |(counted, exact, scope, dimensions)| {
+                let statement = ShowCardinality { counted, exact, scope, dimensions };
+                Statement::ShowCardinality(Box::new(statement))
+            }
+        ),
         1 => (any_scope(), any_keys())
             .prop_map(|(scope, keys)| Statement::ShowTagValues { scope, keys }),
         1 => (vec(any_measurement(), 1..3), option::of(any_expr()))
