@@ -8,5 +8,6 @@ pub(crate) mod choose;
 pub(crate) mod expr;
 pub(crate) mod filter;
 pub(crate) mod fold;
+pub(crate) mod math;
 pub(crate) mod rows;
 pub(crate) mod scan;

@@ -3,17 +3,19 @@
 //! answers these errors for each statement, not for the whole query, so they are apart from the
 //! parser's.
 
+mod columns;
+
+use columns::Columns;
 use tsdb_core::matcher::Pattern;
 
 use crate::{
     ast::{
-        Call, Counted, Dimension, Expr, Fill, KeyFilter, Literal, Measurement, MeasurementName,
-        Select, ShowCardinality, ShowScope, Source, Span, Statement,
+        Counted, Dimension, Expr, Fill, KeyFilter, Measurement, MeasurementName, Select,
+        ShowCardinality, ShowScope, Source, Span, Statement,
     },
     condition::{Condition, ConditionContext, split_condition},
     diagnostic::{CheckErrors, Diagnostic},
     error::Error,
-    function::{Function, FunctionKind, SecondArgument},
     time_text::time_zone,
 };
 
@@ -244,185 +246,6 @@ impl Checker {
             self.report(Error::SeveralWindows, second);
         }
     }
-
-    /// One column, or a part of it.
-    fn column(&mut self, expr: &Expr, columns: &mut Columns) {
-        match expr {
-            Expr::Identifier(name) => {
-                columns.names += 1;
-                // The time comes with every row, so it is no plain column.
-                if !name.is_time() {
-                    columns.plain.get_or_insert(name.span);
-                }
-            }
-            Expr::Wildcard { span, .. } => {
-                columns.names += 1;
-                columns.plain.get_or_insert(*span);
-            }
-            Expr::Regex { pattern, span } => {
-                columns.names += 1;
-                columns.plain.get_or_insert(*span);
-                self.regex(pattern, *span);
-            }
-            Expr::Literal { .. } => {}
-            Expr::Call(call) => self.call(call, columns),
-            Expr::Negate { expr: operand, .. } => self.operand(expr, operand, columns),
-            Expr::Binary { op, op_span, .. } if op.is_comparison() => {
-                self.report(Error::OperatorInSelect { op: op.symbol() }, *op_span);
-            }
-            Expr::Binary { left, right, .. } => {
-                self.operand(expr, left, columns);
-                self.operand(expr, right, columns);
-            }
-            Expr::RegexMatch { negated, span, .. } => {
-                let op = if *negated { "!~" } else { "=~" };
-                self.report(Error::OperatorInSelect { op }, *span);
-            }
-            Expr::And(_) => self.report(Error::OperatorInSelect { op: "AND" }, expr.span()),
-            Expr::Or(_) => self.report(Error::OperatorInSelect { op: "OR" }, expr.span()),
-        }
-    }
-
-    /// An operand of the arithmetic `whole`, which works on single columns only.
-    fn operand(&mut self, whole: &Expr, operand: &Expr, columns: &mut Columns) {
-        let wildcard = match operand {
-            Expr::Wildcard { span, .. } | Expr::Regex { span, .. } => Some(*span),
-            Expr::Call(call) => wildcard_argument(call),
-            _ => None,
-        };
-        match wildcard {
-            Some(span) => {
-                columns.names += 1;
-                self.report(Error::WildcardInExpression { expr: whole.to_string() }, span);
-            }
-            None => self.column(operand, columns),
-        }
-    }
-
-    fn call(&mut self, call: &Call, columns: &mut Columns) {
-        columns.names += 1;
-        let Some(function) = Function::from_name(&call.name) else {
-            let suggestion = Function::similar_name(&call.name);
-            let name = call.name.clone();
-            return self.report(Error::UnknownFunction { name, suggestion }, call.span);
-        };
-        if !self.argument_count(function, call) {
-            return;
-        }
-        if let Some(second) = call.args.get(1) {
-            self.second_argument(function, &call.name, second);
-        }
-        let Some(argument) = call.args.first() else { return };
-        match function.kind() {
-            FunctionKind::Aggregate => columns.aggregates += 1,
-            FunctionKind::Selector => columns.selectors += 1,
-            FunctionKind::Transformation => return self.change(call, argument, columns),
-        }
-        self.field_argument(&call.name, argument);
-    }
-
-    /// A function of points and those before them.
-    fn change(&mut self, call: &Call, argument: &Expr, columns: &mut Columns) {
-        let name = call.name.clone();
-        match argument {
-            Expr::Call(_) if !columns.windowed => {
-                columns.aggregates += 1;
-                self.report(Error::ChangeWithoutWindow { name }, call.span);
-            }
-            Expr::Call(inner) => {
-                // Whatever it is of, it stands in the windows as an aggregate does.
-                columns.aggregates += 1;
-                let mut inside = Columns { windowed: true, ..Columns::default() };
-                self.call(inner, &mut inside);
-            }
-            _ => {
-                columns.changes.get_or_insert(call.span);
-                if columns.windowed {
-                    self.report(Error::ChangeOfPoints { name }, argument.span());
-                } else {
-                    self.field_argument(&name, argument);
-                }
-            }
-        }
-    }
-
-    fn argument_count(&mut self, function: Function, call: &Call) -> bool {
-        let ((least, most), got) = (function.arguments(), call.args.len());
-        if (least..=most).contains(&got) {
-            return true;
-        }
-        let name = call.name.clone();
-        let error = if least == most {
-            Error::ArgumentCount { name, expected: least, got }
-        } else {
-            Error::ArgumentRange { name, least, most, got }
-        };
-        self.report(error, call.span);
-        false
-    }
-
-    fn field_argument(&mut self, name: &str, argument: &Expr) {
-        match argument {
-            Expr::Identifier(name) if !name.is_time() => {}
-            Expr::Wildcard { .. } => {}
-            Expr::Regex { pattern, span } => self.regex(pattern, *span),
-            other => self.report(Error::FieldArgument { name: name.to_owned() }, other.span()),
-        }
-    }
-
-    /// The second argument of a function that takes one.
-    fn second_argument(&mut self, function: Function, name: &str, argument: &Expr) {
-        let (name, got, span) = (name.to_owned(), argument.to_string(), argument.span());
-        let literal = match argument {
-            Expr::Literal { value, .. } => Some(value),
-            _ => None,
-        };
-        match function.second_argument() {
-            SecondArgument::None => {}
-            SecondArgument::Unit => match literal {
-                Some(Literal::Duration(ns)) if *ns > 0 => {}
-                Some(Literal::Duration(_)) => self.report(Error::UnitNotPositive { got }, span),
-                _ => self.report(Error::UnitArgument { name, got }, span),
-            },
-            SecondArgument::Percent => {
-                let number = literal.filter(|value| {
-                    let whole = matches!(value, Literal::Integer(_) | Literal::Unsigned(_));
-                    whole || matches!(value, Literal::Number(_))
-                });
-                match number.and_then(Literal::as_f64) {
-                    Some(percent) if (0.0..=100.0).contains(&percent) => {}
-                    Some(_) => self.report(Error::PercentOutOfRange { name, got }, span),
-                    None => self.report(Error::PercentArgument { name }, span),
-                }
-            }
-        }
-    }
-}
-
-/// Where the argument of a call, or of the call inside it, is a wildcard.
-fn wildcard_argument(call: &Call) -> Option<Span> {
-    match call.args.first()? {
-        Expr::Wildcard { span, .. } | Expr::Regex { span, .. } => Some(*span),
-        Expr::Call(inner) => wildcard_argument(inner),
-        _ => None,
-    }
-}
-
-/// What kinds of columns a SELECT has.
-#[derive(Default)]
-struct Columns {
-    /// Whether there is a `GROUP BY time()`.
-    windowed: bool,
-    /// How many aggregates.
-    aggregates: usize,
-    /// How many selectors.
-    selectors: usize,
-    /// The first function of a field's points and those before them.
-    changes: Option<Span>,
-    /// The first column outside of functions, other than `time`.
-    plain: Option<Span>,
-    /// How many names and calls, to tell constants.
-    names: usize,
 }
 
 /// Whether a condition speaks of time.

@@ -17,10 +17,11 @@ use tsdb_core::{
 };
 
 use crate::{
-    ast::{BinaryOp, Cast, Expr, Identifier, Literal, Span},
+    ast::{BinaryOp, Call, Cast, Expr, Identifier, Literal, Span},
     constant::{Constant, fold},
     diagnostic::Diagnostic,
     error::Error,
+    math::MathFunction,
     time_text::parse_time,
 };
 
@@ -121,10 +122,10 @@ impl Splitter<'_> {
                 self.split_regex(expr, *negated, pattern, *span)
             }
             Expr::Literal { value: Literal::Boolean(holds), .. } => Ok(Parts::of_constant(*holds)),
-            Expr::Call(call) => Err(Diagnostic::new(
-                Error::FunctionInCondition { name: call.name.clone() },
-                call.span,
-            )),
+            Expr::Call(call) if MathFunction::from_name(&call.name).is_none() => {
+                let error = Error::FunctionInCondition { name: call.name.clone() };
+                Err(Diagnostic::new(error, call.span))
+            }
             other => Err(not_a_condition(other)),
         }
     }
@@ -338,12 +339,23 @@ impl Splitter<'_> {
                 let (left, right) = (self.resolve_sum(left)?, self.resolve_sum(right)?);
                 Ok(Expr::binary(left, *op, right, *op_span))
             }
-            Expr::Call(call) => Err(Diagnostic::new(
-                Error::FunctionInCondition { name: call.name.clone() },
-                call.span,
-            )),
+            Expr::Call(call) => self.resolve_call(call).map(Expr::Call),
             other => Err(not_a_condition(other)),
         }
+    }
+
+    /// A function of numbers over fields.
+    fn resolve_call(&self, call: &Call) -> Result<Call, Diagnostic> {
+        let fail = |error| Err(Diagnostic::new(error, call.span));
+        let Some(function) = MathFunction::from_name(&call.name) else {
+            return fail(Error::FunctionInCondition { name: call.name.clone() });
+        };
+        let (expected, got) = (function.arguments(), call.args.len());
+        if got != expected {
+            return fail(Error::ArgumentCount { name: call.name.clone(), expected, got });
+        }
+        let args = call.args.iter().map(|argument| self.resolve_sum(argument));
+        Ok(Call { args: args.collect::<Result<_, _>>()?, ..call.clone() })
     }
 
     fn fold(&self, expr: &Expr) -> Result<Option<Constant>, Diagnostic> {

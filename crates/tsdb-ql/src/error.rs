@@ -10,6 +10,7 @@ use tsdb_core::{matcher::FilterError, time::DurationError};
 use crate::{
     function::Function,
     limits::{DEPTH_MAX, QUERY_BYTES_MAX},
+    math::MathFunction,
 };
 
 /// What is wrong with a query. All of them mean: change the query, the same one fails again.
@@ -177,6 +178,12 @@ pub enum Error {
         /// The function.
         name: String,
     },
+    /// An argument of a function of numbers that is none.
+    #[error("expected number arguments in {name}()")]
+    MathArgument {
+        /// The function.
+        name: String,
+    },
     /// A percentage that is no number.
     #[error("expected float argument in {name}()")]
     PercentArgument {
@@ -329,7 +336,9 @@ impl Error {
                 format!("did you mean {name}()?").into()
             }
             Error::UnknownFunction { suggestion: None, .. } => {
-                format!("the functions are {}", Function::names().join(", ")).into()
+                let names: Vec<&str> =
+                    Function::names().into_iter().chain(MathFunction::names()).collect();
+                format!("the functions are {}", names.join(", ")).into()
             }
             other => other.fixed_remedy().into(),
         }
@@ -389,6 +398,7 @@ impl Error {
         match self {
             Error::ArgumentCount { .. } | Error::ArgumentRange { .. } => "give it that many",
             Error::FieldArgument { .. } => "give it the name of a field, * or a regular expression",
+            Error::MathArgument { .. } => "give it fields, functions and numbers",
             Error::PercentArgument { .. } | Error::PercentOutOfRange { .. } => {
                 "give it a number as in percentile(usage, 99.9)"
             }

@@ -1,7 +1,9 @@
 //! The table of functions: their names and what `check` must know of them. How they compute is
 //! in the crate of aggregates.
 
-/// A function of TQL.
+use crate::math::MathFunction;
+
+/// A function of TQL over several rows. ([`MathFunction`] has those of one row.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Function {
@@ -173,7 +175,7 @@ impl Function {
 
     /// The name that was probably meant by `name`.
     pub(crate) fn similar_name(name: &str) -> Option<&'static str> {
-        most_similar(name, FUNCTIONS.iter().map(|entry| entry.name))
+        most_similar(name, FUNCTIONS.iter().map(|entry| entry.name).chain(MathFunction::names()))
     }
 
     #[expect(clippy::expect_used, reason = "a test walks all functions through the table")]

@@ -5,9 +5,9 @@ use tsdb_agg::{
     Function, Run, Segment, WindowGrid, ascending, capacity_for, nearest_rank, select_nth,
 };
 use tsdb_core::storage::SelectedSeries;
-use tsdb_core::{Block, CancelToken};
+use tsdb_core::{Block, CancelToken, Column};
 
-use super::fold::{CallPlan, Places, grown, split};
+use super::fold::{CallPlan, Places, cut, grown, split};
 use super::scan::Sink;
 use crate::Result;
 use crate::letgo::Long;
@@ -75,8 +75,13 @@ impl Choose {
     }
 
     /// Takes all rows of a run as candidates of a slot.
-    fn keep(&mut self, slot: usize, block: &Block, segment: &Segment) -> Result<()> {
-        let Some(column) = block.columns.get(self.call.column) else { return Ok(()) };
+    fn keep(
+        &mut self,
+        slot: usize,
+        block: &Block,
+        column: &Column,
+        segment: &Segment,
+    ) -> Result<()> {
         let Some(candidates) = self.candidates.get_mut(slot) else { return Ok(()) };
         let rows = segment.start..segment.end;
         let count = rows.clone().filter(|row| column.is_present(*row)).count();
@@ -187,11 +192,13 @@ impl Sink for Choose {
 
     fn block(&mut self, block: &Block) -> Result<()> {
         let Some(column) = block.columns.get(self.call.column) else { return Ok(()) };
+        let mut whole = Column::default();
+        let column = if self.call.cut { cut(column, &mut whole) } else { column };
         split(self.grid.as_ref(), block, &mut self.segments);
         if let Function::Percentile(_) = self.call.function {
             let segments = std::mem::take(&mut self.segments);
             let mut each = segments.iter();
-            each.try_for_each(|segment| self.keep(self.base + segment.window, block, segment))?;
+            each.try_for_each(|s| self.keep(self.base + s.window, block, column, s))?;
             self.segments = segments;
             return Ok(());
         }

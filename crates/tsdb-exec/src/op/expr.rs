@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use tsdb_core::Column;
 use tsdb_core::storage::Presence;
-use tsdb_ql::BinaryOp;
+use tsdb_ql::{BinaryOp, MathFunction};
 
 use super::bits;
+use super::math::{apply_one, of_two};
 
 /// An expression of numbers over numbered input columns.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,10 @@ pub(crate) enum ValueExpr {
     Null,
     /// The operand with the other sign.
     Negate(Box<ValueExpr>),
+    /// The operand without what is behind its decimal point: `f::integer`.
+    Truncate(Box<ValueExpr>),
+    /// A function of as many numbers as it takes; nothing where one is missing.
+    Math(MathFunction, Box<[ValueExpr]>),
     /// `left op right`; nothing where an operand is missing.
     Binary {
         /// An arithmetic operator.
@@ -43,7 +48,8 @@ impl ValueExpr {
         match self {
             ValueExpr::Input(index) => holds(*index),
             ValueExpr::Constant(_) | ValueExpr::Null => false,
-            ValueExpr::Negate(inner) => inner.has_input(holds),
+            ValueExpr::Negate(inner) | ValueExpr::Truncate(inner) => inner.has_input(holds),
+            ValueExpr::Math(_, inner) => inner.iter().any(|inner| inner.has_input(holds)),
             ValueExpr::Binary { left, right, .. } => {
                 left.has_input(holds) || right.has_input(holds)
             }
@@ -59,27 +65,63 @@ impl ValueExpr {
                 None | Some(Column { presence: Presence::None, .. }) => Operand::Constant(None),
                 Some(column) => Operand::Column(Cow::Borrowed(column)),
             },
-            ValueExpr::Negate(inner) => match inner.evaluate(inputs, rows) {
-                Operand::Constant(value) => Operand::Constant(value.map(|v| -v)),
-                Operand::Column(mut column) => {
-                    column.to_mut().values.iter_mut().for_each(|value| *value = -*value);
-                    Operand::Column(column)
+            ValueExpr::Negate(inner) => each(inner.evaluate(inputs, rows), |values| {
+                values.iter_mut().for_each(|value| *value = -*value);
+            }),
+            ValueExpr::Truncate(inner) => each(inner.evaluate(inputs, rows), truncate),
+            ValueExpr::Math(function, operands) => {
+                let operand = |place: usize| match operands.get(place) {
+                    Some(operand) => operand.evaluate(inputs, rows),
+                    None => Operand::Constant(None),
+                };
+                match of_two(*function) {
+                    Some(f) => combine(Operation::Function(f), operand(0), operand(1), rows),
+                    None => each(operand(0), |values| apply_one(*function, values)),
                 }
-            },
+            }
             ValueExpr::Binary { op, left, right } => {
                 let (left, right) = (left.evaluate(inputs, rows), right.evaluate(inputs, rows));
-                combine(*op, left, right, rows)
+                combine(Operation::Operator(*op), left, right, rows)
             }
         }
     }
 }
 
-fn combine<'i>(op: BinaryOp, left: Operand<'i>, right: Operand<'i>, rows: usize) -> Operand<'i> {
+/// What is made of two numbers.
+#[derive(Clone, Copy)]
+enum Operation {
+    Operator(BinaryOp),
+    Function(fn(f64, f64) -> f64),
+}
+
+/// What `f` makes of the values, whether their rows have them or not.
+fn each(operand: Operand<'_>, f: impl Fn(&mut [f64])) -> Operand<'_> {
+    match operand {
+        Operand::Constant(value) => Operand::Constant(value.map(|value| {
+            let mut values = [value];
+            f(&mut values);
+            let [value] = values;
+            value
+        })),
+        Operand::Column(mut column) => {
+            f(&mut column.to_mut().values);
+            Operand::Column(column)
+        }
+    }
+}
+
+/// Cuts off what is behind the decimal points. A zero has no sign then: it is a whole number.
+pub(crate) fn truncate(values: &mut [f64]) {
+    values.iter_mut().for_each(|value| *value = value.trunc() + 0.0);
+}
+
+fn combine<'i>(op: Operation, left: Operand<'i>, right: Operand<'i>, rows: usize) -> Operand<'i> {
     match (left, right) {
         (Operand::Constant(None), _) | (_, Operand::Constant(None)) => Operand::Constant(None),
-        (Operand::Constant(Some(a)), Operand::Constant(Some(b))) => {
-            Operand::Constant(apply(op, a, b))
-        }
+        (Operand::Constant(Some(a)), Operand::Constant(Some(b))) => Operand::Constant(match op {
+            Operation::Operator(op) => apply(op, a, b),
+            Operation::Function(f) => Some(f(a, b)),
+        }),
         (Operand::Column(mut column), Operand::Constant(Some(b))) => {
             update(op, column.to_mut(), rows, |a, _| (a, b));
             Operand::Column(column)
@@ -102,10 +144,10 @@ fn combine<'i>(op: BinaryOp, left: Operand<'i>, right: Operand<'i>, rows: usize)
     }
 }
 
-/// Replaces each value by `op` of what `operands` makes of it. The operators that always have a result
-/// run over the whole slice, whether a row has a value or not.
+/// Replaces each value by `op` of what `operands` makes of it. What always has a result runs over the whole
+/// slice, whether a row has a value or not.
 fn update(
-    op: BinaryOp,
+    op: Operation,
     column: &mut Column,
     rows: usize,
     operands: impl Fn(f64, usize) -> (f64, f64),
@@ -117,10 +159,11 @@ fn update(
         }
     };
     match op {
-        BinaryOp::Add => each(column, |a, b| a + b),
-        BinaryOp::Sub => each(column, |a, b| a - b),
-        BinaryOp::Mul => each(column, |a, b| a * b),
-        other => {
+        Operation::Operator(BinaryOp::Add) => each(column, |a, b| a + b),
+        Operation::Operator(BinaryOp::Sub) => each(column, |a, b| a - b),
+        Operation::Operator(BinaryOp::Mul) => each(column, |a, b| a * b),
+        Operation::Function(f) => each(column, f),
+        Operation::Operator(other) => {
             let values: Vec<Option<f64>> = (0..rows)
                 .map(|row| {
                     let (a, b) = operands(column.get(row)?, row);
@@ -199,5 +242,18 @@ mod tests {
         check(binary(Add, Input(0), Null), [None; 4]);
         check(binary(Add, Input(0), Input(2)), [None; 4]);
         check(Input(9), [None; 4]);
+        let of = |function, inner| ValueExpr::Math(function, Box::new([inner]));
+        let of_two = |function, x, y| ValueExpr::Math(function, Box::new([x, y]));
+        check(of(MathFunction::Abs, Input(0)), [Some(6.0), None, Some(7.0), Some(2.5)]);
+        check(of(MathFunction::Abs, Constant(-1.0)), [Some(1.0); 4]);
+        check(of(MathFunction::Abs, Null), [None; 4]);
+        let square = of_two(MathFunction::Pow, Input(0), Constant(2.0));
+        check(square, [Some(36.0), None, Some(49.0), Some(6.25)]);
+        let power = of_two(MathFunction::Pow, Input(0), Input(1));
+        check(power, [Some(1296.0), None, Some(1.0), None]);
+        let base = of_two(MathFunction::Pow, Constant(2.0), Input(1));
+        check(base, [Some(16.0), Some(2.0), Some(1.0), None]);
+        let truncated = ValueExpr::Truncate(Box::new(binary(Div, Input(0), Constant(4.0))));
+        check(truncated, [Some(1.0), None, Some(-1.0), Some(0.0)]);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tsdb_core::matcher::{CompiledFilter, MatchOp, TagFilter};
 use tsdb_core::storage::{FieldPredicate, PredicateOp};
 use tsdb_core::{Block, SeriesKey};
-use tsdb_ql::{BinaryOp, Cast, Expr, Identifier, Literal};
+use tsdb_ql::{BinaryOp, Cast, Expr, Identifier, Literal, MathFunction};
 
 use super::bits;
 use super::expr::{Operand, ValueExpr};
@@ -193,7 +193,8 @@ fn tag_name(expr: &Expr) -> Option<&str> {
 fn number(expr: &Expr, column_of: &mut dyn FnMut(&str) -> usize) -> ValueExpr {
     match expr {
         Expr::Identifier(name) if name.cast != Some(Cast::Tag) => {
-            ValueExpr::Input(column_of(&name.name))
+            let input = ValueExpr::Input(column_of(&name.name));
+            if cuts(name) { ValueExpr::Truncate(Box::new(input)) } else { input }
         }
         Expr::Literal { value, .. } => value.as_f64().map_or(ValueExpr::Null, ValueExpr::Constant),
         Expr::Negate { expr, .. } => ValueExpr::Negate(Box::new(number(expr, column_of))),
@@ -202,8 +203,20 @@ fn number(expr: &Expr, column_of: &mut dyn FnMut(&str) -> usize) -> ValueExpr {
             left: Box::new(number(left, column_of)),
             right: Box::new(number(right, column_of)),
         },
+        Expr::Call(call) => match MathFunction::from_name(&call.name) {
+            Some(function) => {
+                let args = call.args.iter().map(|argument| number(argument, column_of));
+                ValueExpr::Math(function, args.collect())
+            }
+            None => ValueExpr::Null,
+        },
         _ => ValueExpr::Null,
     }
+}
+
+/// Whether a name asks for the whole numbers of a field: `f::integer`.
+pub(crate) fn cuts(name: &Identifier) -> bool {
+    matches!(name.cast, Some(Cast::Integer | Cast::Unsigned))
 }
 
 /// Compares row by row. A comparison with nothing does not hold, whatever the operator.
@@ -290,6 +303,8 @@ fn predicate(expr: &Expr) -> Option<FieldPredicate> {
         BinaryOp::Ge => PredicateOp::Ge,
         _ => return None,
     };
-    let field = (name.cast != Some(Cast::Tag)).then(|| name.name.as_str().into())?;
+    // What is cut to whole numbers is not what chunks know the bounds of.
+    let is_stored = name.cast != Some(Cast::Tag) && !cuts(name);
+    let field = is_stored.then(|| name.name.as_str().into())?;
     Some(FieldPredicate { field, op, value: value.as_f64()? })
 }

@@ -2,8 +2,9 @@
 
 use tsdb_agg::{Change, Function, Segment, States, WindowGrid, clip};
 use tsdb_core::storage::SelectedSeries;
-use tsdb_core::{Block, CancelToken};
+use tsdb_core::{Block, CancelToken, Column};
 
+use super::expr::truncate;
 use super::scan::Sink;
 use crate::Result;
 use crate::letgo::let_go;
@@ -19,6 +20,8 @@ pub(crate) struct CallPlan {
     pub(crate) function: Function,
     /// Number of the column in the scan.
     pub(crate) column: usize,
+    /// Whether it is of the column's values without what is behind their decimal points.
+    pub(crate) cut: bool,
     /// What is made of its results, the first of them first: `difference(derivative(mean(f)))` is the mean
     /// with a derivative and a difference.
     pub(crate) changes: Vec<Change>,
@@ -27,7 +30,12 @@ pub(crate) struct CallPlan {
 impl CallPlan {
     /// A function of a column, as it is.
     pub(crate) fn new(function: Function, column: usize) -> CallPlan {
-        CallPlan { function, column, changes: Vec::new() }
+        CallPlan { function, column, cut: false, changes: Vec::new() }
+    }
+
+    /// Whether its answer may be made of summaries; with `times`, the times of chosen points are asked for too.
+    pub(crate) fn takes_summaries(&self, times: bool) -> bool {
+        self.function.takes_summaries(times) && !self.cut
     }
 
     /// Whether the results are whole numbers.
@@ -53,6 +61,8 @@ pub(crate) struct Fold {
     base: usize,
     segments: Vec<Segment>,
     clipped: Vec<Segment>,
+    /// Values of a block that were cut to whole numbers.
+    whole: Column,
     charge: Charge,
 }
 
@@ -60,6 +70,7 @@ pub(crate) struct Fold {
 #[derive(Debug)]
 struct Call {
     column: usize,
+    cut: bool,
     /// Whether slots can have values that are too few for an answer.
     may_be_null: bool,
     /// Rows before this time are of windows that other calls take in.
@@ -131,6 +142,7 @@ impl Fold {
         let new = if shows_times { States::new } else { States::untimed };
         let call = |(call, from): (&CallPlan, &i64)| Call {
             column: call.column,
+            cut: call.cut,
             may_be_null: call.function.may_be_null() && call.changes.is_empty(),
             from: *from,
             states: new(call.function, 0),
@@ -144,6 +156,7 @@ impl Fold {
             base: 0,
             segments: Vec::new(),
             clipped: Vec::new(),
+            whole: Column::default(),
             charge,
         }
     }
@@ -250,6 +263,13 @@ pub(crate) fn split(grid: Option<&WindowGrid>, block: &Block, segments: &mut Vec
     }
 }
 
+/// `column` without what is behind the decimal points, in the place of `whole`.
+pub(crate) fn cut<'w>(column: &Column, whole: &'w mut Column) -> &'w Column {
+    whole.clone_from(column);
+    truncate(&mut whole.values);
+    whole
+}
+
 impl Sink for Fold {
     fn series(&mut self, _: u32, series: &SelectedSeries) -> Result<()> {
         self.calls.iter_mut().for_each(|call| call.states.end_series());
@@ -274,6 +294,7 @@ impl Sink for Fold {
                     clip(segments, &block.times, call.from, &mut self.clipped);
                     segments = &self.clipped;
                 }
+                let column = if call.cut { cut(column, &mut self.whole) } else { column };
                 let bytes = call.states.growth(self.base, segments, &block.times, column);
                 self.charge.grow(bytes)?;
                 call.states.accumulate(self.base, segments, &block.times, column);

@@ -8,14 +8,14 @@ use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{Order, Want, Windows};
 use tsdb_core::{TimeRange, time};
 use tsdb_ql::{
-    Call, Cast, Condition, ConditionContext, Expr, Identifier, Literal, Select, split_condition,
-    time_zone,
+    Call, Cast, Condition, ConditionContext, Expr, Identifier, Literal, MathFunction, Select,
+    split_condition, time_zone,
 };
 
 use super::columns::{Schema, expand, group_keys, needs_tags};
 use super::{ChangePlan, Frame, ScanPlan, SelectPlan, Work, optimise};
 use crate::op::expr::ValueExpr;
-use crate::op::filter::{RowFilter, predicates};
+use crate::op::filter::{RowFilter, cuts, predicates};
 use crate::op::fold::CallPlan;
 use crate::op::rows::{Output, RowsPlan};
 use crate::scope::{Place, View};
@@ -158,6 +158,7 @@ fn scan(
 /// Windows that the calls in `expr` need before the first one that is shown.
 fn lead(expr: &Expr) -> usize {
     match expr {
+        Expr::Call(call) if math(call).is_some() => call.args.iter().map(lead).max().unwrap_or(0),
         Expr::Call(call) => match (change(call, None), call.args.first()) {
             (Some(_), Some(inner @ Expr::Call(_))) => 1 + lead(inner),
             _ => 0,
@@ -176,7 +177,7 @@ fn several_selectors() -> Error {
 }
 
 fn contains_call(expr: &Expr) -> bool {
-    any(expr, &|expr| matches!(expr, Expr::Call(_)))
+    any(expr, &|expr| matches!(expr, Expr::Call(call) if math(call).is_none()))
 }
 
 /// Whether a call of points and those before them stands in `expr`.
@@ -194,10 +195,12 @@ fn contains_name(expr: &Expr) -> bool {
     any(expr, &|expr| matches!(expr, Expr::Identifier(_)))
 }
 
-/// Whether `test` holds for a node of an arithmetic expression; calls are not looked into.
+/// Whether `test` holds for a node of an arithmetic expression; calls are not looked into, but for those of
+/// numbers.
 fn any(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
     test(expr)
         || match expr {
+            Expr::Call(call) if math(call).is_some() => call.args.iter().any(|arg| any(arg, test)),
             Expr::Negate { expr, .. } => any(expr, test),
             Expr::Binary { left, right, .. } => any(left, test) || any(right, test),
             _ => false,
@@ -303,11 +306,16 @@ impl Compiler<'_> {
             plan.changes.push(change);
             return Some(plan);
         }
-        Some(CallPlan::new(function(call)?, self.argument(call)?))
+        let cut = matches!(call.args.first(), Some(Expr::Identifier(name)) if cuts(name));
+        let plan = CallPlan::new(function(call)?, self.argument(call)?);
+        Some(CallPlan { cut, ..plan })
     }
 
     fn enter_calls(&mut self, expr: &Expr) {
         match expr {
+            Expr::Call(call) if math(call).is_some() => {
+                call.args.iter().for_each(|argument| self.enter_calls(argument));
+            }
             Expr::Call(call) => {
                 self.call(call);
             }
@@ -334,10 +342,19 @@ impl Compiler<'_> {
     fn number(&mut self, expr: &Expr, first: usize) -> ValueExpr {
         match expr {
             Expr::Identifier(identifier) => match self.meaning(identifier) {
-                Meaning::Field(name) => ValueExpr::Input(first + self.column(name)),
+                Meaning::Field(name) => {
+                    let input = ValueExpr::Input(first + self.column(name));
+                    if cuts(identifier) { ValueExpr::Truncate(Box::new(input)) } else { input }
+                }
                 Meaning::Tag(_) | Meaning::Nothing => ValueExpr::Null,
             },
-            Expr::Call(call) => self.call(call).map_or(ValueExpr::Null, ValueExpr::Input),
+            Expr::Call(call) => match math(call) {
+                Some(function) => {
+                    let args = call.args.iter().map(|argument| self.number(argument, first));
+                    ValueExpr::Math(function, args.collect())
+                }
+                None => self.call(call).map_or(ValueExpr::Null, ValueExpr::Input),
+            },
             Expr::Literal { value, .. } => {
                 value.as_f64().map_or(ValueExpr::Null, ValueExpr::Constant)
             }
@@ -359,6 +376,11 @@ fn number_of<T: PartialEq>(plans: &mut Vec<T>, plan: T) -> usize {
         plans.push(plan);
         plans.len() - 1
     })
+}
+
+/// The function of numbers that a call stands for; none for one of rows.
+fn math(call: &Call) -> Option<MathFunction> {
+    MathFunction::from_name(&call.name)
 }
 
 /// The duration that a call has as its second argument, in ns.

@@ -39,7 +39,7 @@ pub(super) fn push_down(scan: &mut ScanPlan, frame: &Frame) {
                 take_one(scan, Order::Ascending);
             } else if frame.windows.is_none() && one_row(Function::Last) {
                 take_one(scan, Order::Descending);
-            } else if calls.iter().all(|call| call.function.takes_summaries(has_times))
+            } else if calls.iter().all(|call| call.takes_summaries(has_times))
                 && starts_are_of_windows(calls, frame)
             {
                 scan.want = Want::Summaries;

@@ -279,3 +279,56 @@ fn the_answer_shows_place_and_remedy() {
          give it a duration as in derivative(usage, 1s), or leave it out"
     );
 }
+
+#[test]
+fn functions_of_numbers_take_what_is_a_number() {
+    let fine = |text: &str| assert_eq!(messages(text), Vec::<String>::new(), "{text}");
+    fine(
+        "SELECT abs(a), pow(a, 2) * log(b, a), abs(*), pow(/x/, 2) FROM m WHERE abs(a - b) > sqrt(a)",
+    );
+    fine("SELECT abs(mean(a)) + 1, pow(2, max(b)) FROM m GROUP BY time(1m)");
+    fine("SELECT abs(max(a)), b FROM m WHERE log(a, 2) > 3 OR host = 'a'");
+    let check = check_message;
+    check(
+        "SELECT pow(a) FROM m",
+        "invalid number of arguments for pow, expected 2, got 1 at line 1, char 8",
+    );
+    check(
+        "SELECT a FROM m WHERE abs(a, b) > 1",
+        "invalid number of arguments for abs, expected 1, got 2 at line 1, char 23",
+    );
+    check(
+        "SELECT a FROM m WHERE abs(a)",
+        "invalid condition expression: abs(a) at line 1, char 23",
+    );
+    check(
+        "SELECT a FROM m WHERE abs(max(a)) > 1",
+        "invalid function call in condition: max() at line 1, char 27",
+    );
+    check(
+        "SELECT a FROM m WHERE abs(time) > 1",
+        "time must stand alone on one side of a comparison at line 1, char 27",
+    );
+    check("SELECT pow(a, 'x') FROM m", "expected number arguments in pow() at line 1, char 15");
+    check("SELECT abs(1s) FROM m", "expected number arguments in abs() at line 1, char 12");
+    check("SELECT max(abs(a)) FROM m", "expected field argument in max() at line 1, char 12");
+    check("SELECT abs(2 * 3) FROM m", "field must contain at least one variable at line 1, char 8");
+    check("SELECT abs(time) FROM m", "at least 1 non-time field must be queried at line 1, char 8");
+    check(
+        "SELECT abs(a), max(b), min(b) FROM m",
+        "mixing multiple selector functions with tags or fields is not supported at line 1, char 12",
+    );
+    check(
+        "SELECT abs(a) FROM m GROUP BY time(1m)",
+        "GROUP BY requires at least one aggregate function at line 1, char 31",
+    );
+    check(
+        "SELECT pow(2, *) FROM m",
+        "unsupported expression with wildcard: pow(2, *) at line 1, char 15",
+    );
+    check(
+        "SELECT 1 + abs(*) FROM m",
+        "unsupported expression with wildcard: 1 + abs(*) at line 1, char 16",
+    );
+    check("SELECT sqr(a) FROM m", "undefined function sqr() at line 1, char 8");
+}
