@@ -1,6 +1,4 @@
-//! Changes from point to point: derivatives and differences. They take the points of a series or of a group,
-//! or the answers of windows, in order of time; there is no state to merge, since every point needs the one
-//! before.
+//! Changes from point to point: derivatives and differences.
 
 /// How a point is compared with the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,8 +79,9 @@ impl Changes {
             return None;
         }
         let Some(unit_ns) = self.change.unit_ns() else { return Some(difference) };
-        // In InfluxDB's order of operations, so that the last digits agree.
-        let elapsed = i128::from(time) - i128::from(earlier);
+        // In InfluxDB's order of operations, so that the last digits agree. Time has no sign here, so that
+        // backwards in time the derivative has that of the difference.
+        let elapsed = time.abs_diff(earlier);
         Some(difference / (elapsed as f64 / unit_ns as f64))
     }
 }

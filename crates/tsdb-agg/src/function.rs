@@ -5,6 +5,7 @@ use crate::aggregate::Run;
 use crate::percent::Percent;
 use crate::select::{First, Last, Max, Min};
 use crate::sketch::Sketches;
+use crate::tally::Tally;
 
 /// An aggregation with its parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,11 +45,15 @@ pub enum Function {
     Median,
     /// About the value that so many percent of the values are at most.
     ApproxPercentile(Percent),
+    /// The most frequent value.
+    Mode,
+    /// Number of different values.
+    CountDistinct,
 }
 
 impl Function {
     /// All functions, with usual parameters.
-    pub const ALL: [Function; 16] = [
+    pub const ALL: [Function; 18] = [
         Function::Count,
         Function::Sum,
         Function::Mean,
@@ -65,6 +70,8 @@ impl Function {
         Function::Percentile(Percent::HALF),
         Function::Median,
         Function::ApproxPercentile(Percent::HALF),
+        Function::Mode,
+        Function::CountDistinct,
     ];
 
     /// Name as in query text.
@@ -87,6 +94,8 @@ impl Function {
             Function::Percentile(_) => "percentile",
             Function::Median => "median",
             Function::ApproxPercentile(_) => "approx_percentile",
+            Function::Mode => "mode",
+            Function::CountDistinct => "count_distinct",
         }
     }
 
@@ -100,7 +109,7 @@ impl Function {
     /// Whether answers are whole numbers.
     #[must_use]
     pub fn is_whole(self) -> bool {
-        self == Function::Count
+        matches!(self, Function::Count | Function::CountDistinct)
     }
 
     /// Whether a [`Summary`](tsdb_core::Summary) holds all that the function needs. With `times`, the
@@ -122,7 +131,9 @@ impl Function {
             | Function::Increase
             | Function::Percentile(_)
             | Function::Median
-            | Function::ApproxPercentile(_) => false,
+            | Function::ApproxPercentile(_)
+            | Function::Mode
+            | Function::CountDistinct => false,
         }
     }
 
@@ -137,7 +148,8 @@ impl Function {
     /// Whether the memory of a slot grows with the values that come in, without bound.
     #[must_use]
     pub fn keeps_values(self) -> bool {
-        matches!(self, Function::Percentile(_) | Function::Median)
+        use Function::{CountDistinct, Median, Mode, Percentile};
+        matches!(self, Percentile(_) | Median | Mode | CountDistinct)
     }
 
     /// The row of `run` that a selector chooses: its place in the run. For callers that want more of the row
@@ -182,6 +194,7 @@ impl Function {
             | Function::Percentile(_)
             | Function::Median => 32,
             Function::ApproxPercentile(_) => Sketches::SLOT_BYTES,
+            Function::Mode | Function::CountDistinct => Tally::SLOT_BYTES,
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Aggregations with mergeable partial states, windows over time, changes from point to point, and fill.
+//! Aggregations with mergeable partial states, windows over time, functions along sequences of points, and fill.
 //!
 //! What is here: the [`Aggregation`] trait and its implementations ([`Count`], [`Sum`], [`Mean`], [`Min`],
 //! [`Max`], [`First`], [`Last`], [`Spread`], [`Variance`], [`Growth`] of counters, the exact percentiles
-//! [`Ranked`], the approximate [`Sketches`]), the loops over slices behind them ([`kernel`]), the arithmetic of
-//! windows ([`WindowGrid`]), derivatives and differences ([`Changes`]) and what stands in windows without values
+//! [`Ranked`], the approximate [`Sketches`], the different values [`Tally`]), the loops over slices behind them ([`kernel`]), the arithmetic of
+//! windows ([`WindowGrid`]), functions along sequences of points ([`Transformation`]), areas ([`Integral`]), forecasts ([`Forecast`]) and what stands in windows without values
 //! ([`Fill`]). [`States`] picks one aggregation by its [`Function`] and dispatches once per block and column.
 //!
 //! What is not here: series, groups, plans, query text. A *slot* is a number; that slot 7 is the
@@ -31,24 +31,34 @@ mod counter;
 mod error;
 mod fill;
 mod function;
+mod holt_winters;
+mod indicator;
+mod integral;
 pub mod kernel;
+mod nelder_mead;
 mod nth;
 mod percent;
 mod rank;
+mod running;
 mod select;
 mod sketch;
 mod spread;
 mod states;
+mod tally;
+mod transform;
 mod variance;
 mod window;
 
 pub use aggregate::{Aggregation, Run, Times};
 pub use basic::{Compensated, Count, Mean, Sum};
-pub use change::{Change, Changes};
+pub use change::Change;
 pub use counter::{Growth, Stretch};
 pub use error::{Error, Result};
 pub use fill::Fill;
 pub use function::Function;
+pub use holt_winters::Forecast;
+pub use indicator::{Indicator, IndicatorKind, Warmup};
+pub use integral::{Bounds, Integral};
 pub use nth::select_nth;
 pub use percent::Percent;
 pub use rank::{Ranked, Rule, ascending, capacity_for, nearest_rank};
@@ -56,5 +66,7 @@ pub use select::{First, Last, Max, Min};
 pub use sketch::{DIGEST_SIZE, EXACT_MAX, Sketches};
 pub use spread::Spread;
 pub use states::States;
+pub use tally::{Question, Tally};
+pub use transform::{Transformation, Transformer};
 pub use variance::{Measure, Moments, Variance};
 pub use window::{Segment, WindowGrid, clip};

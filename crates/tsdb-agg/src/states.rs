@@ -13,6 +13,7 @@ use crate::rank::{Ranked, Rule};
 use crate::select::{First, Last, Max, Min};
 use crate::sketch::Sketches;
 use crate::spread::Spread;
+use crate::tally::{Question, Tally};
 use crate::variance::{Measure, Variance};
 use crate::window::Segment;
 
@@ -35,6 +36,7 @@ pub enum States {
     Growth(Growth),
     Ranked(Ranked),
     Sketches(Sketches),
+    Tally(Tally),
 }
 
 /// Runs `$body` with `$state` bound to the state inside, whatever its type.
@@ -53,6 +55,7 @@ macro_rules! dispatch {
             States::Growth($state) => $body,
             States::Ranked($state) => $body,
             States::Sketches($state) => $body,
+            States::Tally($state) => $body,
         }
     };
 }
@@ -73,6 +76,7 @@ macro_rules! dispatch_pair {
             (States::Growth($to), States::Growth($from)) => $body,
             (States::Ranked($to), States::Ranked($from)) => $body,
             (States::Sketches($to), States::Sketches($from)) => $body,
+            (States::Tally($to), States::Tally($from)) => $body,
             (to, from) => {
                 debug_assert!(
                     false,
@@ -109,6 +113,8 @@ impl States {
             }
             Function::Median => States::Ranked(Ranked::untimed(Rule::Median)),
             Function::ApproxPercentile(percent) => States::Sketches(Sketches::new(percent)),
+            Function::Mode => States::Tally(Tally::new(Question::Mode)),
+            Function::CountDistinct => States::Tally(Tally::new(Question::CountDistinct)),
         };
         states.resize(slots);
         states
@@ -146,6 +152,7 @@ impl States {
             States::Growth(growth) => growth.function(),
             States::Ranked(ranked) => ranked.function(),
             States::Sketches(sketches) => sketches.function(),
+            States::Tally(tally) => tally.function(),
         }
     }
 
@@ -182,7 +189,7 @@ impl States {
         times: &TimeColumn,
         column: &Column,
     ) -> usize {
-        let (States::Ranked(_) | States::Sketches(_)) = self else { return 0 };
+        let (States::Ranked(_) | States::Sketches(_) | States::Tally(_)) = self else { return 0 };
         let rows = |segment: &Segment| {
             let run = Run::of_column(times, column, segment.start..segment.end)?;
             usize::try_from(kernel::count(run.values, run.present.as_ref())).ok()
@@ -192,6 +199,25 @@ impl States {
             |(segment, rows)| dispatch!(self, state => state.growth(base + segment.window, rows)),
         )
         .sum()
+    }
+
+    /// Bytes that the states take beyond those of empty slots, where they may take less than
+    /// [`States::growth`] said: what was charged in vain can be given back. Nothing for other functions.
+    #[must_use]
+    pub fn heap_bytes(&self) -> Option<usize> {
+        match self {
+            States::Tally(tally) => Some(tally.heap_bytes()),
+            _ => None,
+        }
+    }
+
+    /// The different values of a slot; see [`Tally::distinct`]. None for other functions.
+    #[must_use]
+    pub fn distinct(&self, slot: usize, newest_first: bool) -> Vec<f64> {
+        match self {
+            States::Tally(tally) => tally.distinct(slot, newest_first),
+            _ => Vec::new(),
+        }
     }
 
     /// The blocks that follow are of another series; see [`Aggregation::end_series`].

@@ -135,16 +135,23 @@ impl WindowGrid {
     }
 }
 
-/// Appends to `out` what of `segments`, which cut increasing `times`, lies at or behind `from` (in ns).
-pub fn clip(segments: &[Segment], times: &TimeColumn, from: i64, out: &mut Vec<Segment>) {
-    let first = match times {
-        TimeColumn::Stamps(stamps) => stamps_below(stamps, 0, from),
-        TimeColumn::Regular { first, step, count } => regular_below(*first, *step, *count, 0, from),
+/// Appends to `out` what of `segments`, which cut increasing `times`, lies inside of `range`.
+pub fn clip(segments: &[Segment], times: &TimeColumn, range: TimeRange, out: &mut Vec<Segment>) {
+    let below = |bound: i64| match times {
+        TimeColumn::Stamps(stamps) => stamps_below(stamps, 0, bound),
+        TimeColumn::Regular { first, step, count } => {
+            regular_below(*first, *step, *count, 0, bound)
+        }
         // Such a block has no rows to cut.
         TimeColumn::Span { .. } => 0,
     };
-    let behind = segments.iter().filter(|segment| segment.end > first);
-    out.extend(behind.map(|segment| Segment { start: segment.start.max(first), ..*segment }));
+    let (first, end) = (below(range.start), below(range.end));
+    let inside = segments.iter().filter(|segment| segment.end > first && segment.start < end);
+    out.extend(inside.map(|segment| Segment {
+        start: segment.start.max(first),
+        end: segment.end.min(end),
+        ..*segment
+    }));
 }
 
 fn clamped(t: i128) -> i64 {
@@ -227,10 +234,15 @@ mod tests {
             }
             prop_assert_eq!(&segments, &expected);
             let mut clipped = Vec::new();
-            clip(&segments, &times, start + length / 2, &mut clipped);
-            let early = times.iter().take_while(|t| *t < start + length / 2).count();
-            expected.retain(|segment| segment.end > early);
-            expected.iter_mut().for_each(|segment| segment.start = segment.start.max(early));
+            let (from, until) = (start + length / 4, start + length / 2);
+            clip(&segments, &times, TimeRange::new(from, until), &mut clipped);
+            let early = times.iter().take_while(|t| *t < from).count();
+            let in_time = times.iter().take_while(|t| *t < until).count();
+            expected.retain(|segment| segment.end > early && segment.start < in_time);
+            for segment in &mut expected {
+                segment.start = segment.start.max(early);
+                segment.end = segment.end.min(in_time);
+            }
             prop_assert_eq!(clipped, expected);
         }
 

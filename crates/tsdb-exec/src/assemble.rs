@@ -5,23 +5,26 @@
 //! whatever is still missing in a row of the answer (`fill_gaps`). Both are about windows without values: where
 //! values came in that are too few for an answer, null stays null.
 
+mod many;
+mod streams;
+
+use std::ops::Range;
 use std::sync::Arc;
 
-use tsdb_agg::{Changes, Fill, WindowGrid};
+use tsdb_agg::{Fill, WindowGrid};
 use tsdb_core::storage::{Order, Selection};
 use tsdb_core::{CancelToken, Column, time};
 
 use crate::Result;
 use crate::letgo::Long;
 use crate::memory::{Charge, QueryMemory};
-use crate::op::changes::GroupChanges;
 use crate::op::choose::{Choose, Chosen};
 use crate::op::expr::{Operand, ValueExpr};
 use crate::op::fold::{CallPlan, Fold};
 use crate::op::rows::{ARC_BYTES, GroupRows, Output, Rows};
 use crate::op::scan::Progress;
 use crate::pace::Pace;
-use crate::plan::{ChangePlan, Frame, SelectPlan};
+use crate::plan::{Frame, SelectPlan};
 use crate::result::{ResultColumn, Series, Validity, Values};
 use crate::scope::Place;
 
@@ -62,40 +65,6 @@ impl Assembler<'_> {
         Ok(tables.into_vec())
     }
 
-    /// Tables of changes from point to point, one per group that has one.
-    pub(crate) fn changes(
-        &mut self,
-        rows: Rows<'_>,
-        changes: &[ChangePlan],
-        outputs: &[ValueExpr],
-    ) -> Result<Vec<Series>> {
-        let cancel = self.progress.cancel();
-        let (mut groups, charge) = rows.into_groups(cancel)?;
-        self.charge = charge;
-        let mut tables = self.tables(groups.len())?;
-        for (group, rows) in groups.iter_mut() {
-            cancel.check()?;
-            let (group, rows) = (*group, std::mem::take(rows));
-            let width = changes.len().saturating_mul(2).saturating_add(outputs.len());
-            let mut scratch = self.scratch(rows.times.len(), width)?;
-            // Oldest first whatever the order of the answer, which is the same rows read backwards.
-            let rows = rows.arrange(Order::Ascending, 0, usize::MAX, &mut scratch, cancel)?;
-            let found = GroupChanges::of(&rows, changes, cancel)?;
-            let page = self.paged(found.rows(cancel)?);
-            if page.is_empty() {
-                continue;
-            }
-            self.charge_rows(page.len(), outputs.len())?;
-            let times = page.iter().filter_map(|row| found.times.get(*row).copied()).collect();
-            let inputs = picked(&found.columns, &page, cancel)?;
-            let values =
-                outputs.iter().map(|output| evaluated(output, &inputs, page.len(), cancel));
-            let values = values.collect::<Result<_>>()?;
-            tables.push(self.table(group, times, values, |_, _| false)?);
-        }
-        Ok(tables.into_vec())
-    }
-
     /// Tables of aggregates, one per group that has a value in one of them.
     pub(crate) fn aggregates(
         &mut self,
@@ -112,9 +81,8 @@ impl Assembler<'_> {
         let groups = fold.groups();
         let mut tables = self.tables(groups.len())?;
         for (group, base) in groups {
-            for (number, (call, column)) in calls.iter().zip(&mut columns).enumerate() {
+            for (number, column) in columns.iter_mut().enumerate() {
                 fold.finalize(number, base, cancel, column)?;
-                self.change(column, call);
             }
             let is_null = |call: usize, window: usize| fold.is_null(call, base + window);
             let (begin, shown) = self.shown(calls, &columns, is_null)?;
@@ -124,10 +92,8 @@ impl Assembler<'_> {
             }
             for (number, (column, call)) in columns.iter_mut().zip(calls).enumerate() {
                 cancel.check()?;
-                if call.lead() == 0 {
-                    self.fill_windows(column, call, begin, self.frame.order);
-                    empty_nulls(column, |window| fold.is_null(number, base + window));
-                }
+                self.fill_windows(column, call, begin);
+                empty_nulls(column, |window| fold.is_null(number, base + window));
             }
             let is_windowed = self.grid.is_some();
             let point_time = if is_windowed { None } else { single_time(fold, calls, base) };
@@ -163,7 +129,7 @@ impl Assembler<'_> {
         is_null: impl Fn(usize, usize) -> bool,
     ) -> Result<(usize, Vec<usize>)> {
         let windows = self.grid.map_or(1, |grid| grid.count());
-        let earliest = self.first_window(0);
+        let earliest = self.windows_of(0).start;
         let has_row = |number: usize, window: usize| {
             let value = columns.get(number).and_then(|column| column.get(window));
             value.is_some_and(Option::is_some) || is_null(number, window)
@@ -175,39 +141,19 @@ impl Assembler<'_> {
         self.progress.check()?;
         // Without a lower bound the answer begins where the group does.
         let begin = if self.frame.has_start { earliest } else { first };
-        // Changes stand where they are; fill() is about what they are made of.
-        let is_filled = self.frame.fill != Fill::None
-            && calls.iter().enumerate().any(|(number, call)| {
-                call.lead() == 0 && (begin..windows).any(|window| has_row(number, window))
-            });
+        let is_filled = self.frame.fill != Fill::None;
         self.progress.check()?;
         let shown = (begin..windows).filter(|window| is_filled || any_row(window));
         Ok((begin, shown.collect()))
     }
 
-    /// The first window of which rows count for a call that needs `lead` more than are shown.
-    fn first_window(&self, lead: usize) -> usize {
-        let start = self.frame.has_start.then(|| self.frame.start_of(lead));
-        self.grid.zip(start).and_then(|(grid, start)| grid.index_of(start)).unwrap_or(0)
-    }
-
-    /// Puts the changes of a call's results in their place, if that is what the call asks for.
-    fn change(&self, column: &mut [Option<f64>], call: &CallPlan) {
-        let (Some(grid), Some(first)) = (&self.grid, column.iter().position(Option::is_some))
-        else {
-            return;
-        };
-        if call.lead() == 0 {
-            return;
-        }
-        let begin = if self.frame.has_start { self.first_window(call.lead()) } else { first };
-        self.fill_windows(column, call, begin, Order::Ascending);
-        for change in &call.changes {
-            let mut changes = Changes::new(*change);
-            for (window, value) in column.iter_mut().enumerate() {
-                *value = value.and_then(|value| changes.step(grid.start(window), value));
-            }
-        }
+    /// The windows of which rows count for a call that needs `lead` more than are shown.
+    fn windows_of(&self, lead: usize) -> Range<usize> {
+        let Some(grid) = &self.grid else { return 0..1 };
+        let range = self.frame.range(lead);
+        let first = if self.frame.has_start { grid.index_of(range.start) } else { None };
+        let last = range.last().and_then(|last| grid.index_of(last));
+        first.unwrap_or(0)..last.map_or(grid.count(), |last| last + 1)
     }
 
     /// Tables of chosen rows, one per group that has one.
@@ -256,7 +202,18 @@ impl Assembler<'_> {
         if let (Some(grid), Fill::Linear) = (&self.grid, self.frame.fill) {
             Fill::Linear.apply(&mut values, grid, false);
         }
-        let mut inputs = vec![pick(&values, page)];
+        let mut inputs = self.columns_of(rows)?;
+        if let Some(first) = inputs.first_mut() {
+            *first = pick(&values, page);
+        }
+        Ok(inputs)
+    }
+
+    /// The values that rows were chosen for, and behind them their columns.
+    fn columns_of(&self, rows: &[Option<&Chosen>]) -> Result<Vec<Column>> {
+        let mut values = Column::default();
+        values.fill(rows.iter().map(|row| row.map(|row| row.value)));
+        let mut inputs = vec![values];
         let width = rows.iter().flatten().map(|row| row.row.len()).max().unwrap_or(0);
         for field in 0..width {
             self.progress.check()?;
@@ -282,14 +239,9 @@ impl Assembler<'_> {
         Ok(Values::Strings(texts))
     }
 
-    /// Fills one aggregate of a group over its windows, of which those from `begin` on are used, in `order`.
-    fn fill_windows(
-        &self,
-        column: &mut [Option<f64>],
-        call: &CallPlan,
-        begin: usize,
-        order: Order,
-    ) {
+    /// Fills one aggregate of a group over its windows, of which those from `begin` on are used, in the order of the
+    /// answer.
+    fn fill_windows(&self, column: &mut [Option<f64>], call: &CallPlan, begin: usize) {
         let Some(first) = column.iter().position(Option::is_some) else { return };
         let (Some(grid), whole) = (&self.grid, call.function.is_whole()) else { return };
         // Nothing was counted: that is a number, unlike the mean of nothing. Where the query does not say when
@@ -302,7 +254,7 @@ impl Assembler<'_> {
         let Some(column) = column.get_mut(begin..) else { return };
         match self.frame.fill {
             // Before means earlier in the answer.
-            Fill::Previous if order == Order::Descending => {
+            Fill::Previous if self.frame.order == Order::Descending => {
                 column.reverse();
                 Fill::Previous.apply(column, grid, whole);
                 column.reverse();
@@ -394,7 +346,7 @@ impl Assembler<'_> {
 /// Timestamp of the chosen point where a selector stands alone, without windows.
 fn single_time(fold: &mut Fold, calls: &[CallPlan], base: usize) -> Option<i64> {
     match calls {
-        [call] if call.function.is_selector() && call.lead() == 0 => fold.time(0, base),
+        [call] if call.function.is_selector() => fold.time(0, base),
         _ => None,
     }
 }

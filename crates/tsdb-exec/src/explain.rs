@@ -8,6 +8,7 @@ use tsdb_core::time::format_duration;
 
 use crate::Result;
 use crate::op::fold::CallPlan;
+use crate::op::streams::{Source, Step, StreamPlan, StreamsPlan, Take};
 use crate::plan::{ScanPlan, SelectPlan, Work};
 use crate::result::{ResultColumn, Series, StatementResult};
 use crate::run::{Runner, parts};
@@ -94,12 +95,12 @@ fn describe_work(scan: &ScanPlan) -> String {
                 calls.iter().map(|c| describe_call(c, name(c.column))).collect();
             calls.join(", ")
         }
-        Work::Changes { changes, .. } => {
-            let changes = changes.iter().map(|plan| {
-                let unit_ns = plan.change.unit_ns();
-                with_unit(plan.change.name(), name(plan.column), unit_ns)
-            });
-            changes.collect::<Vec<_>>().join(", ")
+        Work::Streams(plan) => {
+            let streams = plan.streams.iter().map(|stream| describe_stream(scan, plan, stream));
+            streams.collect::<Vec<_>>().join(", ")
+        }
+        Work::ChooseMany { many, .. } => {
+            format!("{} rows chosen by {}({})", many.count, many.name(), name(many.column))
         }
         Work::Choose { call, .. } => {
             format!("row chosen by {}", describe_call(call, name(call.column)))
@@ -109,16 +110,45 @@ fn describe_work(scan: &ScanPlan) -> String {
 
 fn describe_call(call: &CallPlan, field: &str) -> String {
     let name = call.function.name();
-    let inner = match call.function {
+    match call.function {
         Function::Rate { unit_ns } => with_unit(name, field, Some(unit_ns)),
         Function::Percentile(percent) | Function::ApproxPercentile(percent) => {
             format!("{name}({field}, {percent})")
         }
         _ => with_unit(name, field, None),
+    }
+}
+
+fn describe_stream(scan: &ScanPlan, plan: &StreamsPlan, stream: &StreamPlan) -> String {
+    let name = |column: usize| scan.fields.get(column).map_or("", |name| &**name);
+    let of_call = |call: usize| plan.calls.get(call);
+    let source = match stream.source {
+        Source::Call(call) => {
+            of_call(call).map_or_else(String::new, |call| describe_call(call, name(call.column)))
+        }
+        Source::Distinct(call) => {
+            format!("distinct({})", of_call(call).map_or("", |call| name(call.column)))
+        }
+        Source::Points(column, take) => {
+            // Columns whose points are kept come first in the scan.
+            let field = name(column);
+            match take {
+                Take::All => field.to_owned(),
+                Take::Integral { unit_ns } => with_unit("integral", field, Some(unit_ns)),
+                Take::Sample { count, .. } => format!("sample({field}, {count})"),
+            }
+        }
     };
-    call.changes
-        .iter()
-        .fold(inner, |inner, change| with_unit(change.name(), &inner, change.unit_ns()))
+    stream.steps.iter().fold(source, |inner, step| {
+        let (name, argument) = match step {
+            Step::Transformation(transformation) => {
+                (transformation.name(), transformation.argument())
+            }
+            Step::Forecast(forecast) => (forecast.name(), forecast.points.to_string()),
+        };
+        let comma = if argument.is_empty() { "" } else { ", " };
+        format!("{name}({inner}{comma}{argument})")
+    })
 }
 
 fn with_unit(name: &str, argument: &str, unit_ns: Option<i64>) -> String {

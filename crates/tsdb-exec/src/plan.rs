@@ -3,23 +3,26 @@
 
 mod build;
 mod columns;
+mod compile;
+mod functions;
 mod optimise;
 
 use std::sync::Arc;
 
-use tsdb_agg::{Change, Fill};
+use tsdb_agg::Fill;
 use tsdb_core::TimeRange;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{FieldPredicate, GroupBy, Order, Want, Windows};
-use tsdb_core::time::MIN_TIME;
 use tsdb_ql::Page;
 
 pub(crate) use build::plan;
 
+use crate::op::choose_many::ManyPlan;
 use crate::op::expr::ValueExpr;
 use crate::op::filter::RowFilter;
 use crate::op::fold::CallPlan;
 use crate::op::rows::{Output, RowsPlan};
+use crate::op::streams::StreamsPlan;
 use crate::scope::Place;
 
 /// A SELECT, ready to run.
@@ -46,7 +49,8 @@ pub(crate) struct Frame {
     pub(crate) has_start: bool,
     /// `GROUP BY time()`
     pub(crate) windows: Option<Windows>,
-    /// Windows before the first one that is shown which some call takes in, for a change to begin with.
+    /// Windows before the first one that is shown, in the order of the answer, which some call takes in: what is made
+    /// of them begins with something before it.
     pub(crate) lead: usize,
     /// `fill()`
     pub(crate) fill: Fill,
@@ -57,22 +61,28 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Where the rows begin (in ns) that a call takes in which needs `lead` windows before the first one that
-    /// is shown. As in InfluxQL so many widths before the start of time, which need not be that of a window.
-    pub(crate) fn start_of(&self, lead: usize) -> i64 {
-        let (true, Some(windows)) = (self.has_start, self.windows) else { return self.time.start };
-        let before = i64::try_from(lead).ok().and_then(|lead| lead.checked_mul(windows.every));
-        let start = before.and_then(|before| self.time.start.checked_sub(before));
-        start.unwrap_or(MIN_TIME).max(MIN_TIME)
+    /// The rows that a call takes in which needs `lead` windows before the first one that is shown: those that
+    /// count, and so many widths more at the end where the answer begins. As in InfluxQL these are counted from
+    /// the bounds of time, which need not be those of a window.
+    pub(crate) fn range(&self, lead: usize) -> TimeRange {
+        let Some(windows) = self.windows.filter(|_| lead > 0 && !self.time.is_empty()) else {
+            // Nothing has nothing before it.
+            return self.time;
+        };
+        let all = TimeRange::all();
+        let wide = i64::try_from(lead).ok().and_then(|lead| lead.checked_mul(windows.every));
+        let wide = wide.unwrap_or(i64::MAX);
+        let TimeRange { start, end } = self.time;
+        match self.order {
+            Order::Ascending if !self.has_start => self.time,
+            Order::Ascending => TimeRange::new(start.saturating_sub(wide).max(all.start), end),
+            Order::Descending => TimeRange::new(start, end.saturating_add(wide).min(all.end)),
+        }
     }
 
     /// The rows that are read: those that count, and those of the windows before them.
     pub(crate) fn scanned(&self) -> TimeRange {
-        // Nothing has nothing before it.
-        if self.time.is_empty() {
-            return self.time;
-        }
-        TimeRange::new(self.start_of(self.lead), self.time.end)
+        self.range(self.lead)
     }
 }
 
@@ -113,15 +123,8 @@ pub(crate) enum Work {
         /// The columns.
         outputs: Vec<ValueExpr>,
     },
-    /// Each is compared with the one before; outputs have the changes as inputs.
-    Changes {
-        /// The columns of the scan.
-        rows: RowsPlan,
-        /// The distinct changes.
-        changes: Vec<ChangePlan>,
-        /// The columns.
-        outputs: Vec<ValueExpr>,
-    },
+    /// Functions go along them.
+    Streams(StreamsPlan),
     /// One of each group and window is shown. Outputs have the selector's value as input 0 and the columns
     /// of the scan behind it.
     Choose {
@@ -130,14 +133,13 @@ pub(crate) enum Work {
         /// The columns.
         outputs: Vec<Output>,
     },
-}
-
-/// The change of one column from point to point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ChangePlan {
-    pub(crate) change: Change,
-    /// Number of the column in the scan.
-    pub(crate) column: usize,
+    /// The best of each group and window are shown; outputs as above.
+    ChooseMany {
+        /// Which.
+        many: ManyPlan,
+        /// The columns.
+        outputs: Vec<Output>,
+    },
 }
 
 impl ScanPlan {
@@ -146,7 +148,8 @@ impl ScanPlan {
         match &self.work {
             Work::Fold { calls, .. } => calls.iter().any(|call| call.function.keeps_values()),
             Work::Choose { call, .. } => call.function.keeps_values(),
-            Work::Rows(_) | Work::Changes { .. } => false,
+            Work::Streams(plan) => plan.calls.iter().any(|call| call.function.keeps_values()),
+            Work::Rows(_) | Work::ChooseMany { .. } => false,
         }
     }
 }

@@ -13,9 +13,11 @@ use crate::letgo::let_go;
 use crate::limits::{Limit, PARTS_MAX, QueryLimits};
 use crate::memory::{self, Charge, QueryMemory};
 use crate::op::choose::Choose;
+use crate::op::choose_many::ChooseMany;
 use crate::op::fold::Fold;
 use crate::op::rows::Rows;
 use crate::op::scan::{Progress, Sink, collect};
+use crate::op::streams::Streams;
 use crate::plan::{Frame, ScanPlan, SelectPlan, Work};
 use crate::result::{ResultColumn, Series, StatementResult};
 use crate::scope::View;
@@ -25,11 +27,12 @@ use crate::{Error, Result};
 const NEWEST_WINDOWS_MAX: u64 = 10_000;
 
 /// What to do about values that do not fit into what one query may have.
-const USE_APPROX_OR_RAISE: &str = "percentile() and median() keep every value: use approx_percentile(), narrow \
-                                   the time range, or raise --query-memory";
+const USE_APPROX_OR_RAISE: &str = "percentile() and median() keep every value, mode() and distinct() every different \
+                                   one: use approx_percentile(), narrow the time range, or raise --query-memory";
 /// What to do about values that do not fit into the memory of queries.
-const USE_APPROX_OR_RAISE_POOL: &str = "percentile() and median() keep every value: use approx_percentile(), \
-                                        narrow the time range, or raise --memory-limit";
+const USE_APPROX_OR_RAISE_POOL: &str = "percentile() and median() keep every value, mode() and distinct() every \
+                                        different one: use approx_percentile(), narrow the time range, or raise \
+                                        --memory-limit";
 
 /// Runs SELECTs over one view of the store.
 pub(crate) struct Runner<'r> {
@@ -176,8 +179,11 @@ impl<'r> Runner<'r> {
             charge: self.memory().charge(),
         };
         let tables = match (kept, &scan.work) {
-            (Some(Kept::Rows(rows)), Work::Changes { changes, outputs, .. }) => {
-                assembler.changes(rows, changes, outputs)?
+            (Some(Kept::Streams(streams)), Work::Streams(plan)) => {
+                assembler.streams(streams, plan)?
+            }
+            (Some(Kept::ChooseMany(choose)), Work::ChooseMany { outputs, .. }) => {
+                assembler.chosen_many(&choose, outputs)?
             }
             (Some(Kept::Rows(rows)), _) => assembler.rows(rows)?,
             (Some(Kept::Fold(mut fold)), Work::Fold { calls, outputs }) => {
@@ -201,14 +207,36 @@ impl<'r> Runner<'r> {
     ) -> Result<Option<Kept<'p>>> {
         let cancel = self.progress.cancel();
         Ok(match &scan.work {
-            Work::Rows(plan) | Work::Changes { rows: plan, .. } => {
+            Work::Rows(plan) => {
                 let new = || Rows::new(plan, self.memory().charge());
                 self.collect(scan, selection, new, |a, b| a.merge(b, cancel))?.map(Kept::Rows)
             }
             Work::Fold { calls, .. } => {
-                let starts: Vec<i64> = calls.iter().map(|c| frame.start_of(c.lead())).collect();
-                let new = || Fold::new(calls, &starts, grid, self.memory().charge());
+                let ranges: Vec<TimeRange> = calls.iter().map(|c| frame.range(c.lead)).collect();
+                let new = || Fold::new(calls, &ranges, grid, self.memory().charge());
                 self.collect(scan, selection, new, |a, b| a.merge(&b, cancel))?.map(Kept::Fold)
+            }
+            Work::Streams(plan) => {
+                let calls = &plan.calls;
+                let ranges: Vec<TimeRange> = calls.iter().map(|c| frame.range(c.lead)).collect();
+                let new = || {
+                    let rows = Rows::new(&plan.rows, self.memory().charge());
+                    Streams { rows, fold: Fold::new(calls, &ranges, grid, self.memory().charge()) }
+                };
+                let merge = |a: Streams<'p>, b: Streams<'p>| {
+                    let rows = a.rows.merge(b.rows, cancel)?;
+                    Ok(Streams { rows, fold: a.fold.merge(&b.fold, cancel)? })
+                };
+                self.collect(scan, selection, new, merge)?.map(Kept::Streams)
+            }
+            Work::ChooseMany { many, .. } => {
+                let new = || ChooseMany::new(many, grid, self.memory().charge());
+                let chosen = self.collect(scan, selection, new, |a, b| a.merge(b, cancel))?;
+                let settle = |mut choose: ChooseMany<'p>| {
+                    choose.settle(&selection.series, cancel)?;
+                    Ok::<_, Error>(Kept::ChooseMany(choose))
+                };
+                chosen.map(settle).transpose()?
             }
             Work::Choose { call, .. } => {
                 let new = || Choose::new(call.clone(), grid, self.memory().charge());
@@ -360,6 +388,8 @@ enum Kept<'p> {
     Rows(Rows<'p>),
     Fold(Fold),
     Choose(Choose),
+    ChooseMany(ChooseMany<'p>),
+    Streams(Streams<'p>),
 }
 
 /// How many parts a scan is cut into: one unless it is worth several threads.

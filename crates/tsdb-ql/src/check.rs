@@ -3,6 +3,7 @@
 //! answers these errors for each statement, not for the whole query, so they are apart from the
 //! parser's.
 
+mod arguments;
 mod columns;
 
 use columns::Columns;
@@ -205,26 +206,51 @@ impl Checker {
         }
     }
 
+    /// `top(f, n)` needs n rows.
+    fn top_limit(&mut self, select: &Select) {
+        let Some(allowed) = select.page.limit else { return };
+        for field in &select.fields {
+            let mut calls = Vec::new();
+            columns::calls(&field.expr, &mut calls);
+            for call in calls.into_iter().filter(|call| matches!(&*call.name, "top" | "bottom")) {
+                let count = call.args.last().and_then(|last| match last {
+                    Expr::Literal { value, .. } => value.as_f64(),
+                    _ => None,
+                });
+                #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 rows nobody counts")]
+                if let Some(count) = count.filter(|count| *count > allowed as f64) {
+                    let name = call.name.clone();
+                    self.report(Error::TopLimit { name, count, allowed }, call.span);
+                }
+            }
+        }
+    }
+
     /// What may stand together in one SELECT.
     fn together(&mut self, select: &Select, columns: &Columns) {
         let whole = match (select.fields.first(), select.fields.last()) {
             (Some(first), Some(last)) => first.expr.span().to(last.expr.span()),
             _ => Span::default(),
         };
-        let changes = columns.changes.is_some();
-        if columns.aggregates + columns.selectors > 0 || changes {
-            match (columns.plain, columns.changes) {
-                (Some(plain), _) if columns.aggregates > 0 || changes => {
+        if let Some((name, span)) = columns.tops.clone()
+            && columns.functions > 1
+        {
+            return self.report(Error::TopBeside { name }, span);
+        }
+        if let Some(span) = columns.several
+            && (columns.functions > 1 || columns.plain.is_some())
+        {
+            return self.report(Error::DistinctBeside, span);
+        }
+        if columns.functions > 0 {
+            match columns.plain {
+                Some(plain) if columns.aggregates > 0 => {
                     self.report(Error::MixedAggregates, plain);
                 }
-                (Some(plain), _) if columns.selectors > 1 => {
-                    self.report(Error::MixedSelectors, plain);
-                }
-                (None, Some(change)) if columns.aggregates + columns.selectors > 0 => {
-                    self.report(Error::MixedChanges, change);
-                }
+                Some(plain) if columns.selectors > 1 => self.report(Error::MixedSelectors, plain),
                 _ => {}
             }
+            self.top_limit(select);
         } else {
             if columns.plain.is_none() {
                 self.report(Error::OnlyTime, whole);

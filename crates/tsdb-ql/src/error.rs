@@ -172,6 +172,16 @@ pub enum Error {
         /// How many there are.
         got: usize,
     },
+    /// Too few arguments for a function that can have any number.
+    #[error("invalid number of arguments for {name}, expected at least {least}, got {got}")]
+    ArgumentsAtLeast {
+        /// The function.
+        name: String,
+        /// How many it takes at least.
+        least: usize,
+        /// How many there are.
+        got: usize,
+    },
     /// An argument that is no field.
     #[error("expected field argument in {name}()")]
     FieldArgument {
@@ -224,9 +234,100 @@ pub enum Error {
         /// The function.
         name: String,
     },
-    /// Changes of points, which have the times of the points, beside functions that have one result.
-    #[error("mixing changes from point to point with other functions is not supported")]
-    MixedChanges,
+    /// A function of numbers inside a function of rows.
+    #[error("unsupported call: {inner}() in {name}()")]
+    MathInside {
+        /// The function of rows.
+        name: String,
+        /// The function of numbers.
+        inner: String,
+    },
+    /// A forecast of a field's points.
+    #[error("must use aggregate function with {name}")]
+    ForecastOfPoints {
+        /// The function.
+        name: String,
+    },
+    /// A number of points to look back at that is none.
+    #[error("second argument for {name} must be an integer greater than 1")]
+    WindowArgument {
+        /// The function.
+        name: String,
+    },
+    /// A number of points that is none.
+    #[error("expected an integer of at least 1 as the number of points in {name}()")]
+    CountArgument {
+        /// The function.
+        name: String,
+    },
+    /// A period that is none.
+    #[error("{name} period must be an integer greater than or equal to {least}")]
+    PeriodArgument {
+        /// The function.
+        name: String,
+        /// The smallest.
+        least: i64,
+    },
+    /// A number of points without an answer that is none.
+    #[error("{name} hold period must be an integer greater than or equal to {least}, or -1")]
+    HoldArgument {
+        /// The function.
+        name: String,
+        /// The smallest.
+        least: i64,
+    },
+    /// An unknown way for averages to begin.
+    #[error("{name} warmup type must be one of: '{}'", warmups.join("' '"))]
+    WarmupArgument {
+        /// The function.
+        name: String,
+        /// Those that there are.
+        warmups: &'static [&'static str],
+    },
+    /// A number of points of a season that is none.
+    #[error("expected an integer of at least 0 as the third argument of {name}()")]
+    SeasonArgument {
+        /// The function.
+        name: String,
+    },
+    /// `top()` of something that is no field.
+    #[error("expected first argument to be a field in {name}(), found {got}")]
+    TopField {
+        /// The function.
+        name: String,
+        /// As it would be printed.
+        got: String,
+    },
+    /// `top()` by something that is no tag.
+    #[error("only fields or tags are allowed in {name}(), found {got}")]
+    TopTag {
+        /// The function.
+        name: String,
+        /// As it would be printed.
+        got: String,
+    },
+    /// `top()` beside other functions.
+    #[error("selector function {name}() cannot be combined with other functions")]
+    TopBeside {
+        /// The function.
+        name: String,
+    },
+    /// `top()` of more rows than LIMIT lets through.
+    #[error(
+        "limit ({count}) in {name} function can not be larger than the LIMIT ({allowed}) in the select \
+         statement"
+    )]
+    TopLimit {
+        /// The function.
+        name: String,
+        /// Rows that it asks for.
+        count: f64,
+        /// Rows of LIMIT.
+        allowed: u64,
+    },
+    /// `distinct()` beside other columns.
+    #[error("aggregate function distinct() cannot be combined with other functions or fields")]
+    DistinctBeside,
     /// Aggregates beside plain columns.
     #[error("mixing aggregate and non-aggregate queries is not supported")]
     MixedAggregates,
@@ -396,7 +497,9 @@ impl Error {
 
     fn fixed_remedy_of_meaning(&self) -> &'static str {
         match self {
-            Error::ArgumentCount { .. } | Error::ArgumentRange { .. } => "give it that many",
+            Error::ArgumentCount { .. }
+            | Error::ArgumentRange { .. }
+            | Error::ArgumentsAtLeast { .. } => "give it that many",
             Error::FieldArgument { .. } => "give it the name of a field, * or a regular expression",
             Error::MathArgument { .. } => "give it fields, functions and numbers",
             Error::PercentArgument { .. } | Error::PercentOutOfRange { .. } => {
@@ -411,7 +514,23 @@ impl Error {
             Error::ChangeOfPoints { .. } => {
                 "write for instance derivative(mean(usage), 1s), or leave out GROUP BY time()"
             }
-            Error::MixedChanges => "ask with one query for each",
+            Error::MathInside { .. } => {
+                "write it the other way round, as in abs(derivative(max(usage)))"
+            }
+            Error::ForecastOfPoints { .. } => "write for instance holt_winters(mean(usage), 10, 4)",
+            Error::WindowArgument { .. } => "write for instance moving_average(usage, 5)",
+            Error::CountArgument { .. } => "write for instance top(usage, 3) or sample(usage, 10)",
+            Error::PeriodArgument { .. }
+            | Error::HoldArgument { .. }
+            | Error::WarmupArgument { .. } => {
+                "write for instance exponential_moving_average(usage, 10) or (usage, 10, 0, 'simple')"
+            }
+            Error::SeasonArgument { .. } => "give it the points of a season, or 0",
+            Error::TopField { .. } | Error::TopTag { .. } => {
+                "write for instance top(usage, 3) or top(usage, host, 3)"
+            }
+            Error::TopBeside { .. } | Error::DistinctBeside => "ask with one query for each",
+            Error::TopLimit { .. } => "raise LIMIT or leave it out",
             Error::MixedAggregates => {
                 "put the plain columns into GROUP BY, or take an aggregate of them too"
             }

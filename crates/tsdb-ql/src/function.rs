@@ -47,6 +47,44 @@ pub enum Function {
     Difference,
     /// `non_negative_difference(f)`: the same where it is not negative.
     NonNegativeDifference,
+    /// `cumulative_sum(f)`: the sum so far.
+    CumulativeSum,
+    /// `moving_average(f, n)`: the mean of the last n points.
+    MovingAverage,
+    /// `elapsed(f [, unit])`: the time from point to point.
+    Elapsed,
+    /// `mode(f)`: the most frequent value.
+    Mode,
+    /// `distinct(f)`: the different values; inside `count()` their number.
+    Distinct,
+    /// `integral(f [, unit])`: the area below the line through the points.
+    Integral,
+    /// `top(f [, tag …], n)`: the n greatest, or the greatest of each tag value.
+    Top,
+    /// `bottom(f [, tag …], n)`: the n smallest.
+    Bottom,
+    /// `sample(f, n)`: n points by chance.
+    Sample,
+    /// `exponential_moving_average(f, n [, hold [, warmup]])`
+    ExponentialMovingAverage,
+    /// `double_exponential_moving_average(f, n [, hold [, warmup]])`
+    DoubleExponentialMovingAverage,
+    /// `triple_exponential_moving_average(f, n [, hold [, warmup]])`
+    TripleExponentialMovingAverage,
+    /// `triple_exponential_derivative(f, n [, hold [, warmup]])`
+    TripleExponentialDerivative,
+    /// `relative_strength_index(f, n [, hold [, warmup]])`
+    RelativeStrengthIndex,
+    /// `kaufmans_efficiency_ratio(f, n [, hold])`
+    KaufmansEfficiencyRatio,
+    /// `kaufmans_adaptive_moving_average(f, n [, hold])`
+    KaufmansAdaptiveMovingAverage,
+    /// `chande_momentum_oscillator(f, n [, hold [, warmup]])`
+    ChandeMomentumOscillator,
+    /// `holt_winters(call, n, season)`: a forecast.
+    HoltWinters,
+    /// `holt_winters_with_fit(call, n, season)`: a forecast with the points that it was made of.
+    HoltWintersWithFit,
 }
 
 /// What a function does with the rows of a group.
@@ -57,20 +95,42 @@ pub enum FunctionKind {
     /// Picks a row. Alone and without windows it has that row's time, and other columns of the
     /// row may stand beside it.
     Selector,
-    /// Makes a value of each point and the one before. The points are those of a field, or with
+    /// Makes a value of each point and some before. The points are those of a field, or with
     /// windows the results of another function, which is the first argument then.
     Transformation,
+    /// Makes points that come after the results of another function in windows.
+    Forecast,
+    /// Gives each of several values a row.
+    Several,
 }
 
 /// What a function takes beside its first argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SecondArgument {
+pub enum MoreArguments {
     /// Nothing.
     None,
     /// A duration above 0, or nothing.
     Unit,
     /// A number from 0 to 100.
     Percent,
+    /// A number of points above 1.
+    Window,
+    /// A number of points above 0.
+    Count,
+    /// Names, and a number of points above 0.
+    TagsAndCount,
+    /// A number of points from the least on; maybe how many get no answer, from the least on or -1; maybe one of the words
+    /// that say how averages begin.
+    Period {
+        /// The least number of points.
+        period_min: i64,
+        /// The least number without an answer.
+        hold_min: i64,
+        /// The words; none where there is no such argument.
+        warmups: &'static [&'static str],
+    },
+    /// A number of points above 0, and the number of points of a season, from 0 on.
+    Horizon,
 }
 
 /// One line of the table.
@@ -78,26 +138,47 @@ struct Entry {
     name: &'static str,
     function: Function,
     kind: FunctionKind,
-    second: SecondArgument,
+    more: MoreArguments,
 }
 
 const fn entry(name: &'static str, function: Function, kind: FunctionKind) -> Entry {
-    Entry { name, function, kind, second: SecondArgument::None }
+    entry_with(name, function, kind, MoreArguments::None)
 }
 
 const fn entry_with(
     name: &'static str,
     function: Function,
     kind: FunctionKind,
-    second: SecondArgument,
+    more: MoreArguments,
 ) -> Entry {
-    Entry { name, function, kind, second }
+    Entry { name, function, kind, more }
 }
 
+/// A transformation that looks back at a period.
+const fn indicator(
+    name: &'static str,
+    function: Function,
+    (period_min, hold_min): (i64, i64),
+    warmups: &'static [&'static str],
+) -> Entry {
+    let more = MoreArguments::Period { period_min, hold_min, warmups };
+    entry_with(name, function, FunctionKind::Transformation, more)
+}
+
+/// How averages begin.
+const WARMUPS: &[&str] = &["exponential", "simple"];
+/// The same for the oscillator, which has sums instead of averages unless it is told otherwise.
+const OSCILLATOR_WARMUPS: &[&str] = &["none", "exponential", "simple"];
+
 /// Every name, the canonical one of a function first.
-static FUNCTIONS: [Entry; 21] = {
-    use FunctionKind::{Aggregate, Selector, Transformation};
-    use SecondArgument::{Percent, Unit};
+static FUNCTIONS: [Entry; 40] = {
+    use Function::{
+        ChandeMomentumOscillator, DoubleExponentialMovingAverage, ExponentialMovingAverage,
+        KaufmansAdaptiveMovingAverage, KaufmansEfficiencyRatio, NonNegativeDerivative,
+        RelativeStrengthIndex, TripleExponentialDerivative, TripleExponentialMovingAverage,
+    };
+    use FunctionKind::{Aggregate, Forecast, Selector, Several, Transformation};
+    use MoreArguments::{Count, Horizon, Percent, TagsAndCount, Unit, Window};
     [
         entry("count", Function::Count, Aggregate),
         entry("sum", Function::Sum, Aggregate),
@@ -108,23 +189,53 @@ static FUNCTIONS: [Entry; 21] = {
         entry("first", Function::First, Selector),
         entry("last", Function::Last, Selector),
         entry("median", Function::Median, Aggregate),
+        entry("mode", Function::Mode, Aggregate),
         entry_with("percentile", Function::Percentile, Selector, Percent),
         entry_with("approx_percentile", Function::ApproxPercentile, Aggregate, Percent),
         entry("stddev", Function::Stddev, Aggregate),
         entry("variance", Function::Variance, Aggregate),
         entry("var_pop", Function::PopulationVariance, Aggregate),
         entry("spread", Function::Spread, Aggregate),
+        entry_with("integral", Function::Integral, Aggregate, Unit),
         entry_with("rate", Function::Rate, Aggregate, Unit),
         entry("increase", Function::Increase, Aggregate),
+        entry("distinct", Function::Distinct, Several),
+        entry_with("top", Function::Top, Selector, TagsAndCount),
+        entry_with("bottom", Function::Bottom, Selector, TagsAndCount),
+        entry_with("sample", Function::Sample, Selector, Count),
         entry_with("derivative", Function::Derivative, Transformation, Unit),
-        entry_with(
-            "non_negative_derivative",
-            Function::NonNegativeDerivative,
-            Transformation,
-            Unit,
-        ),
+        entry_with("non_negative_derivative", NonNegativeDerivative, Transformation, Unit),
         entry("difference", Function::Difference, Transformation),
         entry("non_negative_difference", Function::NonNegativeDifference, Transformation),
+        entry("cumulative_sum", Function::CumulativeSum, Transformation),
+        entry_with("moving_average", Function::MovingAverage, Transformation, Window),
+        entry_with("elapsed", Function::Elapsed, Transformation, Unit),
+        indicator("exponential_moving_average", ExponentialMovingAverage, (1, 0), WARMUPS),
+        indicator(
+            "double_exponential_moving_average",
+            DoubleExponentialMovingAverage,
+            (1, 0),
+            WARMUPS,
+        ),
+        indicator(
+            "triple_exponential_moving_average",
+            TripleExponentialMovingAverage,
+            (1, 0),
+            WARMUPS,
+        ),
+        indicator("triple_exponential_derivative", TripleExponentialDerivative, (1, 1), WARMUPS),
+        indicator("relative_strength_index", RelativeStrengthIndex, (1, 0), WARMUPS),
+        indicator("kaufmans_efficiency_ratio", KaufmansEfficiencyRatio, (1, 0), &[]),
+        indicator("kaufmans_adaptive_moving_average", KaufmansAdaptiveMovingAverage, (1, 0), &[]),
+        indicator(
+            "chande_momentum_oscillator",
+            ChandeMomentumOscillator,
+            // Over one value there is no move.
+            (2, 0),
+            OSCILLATOR_WARMUPS,
+        ),
+        entry_with("holt_winters", Function::HoltWinters, Forecast, Horizon),
+        entry_with("holt_winters_with_fit", Function::HoltWintersWithFit, Forecast, Horizon),
     ]
 };
 
@@ -153,17 +264,21 @@ impl Function {
 
     /// What it takes beside its first argument.
     #[must_use]
-    pub fn second_argument(self) -> SecondArgument {
-        self.entry().second
+    pub fn more_arguments(self) -> MoreArguments {
+        self.entry().more
     }
 
     /// How many arguments it takes: at least, at most.
     #[must_use]
     pub fn arguments(self) -> (usize, usize) {
-        match self.second_argument() {
-            SecondArgument::None => (1, 1),
-            SecondArgument::Unit => (1, 2),
-            SecondArgument::Percent => (2, 2),
+        match self.more_arguments() {
+            MoreArguments::None => (1, 1),
+            MoreArguments::Unit => (1, 2),
+            MoreArguments::Percent | MoreArguments::Window | MoreArguments::Count => (2, 2),
+            MoreArguments::TagsAndCount => (2, usize::MAX),
+            MoreArguments::Period { warmups: [], .. } => (2, 3),
+            MoreArguments::Period { .. } => (2, 4),
+            MoreArguments::Horizon => (3, 3),
         }
     }
 
@@ -206,7 +321,7 @@ mod tests {
             let function = Function::from_name(name).unwrap();
             assert_eq!(Function::from_name(function.name()), Some(function));
             let (least, most) = function.arguments();
-            assert!(1 <= least && least <= most && most <= 2, "{name}");
+            assert!(1 <= least && least <= most, "{name}");
         }
         assert_eq!(Function::from_name("avg"), Some(Function::Mean));
         assert_eq!(Function::Mean.name(), "mean");

@@ -38,6 +38,26 @@ fn answers(states: &mut States) -> Vec<(Option<f64>, Option<i64>)> {
     values.into_iter().enumerate().map(|(slot, value)| (value, states.time(slot))).collect()
 }
 
+/// The most frequent value: of equally frequent ones in ascending order the last that begins, along the points, before
+/// the one before it is over.
+fn mode(points: &[(i64, f64)]) -> f64 {
+    let mut values: Vec<f64> = points.iter().map(|point| point.1).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let times = |value: f64| -> Vec<i64> {
+        points.iter().filter(|point| point.1 == value).map(|point| point.0).collect()
+    };
+    values
+        .into_iter()
+        .reduce(|best, value| {
+            let (known, found) = (times(best), times(value));
+            let replaces = found.len() > known.len()
+                || (found.len() == known.len() && found[0] <= known[known.len() - 1]);
+            if found.len() > 1 && replaces { value } else { best }
+        })
+        .unwrap()
+}
+
 /// What the function means, point by point; the points of each series in order of time.
 fn naive(function: Function, series: &[Vec<(i64, f64)>]) -> Option<(f64, i64)> {
     let points: Vec<(i64, f64)> = series.iter().flatten().copied().collect();
@@ -66,6 +86,11 @@ fn naive(function: Function, series: &[Vec<(i64, f64)>]) -> Option<(f64, i64)> {
     let chosen = match function {
         _ if points.is_empty() => return None,
         Function::Count => return Some((n, 0)),
+        Function::Mode => return Some((mode(&points), 0)),
+        Function::CountDistinct => {
+            sorted.dedup_by_key(|point| point.1);
+            return Some((sorted.len() as f64, 0));
+        }
         Function::Sum => return Some((sum(), 0)),
         Function::Mean => return Some((sum() / n, 0)),
         Function::Spread => return Some((sorted[sorted.len() - 1].1 - sorted[0].1, 0)),

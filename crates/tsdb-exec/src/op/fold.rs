@@ -1,8 +1,8 @@
 //! Aggregation: folds blocks into states, one slot per call, group and window.
 
-use tsdb_agg::{Change, Function, Segment, States, WindowGrid, clip};
+use tsdb_agg::{Function, Segment, States, WindowGrid, clip};
 use tsdb_core::storage::SelectedSeries;
-use tsdb_core::{Block, CancelToken, Column};
+use tsdb_core::{Block, CancelToken, Column, TimeRange};
 
 use super::expr::truncate;
 use super::scan::Sink;
@@ -22,17 +22,11 @@ pub(crate) struct CallPlan {
     pub(crate) column: usize,
     /// Whether it is of the column's values without what is behind their decimal points.
     pub(crate) cut: bool,
-    /// What is made of its results, the first of them first: `difference(derivative(mean(f)))` is the mean
-    /// with a derivative and a difference.
-    pub(crate) changes: Vec<Change>,
+    /// Windows that it takes in beyond those that are shown, for what is made of its results.
+    pub(crate) lead: usize,
 }
 
 impl CallPlan {
-    /// A function of a column, as it is.
-    pub(crate) fn new(function: Function, column: usize) -> CallPlan {
-        CallPlan { function, column, cut: false, changes: Vec::new() }
-    }
-
     /// Whether its answer may be made of summaries; with `times`, the times of chosen points are asked for too.
     pub(crate) fn takes_summaries(&self, times: bool) -> bool {
         self.function.takes_summaries(times) && !self.cut
@@ -40,12 +34,7 @@ impl CallPlan {
 
     /// Whether the results are whole numbers.
     pub(crate) fn is_whole(&self) -> bool {
-        self.function.is_whole() && self.changes.iter().all(|change| change.unit_ns().is_none())
-    }
-
-    /// Windows that it takes in before the first that is shown: each change needs one more.
-    pub(crate) fn lead(&self) -> usize {
-        self.changes.len()
+        self.function.is_whole()
     }
 }
 
@@ -73,8 +62,8 @@ struct Call {
     cut: bool,
     /// Whether slots can have values that are too few for an answer.
     may_be_null: bool,
-    /// Rows before this time are of windows that other calls take in.
-    from: i64,
+    /// Rows outside are of windows that other calls take in.
+    range: TimeRange,
     states: States,
 }
 
@@ -129,28 +118,28 @@ pub(crate) fn grown(capacity: usize, wanted: usize) -> usize {
 }
 
 impl Fold {
-    /// Empty states for `calls`, in the windows of `grid` if there is one. `starts` says for each call from
-    /// which time on (in ns) rows are its own.
+    /// Empty states for `calls`, in the windows of `grid` if there is one. `ranges` says for each call in which
+    /// time rows are its own.
     pub(crate) fn new(
         calls: &[CallPlan],
-        starts: &[i64],
+        ranges: &[TimeRange],
         grid: Option<WindowGrid>,
         charge: Charge,
     ) -> Fold {
         // Only a selector that stands alone shows the time of its point.
         let shows_times = grid.is_none() && calls.len() == 1;
         let new = if shows_times { States::new } else { States::untimed };
-        let call = |(call, from): (&CallPlan, &i64)| Call {
+        let call = |(call, range): (&CallPlan, &TimeRange)| Call {
             column: call.column,
             cut: call.cut,
-            may_be_null: call.function.may_be_null() && call.changes.is_empty(),
-            from: *from,
+            may_be_null: call.function.may_be_null(),
+            range: *range,
             states: new(call.function, 0),
         };
         Fold {
             grid,
             windows: grid.map_or(1, |grid| grid.count()),
-            calls: calls.iter().zip(starts).map(call).collect(),
+            calls: calls.iter().zip(ranges).map(call).collect(),
             places: Places::default(),
             room: 0,
             base: 0,
@@ -196,8 +185,11 @@ impl Fold {
                     cancel.check()?;
                     let (to, from_base) = (base + window, place * windows + window);
                     let some = (windows - window).min(WINDOWS_PER_LOOK);
-                    self.charge.grow(states.merge_growth(to, from, from_base, some))?;
+                    let bytes = states.merge_growth(to, from, from_base, some);
+                    self.charge.grow(bytes)?;
+                    let before = states.heap_bytes();
                     states.merge(to, from, from_base, some);
+                    give_back(&mut self.charge, bytes, before, states.heap_bytes());
                     window += some;
                 }
             }
@@ -234,8 +226,15 @@ impl Fold {
         Ok(cancel.check()?)
     }
 
-    /// Whether values came into a slot that are too few for an answer. (Of a change, too few values are as
-    /// good as none.)
+    /// The different values of a slot, in the order of a group's points or newest first, for a call that knows them.
+    pub(crate) fn distinct(&self, call: usize, slot: usize, newest_first: bool) -> Vec<f64> {
+        self.calls
+            .get(call)
+            .map(|call| call.states.distinct(slot, newest_first))
+            .unwrap_or_default()
+    }
+
+    /// Whether values came into a slot that are too few for an answer.
     pub(crate) fn is_null(&self, call: usize, slot: usize) -> bool {
         let call = self.calls.get(call).filter(|call| call.may_be_null);
         call.is_some_and(|call| call.states.is_null(slot))
@@ -263,6 +262,13 @@ pub(crate) fn split(grid: Option<&WindowGrid>, block: &Block, segments: &mut Vec
     }
 }
 
+/// Gives back what of `charged` bytes states did not take that had `before` and have `after`.
+fn give_back(charge: &mut Charge, charged: usize, before: Option<usize>, after: Option<usize>) {
+    if let (Some(before), Some(after)) = (before, after) {
+        charge.give_back(charged.saturating_sub(after.saturating_sub(before)));
+    }
+}
+
 /// `column` without what is behind the decimal points, in the place of `whole`.
 pub(crate) fn cut<'w>(column: &Column, whole: &'w mut Column) -> &'w Column {
     whole.clone_from(column);
@@ -285,27 +291,31 @@ impl Sink for Fold {
             split(self.grid.as_ref(), block, &mut self.segments);
         }
         let first_time = block.times.get(0).unwrap_or(i64::MAX);
+        let last_time = block.len().checked_sub(1).and_then(|last| block.times.get(last));
+        let last_time = last_time.unwrap_or(i64::MIN);
         for call in &mut self.calls {
             let Some(column) = block.columns.get(call.column) else { continue };
             let Some(summary) = &column.summary else {
                 let mut segments = &self.segments;
-                if first_time < call.from {
+                if first_time < call.range.start || last_time >= call.range.end {
                     self.clipped.clear();
-                    clip(segments, &block.times, call.from, &mut self.clipped);
+                    clip(segments, &block.times, call.range, &mut self.clipped);
                     segments = &self.clipped;
                 }
                 let column = if call.cut { cut(column, &mut self.whole) } else { column };
                 let bytes = call.states.growth(self.base, segments, &block.times, column);
                 self.charge.grow(bytes)?;
+                let before = call.states.heap_bytes();
                 call.states.accumulate(self.base, segments, &block.times, column);
+                give_back(&mut self.charge, bytes, before, call.states.heap_bytes());
                 continue;
             };
             let window = match &self.grid {
                 Some(grid) => grid.index_of(summary.t_first),
                 None => Some(0),
             };
-            // A summary is of one window, and is asked for only where no call begins inside of one.
-            if let Some(window) = window.filter(|_| summary.t_first >= call.from) {
+            // A summary is of one window, and is asked for only where no call begins or ends inside of one.
+            if let Some(window) = window.filter(|_| call.range.contains(summary.t_first)) {
                 call.states.accumulate_summary(self.base + window, summary);
             }
         }

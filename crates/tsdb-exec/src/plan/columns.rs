@@ -74,11 +74,29 @@ pub(super) fn expand(
             other => {
                 names.push((field.output_name(), field.alias.is_some()));
                 exprs.push(other.clone());
+                for tag in tags_of_top(other) {
+                    names.push((tag.name.clone(), false));
+                    exprs.push(Expr::Identifier(tag.clone()));
+                }
             }
         }
     }
     let names = distinct_column_names(&names).into_iter().map(Arc::from).collect();
     Ok((exprs, names))
+}
+
+/// The tags in `top(f, tag, …, n)`, which are columns behind it.
+fn tags_of_top(expr: &Expr) -> impl Iterator<Item = &Identifier> {
+    let args = match expr {
+        Expr::Call(call) if matches!(&*call.name, "top" | "bottom") => call.args.as_slice(),
+        _ => &[],
+    };
+    let last = args.len().saturating_sub(1);
+    let tags = args.get(1..last).unwrap_or_default().iter();
+    tags.filter_map(|tag| match tag {
+        Expr::Identifier(name) => Some(name),
+        _ => None,
+    })
 }
 
 fn wild_names(

@@ -24,8 +24,19 @@ pub(super) fn push_down(scan: &mut ScanPlan, frame: &Frame) {
                 scan.rules.push("LIMIT rows of each series are enough");
             }
         }
-        // Any row may be the one before the first that is shown.
-        Work::Changes { .. } => {}
+        Work::Streams(plan) => {
+            // Without points that are kept, all that counts are answers of windows.
+            if scan.filter.is_none()
+                && plan.rows.outputs.is_empty()
+                && plan.calls.iter().all(|call| call.takes_summaries(false))
+                && bounds_are_of_windows(&plan.calls, frame)
+            {
+                scan.want = Want::Summaries;
+                scan.rules.push("summaries answer for chunks inside one window");
+            }
+        }
+        // Any row may be one of the best.
+        Work::ChooseMany { .. } => {}
         Work::Fold { calls, .. } => {
             // The first (or last) row of each series settles the first (or last) value of the group, if
             // every row that the engine counts has the field, and all of the range is one window.
@@ -39,9 +50,7 @@ pub(super) fn push_down(scan: &mut ScanPlan, frame: &Frame) {
                 take_one(scan, Order::Ascending);
             } else if frame.windows.is_none() && one_row(Function::Last) {
                 take_one(scan, Order::Descending);
-            } else if calls.iter().all(|call| call.takes_summaries(has_times))
-                && starts_are_of_windows(calls, frame)
-            {
+            } else if calls.iter().all(|call| call.takes_summaries(has_times)) {
                 scan.want = Want::Summaries;
                 scan.rules.push("summaries answer for chunks inside one window");
             }
@@ -64,13 +73,16 @@ fn take_one(scan: &mut ScanPlan, order: Order) {
     scan.rules.push("the row at the end of each series is enough");
 }
 
-/// Whether no window is cut by the start of one call and taken in whole by another: then a summary, which is of
-/// one window, is all one call's or none of it.
-fn starts_are_of_windows(calls: &[CallPlan], frame: &Frame) -> bool {
+/// Whether no window is cut by a bound of one call and taken in whole by another: then a summary, which is of one
+/// window, is all one call's or none of it.
+fn bounds_are_of_windows(calls: &[CallPlan], frame: &Frame) -> bool {
     let Some(windows) = frame.windows else { return true };
-    let mut starts = calls.iter().map(|call| frame.start_of(call.lead()));
-    let first = starts.next().unwrap_or(frame.time.start);
-    let same = starts.all(|start| start == first);
-    let start = frame.time.start;
-    same || window_start(start, windows.every, windows.offset) == start
+    let mut leads = calls.iter().map(|call| call.lead);
+    let first = leads.next().unwrap_or(0);
+    let is_bound = |time| window_start(time, windows.every, windows.offset) == time;
+    let bound = match frame.order {
+        Order::Ascending => frame.time.start,
+        Order::Descending => frame.time.end,
+    };
+    leads.all(|lead| lead == first) || is_bound(bound)
 }

@@ -166,11 +166,11 @@ fn changes_read_one_window_more() {
     let (request, _) =
         request_of("SELECT difference(mean(usage)) FROM cpu WHERE time < 60 GROUP BY time(10ns)");
     assert_eq!(request.time, TimeRange::new(TimeRange::all().start, 60));
-    // The newest windows are not read alone, since the oldest of them needs the one before.
+    // Read backwards the window before is the one behind.
     let (request, text) =
         request_of(&format!("SELECT difference(max(usage)) {select} ORDER BY time DESC LIMIT 1"));
-    assert_eq!(request.time, TimeRange::new(15, 60));
-    assert_eq!(text, "# cpu\ntime difference\n30 -92\n");
+    assert_eq!(request.time, TimeRange::new(25, 70));
+    assert_eq!(text, "# cpu\ntime difference\n20 2\n");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::Checker;
 use crate::{
     ast::{Call, Expr, Literal, Span},
     error::Error,
-    function::{Function, FunctionKind, SecondArgument},
+    function::{Function, FunctionKind},
     math::MathFunction,
 };
 
@@ -77,16 +77,45 @@ impl Checker {
         if !self.argument_count(function, call) {
             return;
         }
-        if let Some(second) = call.args.get(1) {
-            self.second_argument(function, &call.name, second);
-        }
+        self.more_arguments(function, call);
         let Some(argument) = call.args.first() else { return };
+        columns.functions += 1;
         match function.kind() {
             FunctionKind::Aggregate => columns.aggregates += 1,
             FunctionKind::Selector => columns.selectors += 1,
+            FunctionKind::Several => columns.several = Some(call.span),
             FunctionKind::Transformation => return self.change(call, argument, columns),
+            FunctionKind::Forecast => return self.forecast(call, argument, columns),
         }
-        self.field_argument(&call.name, argument);
+        match (function, argument) {
+            (Function::Top | Function::Bottom, _) => self.top(call, argument, columns),
+            (Function::Count, Expr::Call(inner)) if inner.name == "distinct" => {
+                self.call(inner, &mut Columns::default());
+            }
+            // It has no column for each of several fields.
+            (Function::Distinct, Expr::Wildcard { span, .. } | Expr::Regex { span, .. }) => {
+                self.report(Error::FieldArgument { name: call.name.clone() }, *span);
+            }
+            _ => self.field_argument(&call.name, argument),
+        }
+    }
+
+    /// `top` and `bottom`, which stand alone. The tags between field and number are columns beside it.
+    fn top(&mut self, call: &Call, argument: &Expr, columns: &mut Columns) {
+        columns.tops.get_or_insert_with(|| (call.name.clone(), call.span));
+        if !matches!(argument, Expr::Identifier(name) if !name.is_time()) {
+            let (name, got) = (call.name.clone(), argument.to_string());
+            self.report(Error::TopField { name, got }, argument.span());
+        }
+        let last = call.args.len().saturating_sub(1);
+        for tag in call.args.get(1..last).unwrap_or_default() {
+            if let Expr::Identifier(name) = tag {
+                columns.plain.get_or_insert(name.span);
+            } else {
+                let (name, got) = (call.name.clone(), tag.to_string());
+                self.report(Error::TopTag { name, got }, tag.span());
+            }
+        }
     }
 
     /// A function of numbers, which are columns of any kind: of the row that it stands in, it makes no difference.
@@ -116,14 +145,9 @@ impl Checker {
                 columns.aggregates += 1;
                 self.report(Error::ChangeWithoutWindow { name }, call.span);
             }
-            Expr::Call(inner) => {
-                // Whatever it is of, it stands in the windows as an aggregate does.
-                columns.aggregates += 1;
-                let mut inside = Columns { windowed: true, ..Columns::default() };
-                self.call(inner, &mut inside);
-            }
+            Expr::Call(inner) => self.inner(&name, inner, columns),
             _ => {
-                columns.changes.get_or_insert(call.span);
+                columns.aggregates += 1;
                 if columns.windowed {
                     self.report(Error::ChangeOfPoints { name }, argument.span());
                 } else {
@@ -131,6 +155,32 @@ impl Checker {
                 }
             }
         }
+    }
+
+    /// A function of the results of another one in windows.
+    fn forecast(&mut self, call: &Call, argument: &Expr, columns: &mut Columns) {
+        let name = call.name.clone();
+        match argument {
+            Expr::Call(_) if !columns.windowed => {
+                columns.aggregates += 1;
+                self.report(Error::ChangeWithoutWindow { name }, call.span);
+            }
+            Expr::Call(inner) => self.inner(&name, inner, columns),
+            _ => self.report(Error::ForecastOfPoints { name }, argument.span()),
+        }
+    }
+
+    /// The function inside the call to `name`. Whatever it is of, it stands in the windows as an aggregate does.
+    fn inner(&mut self, name: &str, inner: &Call, columns: &mut Columns) {
+        columns.aggregates += 1;
+        if MathFunction::from_name(&inner.name).is_some() {
+            let (name, inner_name) = (name.to_owned(), inner.name.clone());
+            return self.report(Error::MathInside { name, inner: inner_name }, inner.span);
+        }
+        let mut inside = Columns { windowed: true, ..Columns::default() };
+        self.call(inner, &mut inside);
+        columns.functions += inside.functions;
+        columns.tops = columns.tops.take().or(inside.tops);
     }
 
     fn argument_count(&mut self, function: Function, call: &Call) -> bool {
@@ -141,6 +191,8 @@ impl Checker {
         let name = call.name.clone();
         let error = if least == most {
             Error::ArgumentCount { name, expected: least, got }
+        } else if most == usize::MAX {
+            Error::ArgumentsAtLeast { name, least, got }
         } else {
             Error::ArgumentRange { name, least, most, got }
         };
@@ -154,34 +206,6 @@ impl Checker {
             Expr::Wildcard { .. } => {}
             Expr::Regex { pattern, span } => self.regex(pattern, *span),
             other => self.report(Error::FieldArgument { name: name.to_owned() }, other.span()),
-        }
-    }
-
-    /// The second argument of a function that takes one.
-    fn second_argument(&mut self, function: Function, name: &str, argument: &Expr) {
-        let (name, got, span) = (name.to_owned(), argument.to_string(), argument.span());
-        let literal = match argument {
-            Expr::Literal { value, .. } => Some(value),
-            _ => None,
-        };
-        match function.second_argument() {
-            SecondArgument::None => {}
-            SecondArgument::Unit => match literal {
-                Some(Literal::Duration(ns)) if *ns > 0 => {}
-                Some(Literal::Duration(_)) => self.report(Error::UnitNotPositive { got }, span),
-                _ => self.report(Error::UnitArgument { name, got }, span),
-            },
-            SecondArgument::Percent => {
-                let number = literal.filter(|value| {
-                    let whole = matches!(value, Literal::Integer(_) | Literal::Unsigned(_));
-                    whole || matches!(value, Literal::Number(_))
-                });
-                match number.and_then(Literal::as_f64) {
-                    Some(percent) if (0.0..=100.0).contains(&percent) => {}
-                    Some(_) => self.report(Error::PercentOutOfRange { name, got }, span),
-                    None => self.report(Error::PercentArgument { name }, span),
-                }
-            }
         }
     }
 }
@@ -204,10 +228,30 @@ pub(super) struct Columns {
     pub(super) aggregates: usize,
     /// How many selectors.
     pub(super) selectors: usize,
-    /// The first function of a field's points and those before them.
-    pub(super) changes: Option<Span>,
+    /// How many functions of rows, also inside of others.
+    pub(super) functions: usize,
+    /// The first `top` or `bottom`: name and place.
+    pub(super) tops: Option<(String, Span)>,
+    /// A function that gives several rows.
+    pub(super) several: Option<Span>,
     /// The first column outside of functions, other than `time`.
     pub(super) plain: Option<Span>,
     /// How many names and calls, to tell constants.
     pub(super) names: usize,
+}
+
+/// The calls in a column, outside of the arguments of others.
+pub(super) fn calls<'e>(expr: &'e Expr, found: &mut Vec<&'e Call>) {
+    match expr {
+        Expr::Call(call) if MathFunction::from_name(&call.name).is_some() => {
+            call.args.iter().for_each(|argument| calls(argument, found));
+        }
+        Expr::Call(call) => found.push(call),
+        Expr::Negate { expr, .. } => calls(expr, found),
+        Expr::Binary { left, right, .. } => {
+            calls(left, found);
+            calls(right, found);
+        }
+        _ => {}
+    }
 }

@@ -204,10 +204,6 @@ fn columns_stand_beside_each_other_where_that_means_something() {
         "mixing multiple selector functions with tags or fields is not supported at line 1, char 34",
     );
     check(
-        "SELECT mean(a), derivative(a) FROM m",
-        "mixing changes from point to point with other functions is not supported at line 1, char 17",
-    );
-    check(
         "SELECT derivative(max(*)) + 1 FROM m GROUP BY time(1m)",
         "unsupported expression with wildcard: derivative(max(*)) + 1 at line 1, char 23",
     );
@@ -331,4 +327,131 @@ fn functions_of_numbers_take_what_is_a_number() {
         "unsupported expression with wildcard: 1 + abs(*) at line 1, char 16",
     );
     check("SELECT sqr(a) FROM m", "undefined function sqr() at line 1, char 8");
+}
+
+#[test]
+fn functions_along_points_and_of_several_points() {
+    let fine = |text: &str| assert_eq!(messages(text), Vec::<String>::new(), "{text}");
+    fine(
+        "SELECT mean(a), derivative(a), cumulative_sum(b), elapsed(a, 1s), moving_average(a, 2) FROM m",
+    );
+    fine(
+        "SELECT difference(cumulative_sum(mean(a))), moving_average(max(*), 3) FROM m GROUP BY time(1m)",
+    );
+    fine("SELECT distinct(a) FROM m GROUP BY time(1m)");
+    fine("SELECT DISTINCT a FROM m");
+    fine("SELECT count(distinct(a)), mode(b), integral(a, 1m) FROM m");
+    fine("SELECT difference(distinct(a)), difference(sample(b, 3)) FROM m GROUP BY time(1m)");
+    fine("SELECT top(a, 3), b FROM m GROUP BY time(1m), host LIMIT 3");
+    fine("SELECT bottom(a, host, dc, 3), b FROM m");
+    fine("SELECT sample(a, 3), b FROM m");
+    fine("SELECT sample(a, 3), sample(b, 3), max(a) FROM m");
+    fine(
+        "SELECT exponential_moving_average(a, 3), relative_strength_index(a, 3, 0, 'simple') FROM m",
+    );
+    fine(
+        "SELECT kaufmans_efficiency_ratio(a, 1, -1), chande_momentum_oscillator(a, 2, 0, 'none') FROM m",
+    );
+    fine(
+        "SELECT holt_winters(mean(a), 1, 0), holt_winters_with_fit(max(*), 9, 4) FROM m GROUP BY time(1m)",
+    );
+    let check = check_message;
+    let beside = "cannot be combined with other functions";
+    let at = |message: &str, char: usize| format!("{message} at line 1, char {char}");
+    check("SELECT top(a, 3), max(a) FROM m", &at(&format!("selector function top() {beside}"), 8));
+    check(
+        "SELECT max(a), bottom(a, 3) FROM m",
+        &at(&format!("selector function bottom() {beside}"), 16),
+    );
+    check(
+        "SELECT difference(top(a, 3)) FROM m GROUP BY time(1m)",
+        &at(&format!("selector function top() {beside}"), 19),
+    );
+    check(
+        "SELECT top(a, 5) FROM m LIMIT 3",
+        &at(
+            "limit (5) in top function can not be larger than the LIMIT (3) in the select statement",
+            8,
+        ),
+    );
+    check(
+        "SELECT top(a) FROM m",
+        &at("invalid number of arguments for top, expected at least 2, got 1", 8),
+    );
+    let count = "expected an integer of at least 1 as the number of points in";
+    check("SELECT top(a, host) FROM m", &at(&format!("{count} top()"), 15));
+    check("SELECT bottom(a, 0) FROM m", &at(&format!("{count} bottom()"), 18));
+    check("SELECT sample(a, 1.5) FROM m", &at(&format!("{count} sample()"), 18));
+    check(
+        "SELECT top(*, 2) FROM m",
+        &at("expected first argument to be a field in top(), found *", 12),
+    );
+    check(
+        "SELECT top(a, max(a), 2) FROM m",
+        &at("only fields or tags are allowed in top(), found max(a)", 15),
+    );
+    let alone = "aggregate function distinct() cannot be combined with other functions or fields";
+    check("SELECT distinct(a), b FROM m", &at(alone, 8));
+    check("SELECT distinct(a), mean(a) FROM m", &at(alone, 8));
+    check("SELECT distinct(*) FROM m", &at("expected field argument in distinct()", 17));
+    check("SELECT count(distinct(*)) FROM m", &at("expected field argument in distinct()", 23));
+    check("SELECT sum(distinct(a)) FROM m", &at("expected field argument in sum()", 12));
+    check("SELECT mode(max(a)) FROM m", &at("expected field argument in mode()", 13));
+    check(
+        "SELECT moving_average(a, 1) FROM m",
+        &at("second argument for moving_average must be an integer greater than 1", 26),
+    );
+    check(
+        "SELECT elapsed(a, 3) FROM m",
+        &at("second argument to elapsed must be a duration, got 3", 19),
+    );
+    check("SELECT integral(a, 0s) FROM m", &at("duration argument must be positive, got 0s", 20));
+    let average = "exponential_moving_average";
+    check(
+        "SELECT exponential_moving_average(a, 0) FROM m",
+        &at(&format!("{average} period must be an integer greater than or equal to 1"), 38),
+    );
+    check(
+        "SELECT exponential_moving_average(a, 2, -2) FROM m",
+        &at(
+            &format!("{average} hold period must be an integer greater than or equal to 0, or -1"),
+            41,
+        ),
+    );
+    check(
+        "SELECT exponential_moving_average(a, 2, 0, 'x') FROM m",
+        &at(&format!("{average} warmup type must be one of: 'exponential' 'simple'"), 44),
+    );
+    check(
+        "SELECT chande_momentum_oscillator(a, 1) FROM m",
+        &at("chande_momentum_oscillator period must be an integer greater than or equal to 2", 38),
+    );
+    check(
+        "SELECT kaufmans_efficiency_ratio(a, 2, 0, 'simple') FROM m",
+        &at(
+            "invalid number of arguments for kaufmans_efficiency_ratio, expected at least 2 but no more \
+             than 3, got 4",
+            8,
+        ),
+    );
+    check(
+        "SELECT holt_winters(a, 2, 0) FROM m",
+        &at("must use aggregate function with holt_winters", 21),
+    );
+    check(
+        "SELECT holt_winters(mean(a), 2, 0) FROM m",
+        &at("holt_winters aggregate requires a GROUP BY interval", 8),
+    );
+    check(
+        "SELECT holt_winters(mean(a), 2, -1) FROM m GROUP BY time(1m)",
+        &at("expected an integer of at least 0 as the third argument of holt_winters()", 33),
+    );
+    check(
+        "SELECT derivative(abs(mean(a))) FROM m GROUP BY time(1m)",
+        &at("unsupported call: abs() in derivative()", 19),
+    );
+    check(
+        "SELECT cumulative_sum(a) FROM m GROUP BY time(1m)",
+        &at("aggregate function required inside the call to cumulative_sum", 23),
+    );
 }

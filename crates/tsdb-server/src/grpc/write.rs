@@ -137,7 +137,7 @@ async fn append(
     if batch.database.is_empty() {
         return Err(Status::invalid_argument("database is required"));
     }
-    let body_bytes = batch.encoded_len_max();
+    let body_bytes = batch.encoded_len();
     let mut held = paid.unwrap_or_else(|| app.budget().reserve_anyway(Pool::Bodies, 0));
     let missing = body_bytes.saturating_sub(held.bytes());
     held.grow(missing).map_err(|error| told(app, &error))?;
