@@ -177,13 +177,7 @@ impl Model<'_> {
         let (fixed, seasons) = parameters.split_at_mut(FIXED.min(parameters.len()));
         let [alpha, beta, gamma, phi, level, trend] = fixed else { return Vec::new() };
         for weight in [&mut *alpha, &mut *beta, &mut *gamma, &mut *phi] {
-            *weight = if *weight > 1.0 {
-                1.0
-            } else if *weight < 0.0 {
-                0.0
-            } else {
-                *weight
-            };
+            *weight = weight.clamp(0.0, 1.0);
         }
         let (alpha, beta, gamma, phi) = (*alpha, *beta, *gamma, *phi);
         let (mut level, mut trend, mut damped) = (*level, *trend, phi);
