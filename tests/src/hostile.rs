@@ -188,6 +188,28 @@ const PLAIN: &[(&str, &str)] = &[
         "SELECT approx_percentile(/f/, 50) FROM load WHERE time >= 1700000000s AND time < 1700100000s GROUP BY time(1s), rack",
     ),
     ("changes of each series", "SELECT derivative(n), difference(f1) FROM load GROUP BY *"),
+    ("a sum along everything", "SELECT cumulative_sum(n), moving_average(f1, 1000000) FROM load"),
+    (
+        "an indicator that looks back for ever",
+        "SELECT kaufmans_adaptive_moving_average(n, 9223372036854775807) FROM load GROUP BY host",
+    ),
+    ("all different values", "SELECT distinct(n) FROM load"),
+    ("different values of each series", "SELECT mode(*), count(distinct(n)) FROM load GROUP BY *"),
+    ("all rows as the greatest", "SELECT top(n, 9223372036854775807), f1 FROM load"),
+    ("the smallest of each series", "SELECT bottom(n, host, batch, 1000000) FROM load"),
+    ("a sample of everything", "SELECT sample(n, 100000000), sample(f1, 100000000) FROM load"),
+    ("areas of each series", "SELECT integral(*) FROM load GROUP BY *"),
+    (
+        "a forecast of centuries",
+        "SELECT holt_winters(count(n), 9223372036854775807, 0) FROM load WHERE time >= 1700000000s AND time < 1700100000s \
+         GROUP BY time(1s)",
+    ),
+    (
+        "a season of a day of seconds",
+        "SELECT holt_winters(count(n), 10, 86400) FROM load WHERE time >= 1700000000s AND time < 1700100000s \
+         GROUP BY time(1s)",
+    ),
+    ("functions of numbers without end", "SELECT pow(exp(n), exp(f1)), log(-1 * n, n) FROM load"),
     (
         "all statistics at once",
         "SELECT stddev(*), variance(*), spread(*), rate(*), increase(*), mean(*) FROM load GROUP BY rack, dc",

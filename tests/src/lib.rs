@@ -19,6 +19,7 @@ pub mod browser;
 pub mod fuzz;
 pub mod hostile;
 pub mod http;
+pub mod influxql;
 pub mod limits;
 pub mod load;
 pub mod memory;

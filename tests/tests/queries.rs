@@ -300,9 +300,18 @@ fn every_function_answers_alike_over_both_stores() {
         "rate(total)",
         "rate(total, 1m)",
         "increase(total)",
+        "mode(usage)",
+        "count(distinct(usage))",
+        "max(usage::integer)",
     ];
-    let changes =
-        ["derivative", "non_negative_derivative", "difference", "non_negative_difference"];
+    let changes = [
+        "derivative",
+        "non_negative_derivative",
+        "difference",
+        "non_negative_difference",
+        "cumulative_sum",
+        "elapsed",
+    ];
     let mut queries = Vec::new();
     for call in calls {
         queries.push(format!("SELECT {call} FROM cpu"));
@@ -323,6 +332,20 @@ fn every_function_answers_alike_over_both_stores() {
         queries.push(format!("SELECT {change}(total) FROM cpu GROUP BY rack LIMIT 50"));
     }
     queries.push("SELECT percentile(usage, 50), host FROM cpu GROUP BY rack".to_owned());
+    let of_several_points = [
+        "SELECT distinct(usage) FROM cpu WHERE time >= 1d GROUP BY time(8h), rack",
+        "SELECT integral(usage, 1h), moving_average(usage, 5), mean(total) FROM cpu GROUP BY host",
+        "SELECT integral(usage, 1h) FROM cpu WHERE time >= 1d GROUP BY time(8h), rack",
+        "SELECT top(usage, 7), total FROM cpu WHERE time >= 1d GROUP BY time(8h)",
+        "SELECT bottom(usage, host, 3), rack FROM cpu WHERE abs(usage - 50) > 20",
+        "SELECT sample(usage, 20), host FROM cpu GROUP BY rack",
+        "SELECT relative_strength_index(usage, 9) FROM cpu WHERE host = 'h03' ORDER BY time DESC",
+        "SELECT difference(cumulative_sum(max(usage))), mean(usage) FROM cpu WHERE time >= 1d \
+         GROUP BY time(8h), rack fill(previous) ORDER BY time DESC",
+        "SELECT holt_winters_with_fit(mean(usage), 3, 0) FROM cpu WHERE time >= 1d GROUP BY time(8h)",
+        "SELECT pow(usage::integer, 2), log(total + 1, 2) FROM cpu WHERE sqrt(usage) > 8",
+    ];
+    queries.extend(of_several_points.map(str::to_owned));
     for query in queries {
         let [engine, memory] = stores.ask(&query);
         assert_same(&engine, &memory, &query);

@@ -105,6 +105,20 @@ fn evenly(points: &[(i64, f64)], every: i64) -> Vec<f64> {
     values
 }
 
+/// `base` to the power of `exponent` by squaring, as InfluxDB has it: a search goes another way where the last digits
+/// differ.
+fn power(base: f64, exponent: usize) -> f64 {
+    let (mut result, mut square, mut rest) = (1.0, base, exponent);
+    while rest > 0 {
+        if rest % 2 == 1 {
+            result *= square;
+        }
+        square *= square;
+        rest /= 2;
+    }
+    result
+}
+
 struct Model<'v> {
     values: &'v [f64],
     /// Points of a season, or 0.
@@ -200,7 +214,7 @@ impl Model<'_> {
             let next_season = gamma * (value / expected) + (1.0 - gamma) * now;
             (level, trend) = (next_level, next_trend);
             value = (level + damped * trend) * then;
-            damped += phi.powf(t as f64);
+            damped += power(phi, t);
             if m > 0 {
                 if let Some(slot) = seasons.get_mut((t + ring) % m) {
                     *slot = next_season;

@@ -130,8 +130,7 @@ fn describe_stream(scan: &ScanPlan, plan: &StreamsPlan, stream: &StreamPlan) -> 
             format!("distinct({})", of_call(call).map_or("", |call| name(call.column)))
         }
         Source::Points(column, take) => {
-            // Columns whose points are kept come first in the scan.
-            let field = name(column);
+            let field = plan.scanned(column).map_or("", name);
             match take {
                 Take::All => field.to_owned(),
                 Take::Integral { unit_ns } => with_unit("integral", field, Some(unit_ns)),

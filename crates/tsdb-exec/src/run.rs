@@ -97,8 +97,8 @@ impl<'r> Runner<'r> {
         let (Some(windows), Some(limit)) = (frame.windows, frame.page.limit) else {
             return Ok(None);
         };
-        // The oldest of the windows would need those before it.
-        if frame.lead > 0 {
+        // The oldest of the windows may need those before it, as an area does and a forecast.
+        if frame.lead > 0 || matches!(scan.work, Work::Streams(_)) {
             return Ok(None);
         }
         let (Some(last), true) = (frame.time.last(), plan.group_keys.is_empty()) else {

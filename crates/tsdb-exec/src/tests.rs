@@ -8,4 +8,5 @@ mod decorated;
 mod docs;
 mod oracle;
 mod pipeline;
+mod streams;
 mod support;

@@ -63,6 +63,7 @@ fn the_first_steps_by_hand() {
         (model.squares(&mut parameters) - ((second - 6.0).powi(2) + (got[2] - 8.0).powi(2))).abs()
             < 1e-12
     );
+    assert_eq!([0, 1, 2, 5, 10].map(|n| power(0.5, n)), [1.0, 0.5, 0.25, 0.03125, 0.0009765625]);
     // Weights are brought into their range.
     let mut outside = [2.0, -1.0, 0.5, 0.5, 2.0, 1.0];
     model.run(&mut outside, 0);

@@ -8,7 +8,7 @@ use tsdb_core::storage::SelectedSeries;
 
 use super::expr::ValueExpr;
 use super::fold::{CallPlan, Fold};
-use super::rows::{Rows, RowsPlan};
+use super::rows::{Output, Rows, RowsPlan};
 use super::scan::Sink;
 use crate::Result;
 
@@ -23,6 +23,21 @@ pub(crate) struct StreamsPlan {
     pub(crate) streams: Vec<StreamPlan>,
     /// The columns, with the streams as inputs.
     pub(crate) outputs: Vec<ValueExpr>,
+}
+
+impl StreamsPlan {
+    /// The column of the scan that the kept column of that number is.
+    pub(crate) fn scanned(&self, kept: usize) -> Option<usize> {
+        let Some(Output::Value(expr)) = self.rows.outputs.get(kept) else { return None };
+        match expr {
+            ValueExpr::Input(column) => Some(*column),
+            ValueExpr::Truncate(inner) => match &**inner {
+                ValueExpr::Input(column) => Some(*column),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// One stream of points.

@@ -57,10 +57,10 @@ struct Query {
 
 /// One point as the naive evaluation sees it.
 #[derive(Debug, Clone)]
-struct Point {
-    host: String,
-    time: i64,
-    values: [Option<f64>; 2],
+pub(super) struct Point {
+    pub(super) host: String,
+    pub(super) time: i64,
+    pub(super) values: [Option<f64>; 2],
 }
 
 impl Test {
@@ -332,7 +332,7 @@ fn rounded(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn any_points() -> impl Strategy<Value = Vec<Point>> {
+pub(super) fn any_points() -> impl Strategy<Value = Vec<Point>> {
     let value = || prop::option::weighted(0.7, (-6..7_i32).prop_map(f64::from));
     let row = ("[a-c]", 900..=NOW_NS + 20, value(), value());
     prop::collection::vec(row, 0..60).prop_map(|rows| {
@@ -370,7 +370,7 @@ fn any_query() -> impl Strategy<Value = Query> {
     })
 }
 
-fn stored(points: &[Point]) -> Vec<Row> {
+pub(super) fn stored(points: &[Point]) -> Vec<Row> {
     let line = |point: &Point| {
         let fields = FIELDS.iter().zip(point.values);
         let fields: Vec<String> =

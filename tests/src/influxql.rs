@@ -1,0 +1,360 @@
+//! Random data and random queries in the language of InfluxDB, and the comparison of two answers to them. What
+//! differs on purpose (docs/tql.md) is never asked: see the remarks at each kind.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::seed::Seed;
+
+/// The first time of the data in ns, and the one behind the last.
+pub const TIMES: std::ops::Range<u64> = 10_000..11_000;
+
+/// What a query is about, so that a count of each can be shown.
+pub const KINDS: [&str; 8] = [
+    "numbers",
+    "points",
+    "windows",
+    "top and bottom",
+    "distinct",
+    "sample",
+    "forecasts",
+    "descending",
+];
+
+const INDICATORS: [&str; 8] = [
+    "exponential_moving_average",
+    "double_exponential_moving_average",
+    "triple_exponential_moving_average",
+    "triple_exponential_derivative",
+    "relative_strength_index",
+    "kaufmans_efficiency_ratio",
+    "kaufmans_adaptive_moving_average",
+    "chande_momentum_oscillator",
+];
+
+const AGGREGATES: [&str; 11] =
+    ["count", "sum", "mean", "median", "spread", "mode", "min", "max", "first", "last", "stddev"];
+
+/// Lines with the fields `f` and `g` of a measurement `m`, with the tags `host` and maybe `dc`. Values are quarters of
+/// which many are equal; no two rows have one time, since InfluxDB leaves open which series comes first then.
+pub fn lines(seed: &mut Seed) -> String {
+    let mut text = String::new();
+    let mut time = TIMES.start;
+    loop {
+        time += 1 + seed.within(0..40);
+        if time >= TIMES.end {
+            return text;
+        }
+        let host = pick(seed, &["a", "b", "c"]);
+        // A host has one place, or none.
+        let place = match host {
+            "a" => ",dc=x",
+            "b" => ",dc=y",
+            _ => "",
+        };
+        let mut value = || format!("{}", seed.within(0..40) as f64 / 4.0 - 4.0);
+        let (f, g) = (value(), value());
+        let fields = match seed.within(0..4) {
+            0 => format!("f={f}"),
+            1 => format!("g={g}"),
+            _ => format!("f={f},g={g}"),
+        };
+        writeln!(text, "m,host={host}{place} {fields} {time}").expect("a string takes all");
+    }
+}
+
+fn pick<'c>(seed: &mut Seed, choices: &[&'c str]) -> &'c str {
+    let place = usize::try_from(seed.within(0..choices.len() as u64)).unwrap_or(0);
+    choices[place]
+}
+
+fn field(seed: &mut Seed) -> &'static str {
+    pick(seed, &["f", "g"])
+}
+
+/// A query of the kind of that number.
+pub fn query(kind: usize, seed: &mut Seed) -> String {
+    match kind {
+        0 => numbers(seed),
+        1 => points(seed, false),
+        2 => windows(seed, false),
+        3 => top(seed),
+        4 => distinct(seed),
+        5 => format!("SELECT sample({}, 1000) FROM m{}{}", field(seed), range(seed), by_tag(seed)),
+        6 => forecast(seed),
+        _ if seed.within(0..2) == 0 => points(seed, true),
+        _ => windows(seed, true),
+    }
+}
+
+fn range(seed: &mut Seed) -> String {
+    let start = seed.within(TIMES.start..TIMES.end - 200);
+    let end = seed.within(start + 100..TIMES.end + 100);
+    format!(" WHERE time >= {start} AND time < {end}")
+}
+
+fn by_tag(seed: &mut Seed) -> &'static str {
+    pick(seed, &["", "", " GROUP BY host", " GROUP BY dc", " GROUP BY *"])
+}
+
+fn fill(seed: &mut Seed) -> &'static str {
+    pick(
+        seed,
+        &["", "", " fill(none)", " fill(previous)", " fill(2)", " fill(-1.5)", " fill(linear)"],
+    )
+}
+
+fn page(seed: &mut Seed) -> String {
+    match seed.within(0..4) {
+        0 => format!(" LIMIT {}", seed.within(1..12)),
+        1 => format!(" LIMIT {} OFFSET {}", seed.within(1..12), seed.within(1..5)),
+        _ => String::new(),
+    }
+}
+
+/// An expression of numbers over what `operand` gives.
+fn number(seed: &mut Seed, depth: u64, operand: &mut dyn FnMut(&mut Seed) -> String) -> String {
+    if depth == 0 {
+        return operand(seed);
+    }
+    let inner = number(seed, depth - 1, operand);
+    match seed.within(0..12) {
+        0 => format!("pow({inner}, {})", seed.within(0..3)),
+        1 => format!("log(abs({inner}) + 1, 2)"),
+        2 => format!("atan2({inner}, {})", operand(seed)),
+        3 => format!("({inner} + {})", operand(seed)),
+        4 => format!("{inner} * 2"),
+        5 => format!("sqrt(abs({inner}))"),
+        6 => format!("ln(abs({inner}) + 0.5)"),
+        7 => format!("asin({inner} / 100)"),
+        8 => format!("acos({inner} / 100)"),
+        9 => format!("log10(abs({inner}) + 1)"),
+        _ => format!(
+            "{}({inner})",
+            pick(seed, &["abs", "ceil", "floor", "round", "sin", "cos", "tan", "atan", "sqrt"])
+        ),
+    }
+}
+
+fn numbers(seed: &mut Seed) -> String {
+    let columns: Vec<String> = (0..1 + seed.within(0..3))
+        .map(|_| {
+            let depth = seed.within(0..3);
+            // InfluxDB 1.6 knows no sign of whole numbers: abs(f::integer) is wrong there.
+            let casts: &[&str] =
+                if depth == 0 { &["", "::integer", "::float"] } else { &["", "::float"] };
+            number(seed, depth, &mut |seed| format!("{}{}", field(seed), pick(seed, casts)))
+        })
+        .collect();
+    let condition = match seed.within(0..4) {
+        0 => format!(" WHERE abs({}) > {}", field(seed), seed.within(0..5)),
+        1 => format!(" WHERE pow(f, 2) < {} OR host = 'b'", seed.within(0..30)),
+        2 => format!(" WHERE {}::integer = {}", field(seed), seed.within(0..4)),
+        _ => String::new(),
+    };
+    // Not in a descending order, in which InfluxDB sorts by the values too.
+    format!("SELECT {} FROM m{condition}{}{}", columns.join(", "), by_tag(seed), page(seed))
+}
+
+/// A function along what stands in `inner`.
+fn along(seed: &mut Seed, inner: &str) -> String {
+    match seed.within(0..9) {
+        0 => format!("derivative({inner}, {}ns)", seed.within(1..50)),
+        1 => format!("non_negative_derivative({inner}, 10ns)"),
+        2 => format!("difference({inner})"),
+        3 => format!("non_negative_difference({inner})"),
+        4 => format!("cumulative_sum({inner})"),
+        5 => format!("moving_average({inner}, {})", seed.within(2..6)),
+        6 => format!("elapsed({inner}, {}ns)", seed.within(1..10)),
+        _ => indicator(seed, inner),
+    }
+}
+
+fn indicator(seed: &mut Seed, inner: &str) -> String {
+    let name = pick(seed, &INDICATORS);
+    // The oscillator over one point ends InfluxDB's query with a panic.
+    let mut text = format!("{name}({inner}, {}", seed.within(2..6));
+    if seed.within(0..2) == 0 {
+        let hold = pick(seed, &["-1", "1", "2", "7"]);
+        write!(text, ", {hold}").expect("a string takes all");
+        if !name.starts_with("kaufman") && seed.within(0..2) == 0 {
+            let warmup = pick(seed, &["'exponential'", "'simple'"]);
+            write!(text, ", {warmup}").expect("a string takes all");
+        }
+    }
+    text + ")"
+}
+
+fn aggregate(seed: &mut Seed) -> String {
+    match seed.within(0..14) {
+        0 => format!("count(distinct({}))", field(seed)),
+        // One without an answer ends InfluxDB's stream of windows.
+        1 => format!("percentile({}, {})", field(seed), seed.within(50..100)),
+        _ => format!("{}({})", pick(seed, &AGGREGATES), field(seed)),
+    }
+}
+
+fn points(seed: &mut Seed, descending: bool) -> String {
+    let mut columns = Vec::new();
+    for _ in 0..1 + seed.within(0..3) {
+        let inner = pick(seed, &["f", "g", "f::integer"]);
+        let call = along(seed, inner);
+        columns.push(match seed.within(0..6) {
+            // InfluxDB 1.6 knows no sign of whole numbers.
+            0 if inner != "f::integer" && !call.starts_with("elapsed") => format!("abs({call})"),
+            1 => format!("{call} * 2"),
+            _ => call,
+        });
+    }
+    if seed.within(0..3) == 0 {
+        columns.push(aggregate(seed));
+    }
+    let by = by_tag(seed);
+    // InfluxDB gives areas another sign when they are read backwards, and groups in any order.
+    if !descending && by.is_empty() && seed.within(0..3) == 0 {
+        columns.push(format!("integral({}, {}ns)", field(seed), seed.within(1..50)));
+    }
+    let range = if seed.within(0..2) == 0 { range(seed) } else { String::new() };
+    // Straight lines are a matter of windows.
+    let fill = pick(seed, &["", "", " fill(previous)", " fill(2)", " fill(none)"]);
+    let order = if descending { " ORDER BY time DESC" } else { "" };
+    format!("SELECT {} FROM m{range}{by}{fill}{order}{}", columns.join(", "), page(seed))
+}
+
+fn windows(seed: &mut Seed, descending: bool) -> String {
+    let mut columns = Vec::new();
+    let fill = fill(seed);
+    let is_simple = fill != " fill(previous)" && fill != " fill(linear)";
+    for _ in 0..1 + seed.within(0..3) {
+        // Of more than twelve values InfluxDB's mode of equally frequent ones is by chance.
+        let mut call = match seed.within(0..8) {
+            0 => format!("mode({})", field(seed)),
+            // The deviation of one value is a point for InfluxDB, a null one, and none for us; so it is not
+            // filled from, and nothing is made of it.
+            1 if is_simple => format!("stddev({})", field(seed)),
+            _ => aggregate(seed),
+        };
+        if seed.within(0..3) > 0 && !call.starts_with("stddev") {
+            call = along(seed, &call);
+            // Of functions inside of each other InfluxDB reads the rows of one window before the range, and counts
+            // those of the windows before that as empty.
+            if seed.within(0..3) == 0 {
+                call = format!("cumulative_sum({call})");
+            }
+        }
+        columns.push(call);
+    }
+    let (every, offset) = (seed.within(20..100), seed.within(0..20));
+    let tag = pick(seed, &["", "", ", host", ", dc"]);
+    if !descending && tag.is_empty() && seed.within(0..4) == 0 {
+        columns.push(format!("integral({}, 10ns)", field(seed)));
+    }
+    let order = if descending { " ORDER BY time DESC" } else { "" };
+    // LIMIT of several functions in windows counts rows here, and the points of each in InfluxDB.
+    let page = if columns.len() == 1 { page(seed) } else { String::new() };
+    format!(
+        "SELECT {} FROM m{} GROUP BY time({every}ns, {offset}ns){tag}{fill}{order}{page}",
+        columns.join(", "),
+        range(seed)
+    )
+}
+
+/// In ascending order and without LIMIT, which we take in another way.
+fn top(seed: &mut Seed) -> String {
+    let name = pick(seed, &["top", "bottom"]);
+    let tags = pick(seed, &["", "", "host, ", "dc, ", "host, dc, "]);
+    let beside = pick(seed, &["", "", ", g", ", host", ", g, dc"]);
+    let by = match seed.within(0..4) {
+        0 => " GROUP BY time(100ns)",
+        1 => " GROUP BY time(100ns), dc",
+        _ => by_tag(seed),
+    };
+    let count = seed.within(1..8);
+    format!("SELECT {name}(f, {tags}{count}){beside} FROM m{}{by}", range(seed))
+}
+
+fn distinct(seed: &mut Seed) -> String {
+    let field = field(seed);
+    match seed.within(0..3) {
+        0 => {
+            format!("SELECT distinct({field}) FROM m{}{}{}", range(seed), by_tag(seed), page(seed))
+        }
+        1 => format!("SELECT distinct({field}) FROM m{} GROUP BY time(90ns), dc", range(seed)),
+        _ => {
+            // (Indicators of different values are an error in InfluxDB.)
+            let name = pick(seed, &["difference", "cumulative_sum", "elapsed", "derivative"]);
+            format!("SELECT {name}(distinct({field})) FROM m{} GROUP BY time(90ns)", range(seed))
+        }
+    }
+}
+
+fn forecast(seed: &mut Seed) -> String {
+    let name = pick(seed, &["holt_winters", "holt_winters_with_fit"]);
+    let function = pick(seed, &["mean", "max", "sum", "first"]);
+    let (count, season) = (seed.within(1..5), pick(seed, &["0", "0", "2", "4"]));
+    let every = seed.within(60..120);
+    let fill = pick(seed, &["", " fill(linear)", " fill(1)"]);
+    format!(
+        "SELECT {name}({function}(f), {count}, {season}) FROM m{} GROUP BY time({every}ns){fill}",
+        range(seed)
+    )
+}
+
+/// A table: the rows of a series of an answer.
+pub type Tables = BTreeMap<String, Vec<Value>>;
+
+/// The tables of the one result of an answer by name, tags and columns. InfluxDB may give a group in several pieces,
+/// which are put together in order of time then. An error is a table of its own.
+pub fn tables(result: &Value) -> Tables {
+    let mut tables = Tables::new();
+    if let Some(error) = result.get("error") {
+        tables.insert(format!("error: {error}"), Vec::new());
+    }
+    for series in result.get("series").and_then(Value::as_array).into_iter().flatten() {
+        let part = |name: &str| series.get(name).map(Value::to_string).unwrap_or_default();
+        let key = format!("{} {} {}", part("name"), part("tags"), part("columns"));
+        let rows = series.get("values").and_then(Value::as_array).cloned().unwrap_or_default();
+        let is_torn = tables.contains_key(&key);
+        let all = tables.entry(key).or_default();
+        all.extend(rows);
+        if is_torn {
+            all.sort_by_key(|row| row.get(0).and_then(Value::as_i64));
+        }
+    }
+    tables
+}
+
+/// The first difference between two answers, if there is one. Numbers may differ by the part `tolerance` of the
+/// greater one, or of 1.
+pub fn difference(ours: &Tables, theirs: &Tables, tolerance: f64) -> Option<String> {
+    if ours.keys().ne(theirs.keys()) {
+        let names = |tables: &Tables| tables.keys().cloned().collect::<Vec<_>>().join("; ");
+        return Some(format!("tables {}, theirs {}", names(ours), names(theirs)));
+    }
+    for ((name, ours), theirs) in ours.iter().zip(theirs.values()) {
+        if ours.len() != theirs.len() {
+            return Some(format!("{name}: {} rows, theirs {}", ours.len(), theirs.len()));
+        }
+        let differs = |(ours, theirs): &(&Value, &Value)| !same(ours, theirs, tolerance);
+        if let Some((ours, theirs)) = ours.iter().zip(theirs).find(differs) {
+            return Some(format!("{name}: {ours}, theirs {theirs}"));
+        }
+    }
+    None
+}
+
+fn same(ours: &Value, theirs: &Value, tolerance: f64) -> bool {
+    match (ours, theirs) {
+        (Value::Array(ours), Value::Array(theirs)) => {
+            let all = ours.iter().zip(theirs);
+            ours.len() == theirs.len() && all.into_iter().all(|(a, b)| same(a, b, tolerance))
+        }
+        (Value::Number(ours), Value::Number(theirs)) => match (ours.as_f64(), theirs.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0),
+            _ => false,
+        },
+        _ => ours == theirs,
+    }
+}

@@ -1,0 +1,134 @@
+//! Answers beside those of InfluxDB, where it is installed: random queries with every function over random data,
+//! asked of both.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test reports by panicking, its helpers too"
+)]
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tsdb_tests::http::{Client, escape};
+use tsdb_tests::influxql::{KINDS, difference, lines, query, tables};
+use tsdb_tests::seed::Seed;
+use tsdb_tests::server::Server;
+
+/// Data sets, and queries of each kind over each.
+const ROUNDS: usize = 12;
+const QUERIES: usize = 30;
+
+/// A search may end in another valley where the last digits differ; all else is the same arithmetic.
+const TOLERANCE: f64 = 1e-9;
+const TOLERANCE_OF_FORECASTS: f64 = 1e-3;
+
+/// A running InfluxDB; killed when dropped.
+struct Peer {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Peer {
+    fn start(dir: &Path) -> Peer {
+        let (address, backup) = (free_address(), free_address());
+        let path = |name: &str| dir.join(name).display().to_string();
+        let config = format!(
+            "reporting-disabled = true\nbind-address = \"{backup}\"\n\
+             [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\n\
+             [http]\nbind-address = \"{address}\"\nlog-enabled = false\n\
+             [monitor]\nstore-enabled = false\n",
+            path("meta"),
+            path("data"),
+            path("wal")
+        );
+        std::fs::write(dir.join("influxdb.conf"), config).unwrap();
+        let mut command = Command::new("influxd");
+        command.args(["run", "-config", &path("influxdb.conf")]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let peer = Peer { child, address };
+        let begin = Instant::now();
+        while Client::new(address).get("/ping").is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "InfluxDB does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        peer
+    }
+}
+
+fn is_installed() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join("influxd").is_file())
+}
+
+/// The answer to a query; none for a number that InfluxDB does not encode.
+fn ask(client: &mut Client, database: &str, text: &str) -> Option<serde_json::Value> {
+    let target = format!("/query?epoch=ns&db={}&q={}", escape(database), escape(text));
+    let response = client.get(&target).unwrap();
+    if response.text().contains("unsupported value") {
+        return None;
+    }
+    Some(response.json()["results"][0].clone())
+}
+
+#[test]
+fn every_function_answers_as_influxdb_does() {
+    if !is_installed() {
+        return tsdb_tests::skip("answers of InfluxDB: not installed (apt-get install influxdb)");
+    }
+    let (ours_dir, theirs_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // The data is of 1970, which a server keeps in a database for ever.
+    let server = Server::start(ours_dir.path(), &[]);
+    let peer = Peer::start(theirs_dir.path());
+    let (mut ours, mut theirs) = (server.client(), Client::new(peer.address));
+    let mut seed = Seed::from_environment();
+    let (mut asked, mut unencoded, mut wrong) = ([0; KINDS.len()], 0, Vec::new());
+    for round in 0..ROUNDS {
+        let database = format!("d{round}");
+        let data = lines(&mut seed);
+        for client in [&mut ours, &mut theirs] {
+            client.query("", &format!("CREATE DATABASE {database}"));
+            client.write(&database, &data);
+        }
+        for kind in 0..KINDS.len() {
+            for _ in 0..QUERIES {
+                let text = query(kind, &mut seed);
+                let expected = ask(&mut theirs, &database, &text);
+                let got = ask(&mut ours, &database, &text).unwrap();
+                let Some(expected) = expected else {
+                    unencoded += 1;
+                    continue;
+                };
+                asked[kind] += 1;
+                let is_forecast = text.contains("holt_winters");
+                let tolerance = if is_forecast { TOLERANCE_OF_FORECASTS } else { TOLERANCE };
+                if let Some(what) = difference(&tables(&got), &tables(&expected), tolerance) {
+                    wrong.push(format!("{text}\n    {what}\n    over the data of round {round}"));
+                }
+            }
+        }
+    }
+    for (kind, count) in KINDS.iter().zip(asked) {
+        println!("{kind}: {count} answers compared");
+    }
+    println!("not encoded by InfluxDB: {unencoded}");
+    assert!(
+        wrong.is_empty(),
+        "{} answers differ:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(40)].join("\n")
+    );
+}
