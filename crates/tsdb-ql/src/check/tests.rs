@@ -355,6 +355,10 @@ fn functions_along_points_and_of_several_points() {
     fine(
         "SELECT holt_winters(mean(a), 1, 0), holt_winters_with_fit(max(*), 9, 4) FROM m GROUP BY time(1m)",
     );
+}
+
+#[test]
+fn functions_along_points_and_of_several_points_that_cannot_be() {
     let check = check_message;
     let beside = "cannot be combined with other functions";
     let at = |message: &str, char: usize| format!("{message} at line 1, char {char}");
