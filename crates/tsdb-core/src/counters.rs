@@ -59,6 +59,7 @@ counters! {
     flush_errors: "Flushes that failed and will be retried.",
     compactions: "Merges that were carried out.",
     compaction_bytes: "Bytes written to runs by merges.",
+    merges_paced_microseconds: "Time that merges waited so as not to write faster than their limit, in microseconds.",
     compaction_errors: "Merges that failed and left their inputs as they were.",
     values_encoded: "Field values that were encoded into runs by flushes and merges.",
     values_encoded_again: "Field values that were encoded a third time or more.",

@@ -30,6 +30,9 @@ const SLICES_MAX: usize = 20;
 /// trickle in must not have everything written again and again.
 const QUIET_FACTOR: u64 = 8;
 
+/// Bytes of the inputs of merges that are written to one run together, at most.
+const TOGETHER_BYTES: u64 = 8 << 20;
+
 /// Slices of one (namespace, partition) to be merged into one, neighbours in sequence, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
@@ -42,30 +45,95 @@ pub(crate) struct Choice {
 
 type Slices<'a> = &'a [(SliceId, &'a SliceMeta)];
 
-/// The most useful merge, if one is due: that of the most slices.
-pub(crate) fn pick(manifest: &Manifest) -> Option<Choice> {
+/// The most useful merge that is due, that of the most slices, and with it those of neighbouring partitions that can be
+/// written to the same run; nothing if none is due.
+pub(crate) fn pick(manifest: &Manifest) -> Vec<Choice> {
     let partitions = manifest.partitions();
     let busy = newest_numbers(&partitions);
-    let mut best: Option<Choice> = None;
+    let mut choices = Vec::new();
     for ((namespace, partition_start), slices) in &partitions {
         let is_quiet = is_quiet(slices, *partition_start, busy.get(namespace).copied());
-        let (inputs, is_last) = match is_quiet && is_worth_it(slices) {
-            true => (slices.as_slice(), true),
-            false => (due(slices), false),
-        };
-        if inputs.len() < 2 || best.as_ref().is_some_and(|b| b.inputs.len() >= inputs.len()) {
-            continue;
-        }
-        if is_closed(manifest, *namespace, inputs) {
-            let mut inputs: Vec<SliceId> = inputs.iter().map(|(id, _)| *id).collect();
-            if inputs.len() > 2 && is_planted(Planted::MergeSkipsNeighbour) {
-                inputs.remove(1);
-            }
+        let (inputs, is_last) = inputs_of(slices, is_quiet);
+        if !inputs.is_empty() {
+            let inputs: Vec<SliceId> = inputs.iter().map(|(id, _)| *id).collect();
             let (namespace, partition_start) = (*namespace, *partition_start);
-            best = Some(Choice { namespace, partition_start, inputs, is_last });
+            choices.push(Choice { namespace, partition_start, inputs, is_last });
         }
     }
-    best
+    let mut groups = together(manifest, choices);
+    groups.sort_by_key(|group| std::cmp::Reverse(group.iter().map(|c| c.inputs.len()).max()));
+    let closed = |mut group: Vec<Choice>| {
+        group.retain(|choice| is_closed(manifest, choice));
+        if is_planted(Planted::MergeSkipsNeighbour) {
+            let long = group.iter_mut().filter(|choice| choice.inputs.len() > 2);
+            long.for_each(|choice| _ = choice.inputs.remove(1));
+        }
+        (!group.is_empty()).then_some(group)
+    };
+    groups.into_iter().find_map(closed).unwrap_or_default()
+}
+
+/// Puts merges of neighbouring partitions together that have few bytes each: the run that each would make costs a file,
+/// two syncs and an edit of the manifest whatever is in it, and a backfill over ten years has thousands. Neighbours in time
+/// expire together.
+fn together(manifest: &Manifest, choices: Vec<Choice>) -> Vec<Vec<Choice>> {
+    let sizes = FileSizes::of(manifest);
+    let mut groups: Vec<Vec<Choice>> = Vec::new();
+    let mut group_bytes = 0u64;
+    for choice in choices {
+        let bytes: u64 = choice.inputs.iter().map(|id| sizes.bytes_of(*id)).sum();
+        match groups.last_mut().filter(|_| group_bytes + bytes <= TOGETHER_BYTES) {
+            Some(group) => {
+                group_bytes += bytes;
+                group.push(choice);
+            }
+            None => {
+                group_bytes = bytes;
+                groups.push(vec![choice]);
+            }
+        }
+    }
+    groups
+}
+
+/// How many bytes slices have, about, for many of them: files may have thousands.
+struct FileSizes<'a> {
+    manifest: &'a Manifest,
+    /// By file the rows of all its slices.
+    rows: BTreeMap<u64, u64>,
+}
+
+impl FileSizes<'_> {
+    fn of(manifest: &Manifest) -> FileSizes<'_> {
+        let rows = manifest.files.iter().map(|(file, entry)| (*file, entry.rows()));
+        FileSizes { manifest, rows: rows.collect() }
+    }
+
+    /// As [`Manifest::bytes_of`], in O(log files).
+    fn bytes_of(&self, id: SliceId) -> u64 {
+        let rows = self.rows.get(&id.file).copied().unwrap_or(0);
+        self.manifest.files.get(&id.file).map_or(0, |entry| entry.bytes_of(id.slice, rows))
+    }
+}
+
+/// Bytes of all slices that are to be merged now, one merge after the other.
+pub(crate) fn due_bytes(manifest: &Manifest) -> u64 {
+    let partitions = manifest.partitions();
+    let busy = newest_numbers(&partitions);
+    let inputs = partitions.iter().flat_map(|((namespace, start), slices)| {
+        inputs_of(slices, is_quiet(slices, *start, busy.get(namespace).copied())).0
+    });
+    let sizes = FileSizes::of(manifest);
+    inputs.map(|(id, _)| sizes.bytes_of(*id)).sum()
+}
+
+/// The slices of a partition that are to be merged, if they are more than one, and whether that is its last merge.
+fn inputs_of<'a>(slices: &'a [(SliceId, &'a SliceMeta)], is_quiet: bool) -> (Slices<'a>, bool) {
+    let (inputs, is_last) = match is_quiet && is_worth_it(slices) {
+        true => (slices, true),
+        false => (due(slices), false),
+    };
+    if inputs.len() < 2 { (&[], is_last) } else { (inputs, is_last) }
 }
 
 /// Of each namespace the start of its latest partition and the highest number there.
@@ -113,8 +181,8 @@ fn due<'a>(slices: Slices<'a>) -> Slices<'a> {
 }
 
 /// Every merge that would leave each partition with one slice, and those with a slice that a delete
-/// applies to.
-pub(crate) fn pick_all(manifest: &Manifest) -> Vec<Choice> {
+/// applies to; those that can be written to one run together.
+pub(crate) fn pick_all(manifest: &Manifest) -> Vec<Vec<Choice>> {
     let mut choices = Vec::new();
     for ((namespace, partition_start), slices) in manifest.partitions() {
         let deleted = |meta: &SliceMeta| {
@@ -126,27 +194,30 @@ pub(crate) fn pick_all(manifest: &Manifest) -> Vec<Choice> {
             })
         };
         let due = slices.len() > 1 || slices.iter().any(|(_, meta)| deleted(meta));
-        if due && is_closed(manifest, namespace, &slices) {
+        if due {
             let inputs = slices.iter().map(|(id, _)| *id).collect();
             choices.push(Choice { namespace, partition_start, inputs, is_last: true });
         }
     }
-    choices
+    choices.retain(|choice| is_closed(manifest, choice));
+    together(manifest, choices)
 }
 
 /// Whether no other slice of the namespace has rows in the same times with numbers in between. It can
 /// only have some after the width of partitions was changed twice.
-fn is_closed(manifest: &Manifest, namespace: NamespaceId, inputs: Slices<'_>) -> bool {
-    let (Some((_, first)), Some((_, last))) = (inputs.first(), inputs.last()) else { return false };
-    let t_min = inputs.iter().map(|(_, meta)| meta.t_min).min().unwrap_or(i64::MAX);
-    let t_max = inputs.iter().map(|(_, meta)| meta.t_max).max().unwrap_or(i64::MIN);
+fn is_closed(manifest: &Manifest, choice: &Choice) -> bool {
+    let meta = |id: &SliceId| manifest.files.get(&id.file)?.meta.slices.get(id.slice as usize);
+    let metas = || choice.inputs.iter().filter_map(meta);
+    let (Some(first), Some(last)) = (metas().next(), metas().next_back()) else { return false };
+    let t_min = metas().map(|meta| meta.t_min).min().unwrap_or(i64::MAX);
+    let t_max = metas().map(|meta| meta.t_max).max().unwrap_or(i64::MIN);
     manifest.slices().all(|(id, meta)| {
-        meta.namespace != namespace
-            || inputs.iter().any(|(input, _)| *input == id)
+        meta.namespace != choice.namespace
             || meta.seq_max < first.seq_min
             || meta.seq_min > last.seq_max
             || meta.t_max < t_min
             || meta.t_min > t_max
+            || choice.inputs.contains(&id)
     })
 }
 
@@ -183,8 +254,8 @@ mod tests {
 
     fn check(slices: &[(i64, u64, u64, u64)], expected: Option<&[u64]>) {
         let found = pick(&manifest(slices));
-        let files = found.map(|choice| choice.inputs.iter().map(|id| id.file).collect::<Vec<_>>());
-        assert_eq!(files.as_deref(), expected, "{slices:?}");
+        let best = found.first().map(|choice| choice.inputs.iter().map(|id| id.file));
+        assert_eq!(best.map(Iterator::collect::<Vec<_>>).as_deref(), expected, "{slices:?}");
     }
 
     /// Slices of one row number each, one after the other in sequence.
@@ -232,7 +303,7 @@ mod tests {
             .map(|(seq, power)| (0, seq, seq, 3u64.pow(power)))
             .collect();
         check(&steep[..20], None);
-        assert_eq!(pick(&manifest(&steep)).unwrap().inputs.len(), 21);
+        assert_eq!(pick(&manifest(&steep))[0].inputs.len(), 21);
     }
 
     #[test]
@@ -240,10 +311,37 @@ mod tests {
         // proves: I12
         // The same times in partitions of two widths: 2 lies between 1 and 3 in sequence.
         let mut crossing = manifest(&[(0, 1, 1, 9), (-5, 2, 2, 9), (0, 3, 3, 9)]);
-        assert_eq!(pick_all(&crossing), Vec::new());
+        assert_eq!(pick_all(&crossing), Vec::<Vec<Choice>>::new());
         crossing.kill(SliceId { file: 2, slice: 0 });
-        let choices = pick_all(&crossing);
+        let choices = pick_all(&crossing).concat();
         assert_eq!(choices.len(), 1);
         assert_eq!(choices[0].inputs.len(), 2);
+    }
+
+    #[test]
+    fn small_merges_of_neighbouring_partitions_make_one_run() {
+        // A hundred days with eight slices of a MiB each, one of them with more than goes together with others.
+        let day = |day: i64| (1..=8).map(move |seq| (day * 100, seq, seq, 9));
+        let slices: Vec<_> = (0..100).flat_map(day).collect();
+        let mut all = manifest(&slices);
+        for (place, file) in all.files.values_mut().enumerate() {
+            file.meta.bytes = if place / 8 == 50 { 20 << 20 } else { 100 << 10 };
+        }
+        let choices = pick_all(&all);
+        assert_eq!(choices.concat().len(), 100, "each day once");
+        for group in &choices {
+            let bytes: u64 = group.iter().flat_map(|c| &c.inputs).map(|id| all.bytes_of(*id)).sum();
+            assert!(group.len() == 1 || bytes <= TOGETHER_BYTES);
+            assert!(group.is_sorted_by_key(|choice| choice.partition_start));
+        }
+        assert_eq!(choices.len(), 5 + 1 + 5, "ten days each, and the large one");
+        let inputs = |group: &[Choice]| group.iter().map(|c| c.inputs.clone()).collect::<Vec<_>>();
+        assert_eq!(inputs(&pick(&all)), inputs(&choices[0]));
+        // The merge of the most slices comes first, with its neighbours.
+        let mut more = slices;
+        more.extend((9..12).map(|seq| (7000, seq, seq, 9)));
+        let mut more = manifest(&more);
+        more.files.values_mut().for_each(|file| file.meta.bytes = 100 << 10);
+        assert!(pick(&more).iter().any(|choice| choice.partition_start == 7000));
     }
 }

@@ -7,6 +7,7 @@
 //! `engine/steps.rs`.
 
 mod closings;
+mod merges;
 mod shared;
 mod steps;
 mod write;
@@ -161,6 +162,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if let Some(maintenance) = self.maintenance.lock().take() {
+            self.shared.pace.end();
             maintenance.stop(&self.shared.signals);
         }
     }
@@ -248,6 +250,7 @@ impl Maintain for Engine {
         shared.throttle.memory_was_freed();
         // From here on no writer is under way; those who wait for their tickets get them below.
         if let Some(maintenance) = self.maintenance.lock().take() {
+            shared.pace.end();
             maintenance.stop(&shared.signals);
         }
         let result = shared

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{run_path, runs_directory};
 use crate::memtable::Generation;
 use crate::memtable::{ColumnMap, Place, RowIndex, fill, front_part};
+use crate::pace::Writing;
 use crate::sst::{RunMeta, RunOptions, RunWriter};
 use text_sort::sort_by_text;
 
@@ -36,6 +37,7 @@ pub(crate) struct RunContext<'a> {
     pub directory: &'a PathBuf,
     pub options: RunOptions,
     pub counters: &'a StorageCounters,
+    pub writing: Writing,
 }
 
 /// A run that is written and synced, and not yet in the manifest.
@@ -112,6 +114,7 @@ fn write_all(
     for (file, group) in (input.first_file..).zip(groups) {
         let path = run_path(context.directory, file);
         let mut writer = RunWriter::create(context.env, &path, context.options)?;
+        writer.write_as(context.writing.clone());
         let written = group.iter().try_for_each(|id| {
             let parts = partitions.remove(id).unwrap_or_default();
             write_slice(context, &mut writer, input, index, *id, parts, &mut maps)

@@ -36,6 +36,7 @@ mod memtable;
 #[cfg(all(test, shuttle))]
 mod models;
 mod options;
+mod pace;
 mod record;
 mod recover;
 mod retention;
@@ -49,6 +50,6 @@ mod work;
 
 pub use engine::{Engine, RecoveryReport};
 pub use error::{Error, Result};
-pub use options::{Durability, EngineOptions};
+pub use options::{Durability, EngineOptions, MERGE_RATE_DEFAULT};
 pub use retention::ClockTrust;
 pub use snapshot::{Problem, SnapshotReport, VerifyReport, restore, verify};

@@ -51,6 +51,18 @@ impl FileEntry {
     pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &SliceMeta)> {
         (0u32..).zip(&self.meta.slices).filter(|(place, _)| !self.dead.contains(place))
     }
+
+    /// Rows of all slices, also of those that are not read any more. O(slices).
+    pub(crate) fn rows(&self) -> u64 {
+        self.meta.slices.iter().map(|slice| slice.rows).fold(0, u64::saturating_add)
+    }
+
+    /// About how many bytes a slice takes of the file's, which has `rows` rows.
+    pub(crate) fn bytes_of(&self, slice: u32, rows: u64) -> u64 {
+        let own = self.meta.slices.get(slice as usize).map_or(0, |slice| slice.rows);
+        let part = u128::from(self.meta.bytes) * u128::from(own) / u128::from(rows.max(1));
+        u64::try_from(part).unwrap_or(u64::MAX)
+    }
 }
 
 /// The state that one manifest holds.
@@ -106,12 +118,7 @@ impl Manifest {
 
     /// About how many bytes of files a slice takes: its part of its file, by rows.
     pub(crate) fn bytes_of(&self, id: SliceId) -> u64 {
-        let Some(file) = self.files.get(&id.file) else { return 0 };
-        let counts = file.meta.slices.iter().map(|slice| slice.rows);
-        let rows = counts.fold(0u64, u64::saturating_add);
-        let own = file.meta.slices.get(id.slice as usize).map_or(0, |slice| slice.rows);
-        let part = u128::from(file.meta.bytes) * u128::from(own) / u128::from(rows.max(1));
-        u64::try_from(part).unwrap_or(u64::MAX)
+        self.files.get(&id.file).map_or(0, |file| file.bytes_of(id.slice, file.rows()))
     }
 
     /// Marks a slice as dead; its file goes with its last slice.

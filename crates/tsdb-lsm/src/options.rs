@@ -52,6 +52,9 @@ pub struct EngineOptions {
     pub idle_time: Duration,
     /// Idle series that leave at once at least; they must be more than half of all, too.
     pub evict_min: usize,
+    /// Bytes a second that merges in the background write while few are due; `None` is as many as they can. What flushes
+    /// write counts too, and the more merges are due, the higher it gets. Only with [`EngineOptions::background`].
+    pub merge_rate: Option<u64>,
     /// Believe the wall clock for retention when opening, however far it is from where it was; see
     /// [`ClockTrust`](crate::ClockTrust).
     pub retention_force: bool,
@@ -62,6 +65,9 @@ pub struct EngineOptions {
     /// Whether threads do the maintenance; without them the caller takes every step itself.
     pub background: bool,
 }
+
+/// Default of [`EngineOptions::merge_rate`].
+pub const MERGE_RATE_DEFAULT: u64 = 64 << 20;
 
 impl EngineOptions {
     /// The usual options for a data directory.
@@ -82,6 +88,7 @@ impl EngineOptions {
             evict_min: 10_000,
             retention_force: false,
             replay_threads: None,
+            merge_rate: Some(MERGE_RATE_DEFAULT),
             background: true,
         }
     }

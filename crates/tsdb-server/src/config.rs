@@ -108,6 +108,9 @@ pub struct Settings {
     /// memory, at most 5% of the file system]; 0 for none.
     #[arg(long, env = "TSDB_DISK_RESERVE", value_name = "SIZE")]
     pub disk_reserve: Option<ByteSize>,
+    /// Bytes a second that merges write while few are due [default: 64MiB]; 0 for no limit.
+    #[arg(long, env = "TSDB_MERGE_RATE", value_name = "SIZE")]
+    pub merge_rate: Option<ByteSize>,
     /// Believe the wall clock for retention at the start, however far it is from where it was.
     #[arg(long, env = "TSDB_RETENTION_FORCE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub retention_force: Option<bool>,
@@ -154,6 +157,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Free space in bytes below which writes are refused; `None` is what the engine takes for right.
     pub disk_reserve: Option<u64>,
+    /// Bytes a second that merges write while few are due; `None` for as many as they can.
+    pub merge_rate: Option<u64>,
     /// Whether retention believes the wall clock at the start, whatever it shows.
     pub retention_force: bool,
     /// Most series in memory, at least 1.
@@ -214,6 +219,10 @@ impl Config {
             query_memory_max: typed.query_memory.map(query_memory).transpose()?,
             connections_max: at_least_one("connections", typed.connections, CONNECTIONS_DEFAULT)?,
             disk_reserve: typed.disk_reserve.map(|size| size.0),
+            merge_rate: match typed.merge_rate {
+                None => Some(tsdb_lsm::MERGE_RATE_DEFAULT),
+                Some(rate) => Some(rate.0).filter(|rate| *rate > 0),
+            },
             retention_force: typed.retention_force.unwrap_or(false),
             series_max: at_least_one(
                 "series-max",
@@ -249,6 +258,7 @@ impl Settings {
             query_memory: self.query_memory.or(fallback.query_memory),
             connections: self.connections.or(fallback.connections),
             disk_reserve: self.disk_reserve.or(fallback.disk_reserve),
+            merge_rate: self.merge_rate.or(fallback.merge_rate),
             retention_force: self.retention_force.or(fallback.retention_force),
             series_max: self.series_max.or(fallback.series_max),
             tag_charset: self.tag_charset.or(fallback.tag_charset),
@@ -356,6 +366,7 @@ mod tests {
         assert_eq!(config.query_limits, QueryLimits::default());
         assert_eq!(config.query_limits.samples_max, 10_000_000_000);
         assert_eq!((config.query_memory_max, config.disk_reserve), (None, None));
+        assert_eq!(config.merge_rate, Some(64 << 20));
         assert_eq!(config.tag_charset, None);
         assert!(!config.demo);
     }
@@ -369,16 +380,19 @@ mod tests {
             "--query-buckets=4",
             "--query-memory=5MiB",
             "--disk-reserve=0",
+            "--merge-rate=0",
         ]);
         let config = config.unwrap();
         let limits = config.query_limits;
         let read = [limits.series_max, limits.samples_max, limits.rows_max, limits.buckets_max];
         assert_eq!(read, [1, 2, 3, 4]);
         assert_eq!((config.query_memory_max, config.disk_reserve), (Some(5 << 20), Some(0)));
-        let file = "query-rows = 7\nquery-memory = '2MiB'\ndisk-reserve = 100";
+        assert_eq!(config.merge_rate, None);
+        let file = "query-rows = 7\nquery-memory = '2MiB'\ndisk-reserve = 100\nmerge-rate = '1MiB'";
         let config = Config::from_settings(toml::from_str(file).unwrap()).unwrap();
         assert_eq!(config.query_limits.rows_max, 7);
         assert_eq!((config.query_memory_max, config.disk_reserve), (Some(2 << 20), Some(100)));
+        assert_eq!(config.merge_rate, Some(1 << 20));
     }
 
     #[test]
@@ -415,7 +429,7 @@ mod tests {
                 toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
             assert!(!message.contains("unknown field"), "{flag}: {message}");
         }
-        assert_eq!(known.lines().count(), 20);
+        assert_eq!(known.lines().count(), 21);
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub fn open(config: &Config, env: &Env, budget: &MemoryBudget) -> Result<Store, 
     let mut options = EngineOptions::new(&config.data_dir).with_budget(budget.clone());
     options.env = env.clone();
     options.disk_reserve = config.disk_reserve;
+    options.merge_rate = config.merge_rate;
     options.retention_force = config.retention_force;
     options.series_max = config.series_max;
     options.durability = match config.durability {

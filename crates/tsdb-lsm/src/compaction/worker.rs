@@ -1,4 +1,4 @@
-//! Carries out a merge: reads its input slices series by series and writes one run.
+//! Carries out merges: reads their input slices series by series and writes one run, with a slice for each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,19 +30,24 @@ pub(crate) struct MergeInput<'a> {
     pub seq_max: u64,
     /// Whether no later merge is expected: short chunks are joined.
     pub is_last: bool,
-    pub file: u64,
 }
 
-/// Writes the merged run, synced, file and directory; `None` if no row is left. On an error the inputs
+/// Writes the run of some merges, synced, file and directory; `None` if no row is left. On an error the inputs
 /// are as they were and nothing stays behind.
 pub(crate) fn merge(
     context: &RunContext<'_>,
-    input: &MergeInput<'_>,
-    memory: Reservation,
+    file: u64,
+    inputs: &[MergeInput<'_>],
+    mut memory: Reservation,
 ) -> Result<Option<NewRun>> {
-    let path = run_path(context.directory, input.file);
+    let path = run_path(context.directory, file);
     let mut writer = RunWriter::create(context.env, &path, context.options)?;
-    if let Err(error) = write(context, input, &mut writer, memory) {
+    writer.write_as(context.writing.clone());
+    let buffers = memory.bytes();
+    let written = inputs
+        .iter()
+        .try_for_each(|input| write(context, input, &mut writer, buffers, &mut memory));
+    if let Err(error) = written {
         writer.abandon();
         return Err(error);
     }
@@ -50,7 +55,7 @@ pub(crate) fn merge(
     let directory = runs_directory(context.directory);
     context.env.vfs.sync_dir(&directory).map_err(Error::io("sync", &directory))?;
     context.counters.compaction_bytes.add(meta.bytes);
-    Ok(Some(NewRun { file: input.file, meta }))
+    Ok(Some(NewRun { file, meta }))
 }
 
 /// The directory of the output is charged in steps of this many bytes.
@@ -69,9 +74,9 @@ fn write(
     context: &RunContext<'_>,
     input: &MergeInput<'_>,
     writer: &mut RunWriter,
-    mut memory: Reservation,
+    buffers: usize,
+    memory: &mut Reservation,
 ) -> Result<()> {
-    let buffers = memory.bytes();
     let seq_min = input.slices.iter().map(|slice| slice.get().meta().seq_min).min().unwrap_or(0);
     let choice = input.choice;
     writer.begin_slice(choice.namespace, choice.partition_start, seq_min, input.seq_max)?;

@@ -22,6 +22,7 @@ use crate::flush::RunContext;
 use crate::maintenance::Signals;
 use crate::memtable::Generation;
 use crate::options::EngineOptions;
+use crate::pace::{Pace, Writing};
 use crate::recover::Opened;
 use crate::retention::{ClockTrust, RetentionClock};
 use crate::sst::RunOptions;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<StorageCounters>,
     pub(crate) signals: Signals,
     pub(crate) throttle: Throttle,
+    /// How fast merges write.
+    pub(crate) pace: Arc<Pace>,
     pub(crate) disk: DiskReserve,
     pub(crate) cache: Arc<PageCache>,
     /// The clock of retention, and what came of its last look.
@@ -111,6 +114,11 @@ impl Shared {
             retention: Mutex::new((RetentionClock::new(known_ns), ClockTrust::Believed)),
             disk: DiskReserve::new(options.disk_reserve, options.budget.limit(Pool::Memtable)),
             throttle: Throttle::new(Arc::clone(&options.env.clock)),
+            // Whoever takes every step himself does not want to wait in one.
+            pace: Arc::new(Pace::new(
+                Arc::clone(&options.env.clock),
+                options.merge_rate.filter(|_| options.background),
+            )),
             view: ArcSwap::from_pointee(view),
             view_lock: Mutex::new(()),
             manifest_lock: Mutex::new(()),
@@ -141,6 +149,7 @@ impl Shared {
             directory: &self.options.directory,
             options: RunOptions { database_id: manifest.database_id, hash_key: manifest.hash_key },
             counters: &self.counters,
+            writing: Writing::Freely,
         }
     }
 

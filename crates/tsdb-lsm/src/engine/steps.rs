@@ -1,24 +1,24 @@
-//! The steps of maintenance: seal, flush, merge, expire, and the edit of the manifest that commits each.
+//! The steps of maintenance: seal, flush, expire, and the edit of the manifest that commits each. Merges are in `merges`.
 
 use std::sync::Arc;
 use tsdb_core::sync::atomic::Ordering;
 
 use tsdb_core::planted::{Planted, is_planted};
-use tsdb_core::{Catalogue, NamespaceId, Pool, Reservation};
+use tsdb_core::{Catalogue, NamespaceId, Pool};
 use tsdb_index::IdleRule;
 
 use super::Shared;
 use super::closings::Closings;
-use crate::compaction::worker::{MergeInput, buffer_bytes, merge};
-use crate::compaction::{Choice, pick, pick_all};
+use crate::compaction::due_bytes;
 use crate::delete::LiveDelete;
 use crate::error::{Error, Result};
 use crate::flush::{FlushInput, NewRun, RUNS_MAX, RunContext, abandon, write_generation};
 use crate::manifest::{self, DeleteEntry, FileEntry, Manifest, SliceId, run_path};
 use crate::memtable::{Generation, Seal};
+use crate::pace::Writing;
 use crate::retention::{ClockTrust, Reading};
 use crate::sst::Run;
-use crate::view::{SliceRef, Version, View};
+use crate::view::{Version, View};
 
 impl Shared {
     pub(crate) fn seal(&self) -> Result<bool> {
@@ -124,7 +124,8 @@ impl Shared {
         seal: &Seal,
         deletes: &[Arc<LiveDelete>],
     ) -> Result<()> {
-        let context = self.context();
+        let mut context = self.context();
+        context.writing = Writing::Flush(Arc::clone(&self.pace));
         // Numbers that are not used stay unused.
         let first_file = self.next_file.fetch_add(RUNS_MAX, Ordering::Relaxed);
         let sorted = generation.sorted().bytes();
@@ -166,7 +167,7 @@ impl Shared {
     }
 
     /// Opens freshly written runs for reading; removes them again if that fails.
-    fn open_runs(
+    pub(super) fn open_runs(
         &self,
         context: &RunContext<'_>,
         runs: Vec<NewRun>,
@@ -189,7 +190,7 @@ impl Shared {
     /// The only way to change the manifest. Adds `runs`, lets `change` do the rest (false: nothing is to
     /// be done any more), commits, and swaps the view in one step with `swap`. Returns whether it was
     /// done; where it was not, `runs` are removed.
-    fn edit(
+    pub(super) fn edit(
         &self,
         runs: Vec<(NewRun, Arc<Run>)>,
         change: impl FnOnce(&mut Manifest, &View) -> bool,
@@ -227,6 +228,7 @@ impl Shared {
             }
             return Err(failure.error);
         }
+        self.pace.set_due(due_bytes(&manifest));
         let removed: Vec<u64> =
             readers.keys().filter(|file| !manifest.files.contains_key(file)).copied().collect();
         let version = Arc::new(Version::new(manifest, readers));
@@ -272,93 +274,6 @@ impl Shared {
         self.seal()?;
         while self.flush_one()? {}
         Ok(())
-    }
-
-    pub(crate) fn compact_one(&self) -> Result<bool> {
-        let _guard = self.compaction_lock.lock();
-        let view = self.view.load_full();
-        let manifest = &view.version.manifest;
-        let Some(choice) = pick(manifest) else { return Ok(false) };
-        // The output stands beside the inputs until they go. Where there is no room for that, a merge
-        // would only fill the disk and fail; what else frees space goes on.
-        let bytes = choice.inputs.iter().map(|id| manifest.bytes_of(*id)).sum();
-        if !self.disk.has_room_for(bytes) {
-            self.counters.compactions_put_off.add(1);
-            return Ok(false);
-        }
-        let memory = buffer_bytes(&slices_of(&view, &choice));
-        let Ok(memory) = self.options.budget.reserve(Pool::Compaction, memory) else {
-            self.counters.compactions_put_off.add(1);
-            return Ok(false);
-        };
-        drop(view);
-        self.merge(&choice, memory)?;
-        Ok(true)
-    }
-
-    pub(super) fn compact_all(&self) -> Result<()> {
-        let _guard = self.compaction_lock.lock();
-        let choices = pick_all(&self.view.load().version.manifest);
-        choices.iter().try_for_each(|choice| {
-            let memory = buffer_bytes(&slices_of(&self.view.load(), choice));
-            // Somebody asked for it and waits.
-            self.merge(choice, self.options.budget.reserve_anyway(Pool::Compaction, memory))
-        })
-    }
-
-    fn merge(&self, choice: &Choice, memory: Reservation) -> Result<()> {
-        let result = self.try_merge(choice, memory);
-        if result.is_err() {
-            self.counters.compaction_errors.add(1);
-        } else {
-            self.counters.compactions.add(1);
-        }
-        result
-    }
-
-    fn try_merge(&self, choice: &Choice, memory: Reservation) -> Result<()> {
-        let view = self.view.load_full();
-        let manifest = &view.version.manifest;
-        let slices = slices_of(&view, choice);
-        if slices.len() != choice.inputs.len() {
-            return Ok(());
-        }
-        let cutoff = manifest.catalogue.by_id(choice.namespace).map_or(i64::MIN, |n| n.cutoff);
-        let deletes: Vec<Arc<LiveDelete>> = view
-            .deletes
-            .iter()
-            .filter(|d| d.request.namespace == choice.namespace)
-            .filter(|d| d.seq <= manifest.flushed_through)
-            .cloned()
-            .collect();
-        let input = MergeInput {
-            choice,
-            seq_max: merged_seq_max(manifest, choice, &deletes),
-            slices,
-            deletes,
-            cutoff,
-            is_last: choice.is_last,
-            file: self.next_file.fetch_add(1, Ordering::Relaxed),
-        };
-        let context = self.context();
-        let merged = merge(&context, &input, memory)?;
-        let opened = self.open_runs(&context, merged.into_iter().collect())?;
-        let still_live = |manifest: &Manifest, id: &SliceId| {
-            manifest.files.get(&id.file).is_some_and(|file| !file.dead.contains(&id.slice))
-        };
-        self.edit(
-            opened,
-            |manifest, _| {
-                // Retention or a DROP may have taken an input meanwhile; then the output is stale.
-                if !choice.inputs.iter().all(|id| still_live(manifest, id)) {
-                    return false;
-                }
-                choice.inputs.iter().for_each(|id| manifest.kill(*id));
-                true
-            },
-            |_| {},
-        )
-        .map(|_| ())
     }
 
     pub(crate) fn retain(&self, now_ns: i64) -> Result<usize> {
@@ -446,27 +361,6 @@ impl Shared {
         let in_memory = !view.open.is_empty() || !view.sealed.is_empty();
         !in_memory && expiring.next() == Some(true) && expiring.all(|expires| expires)
     }
-}
-
-/// The slices that are still there of those to be merged, newest first.
-fn slices_of(view: &View, choice: &Choice) -> Vec<SliceRef> {
-    choice.inputs.iter().rev().filter_map(|id| view.version.slice(*id)).collect()
-}
-
-/// Number up to which a merged slice stands for its partition. Raised to the deletes that the merge
-/// applies, so that they need not be kept for it; never into the range of a younger slice.
-fn merged_seq_max(manifest: &Manifest, choice: &Choice, deletes: &[Arc<LiveDelete>]) -> u64 {
-    let metas = || manifest.slices().filter(|(id, _)| choice.inputs.contains(id));
-    let own = metas().map(|(_, meta)| meta.seq_max).max().unwrap_or(0);
-    let younger = manifest
-        .slices()
-        .filter(|(id, meta)| {
-            meta.namespace == choice.namespace && !choice.inputs.contains(id) && meta.seq_min > own
-        })
-        .map(|(_, meta)| meta.seq_min - 1)
-        .min();
-    let applied = deletes.iter().map(|delete| delete.seq).max().unwrap_or(own);
-    applied.min(younger.unwrap_or(u64::MAX)).max(own)
 }
 
 /// A removal that can be repeated later is not worth failing for.

@@ -19,6 +19,7 @@ use crate::flush::{FlushInput, NewRun, RUNS_MAX, RunContext, abandon, write_gene
 use crate::manifest::{self, DeleteEntry, FileEntry, Manifest, run_path};
 use crate::memtable::Generation;
 use crate::options::EngineOptions;
+use crate::pace::Writing;
 use crate::sst::{Run, RunOptions};
 
 /// Pieces that are written at the same time, at most. Together with the one that is being filled they have at most as
@@ -175,6 +176,7 @@ impl<'env> Store<'env> {
             directory: &self.options.directory,
             options: self.run_options,
             counters: self.counters,
+            writing: Writing::Freely,
         }
     }
 

@@ -20,6 +20,7 @@ use super::short::{HeldChunk, ShortSeries};
 use super::{RunMeta, RunOptions, SHORT_ROWS, SliceMeta};
 use crate::codec::Memo;
 use crate::error::{Error, Result};
+use crate::pace::Writing;
 
 /// Bytes that are collected before a write.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -37,6 +38,7 @@ pub(crate) struct RunWriter {
     path: PathBuf,
     options: RunOptions,
     file: Arc<dyn VfsFile>,
+    writing: Writing,
     buffer: Vec<u8>,
     written: u64,
     synced: u64,
@@ -77,12 +79,18 @@ impl RunWriter {
             buffer: header(&options),
             options,
             file,
+            writing: Writing::default(),
             written: 0,
             synced: 0,
             pages_checksum: 0,
             slices: Vec::new(),
             open: None,
         })
+    }
+
+    /// Says who writes, and so how fast that may be.
+    pub(crate) fn write_as(&mut self, writing: Writing) {
+        self.writing = writing;
     }
 
     /// Memory of what is kept until the slice ends, in bytes: a group, the index of its series, the root.
@@ -281,6 +289,7 @@ impl RunWriter {
     }
 
     fn write_buffer(&mut self) -> Result<()> {
+        self.writing.before(self.buffer.len() as u64);
         write_all_at(&*self.file, &self.buffer, self.written)
             .map_err(Error::io("write", &self.path))?;
         self.written = self.position();
