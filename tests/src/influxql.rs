@@ -34,8 +34,8 @@ const INDICATORS: [&str; 8] = [
     "chande_momentum_oscillator",
 ];
 
-const AGGREGATES: [&str; 11] =
-    ["count", "sum", "mean", "median", "spread", "mode", "min", "max", "first", "last", "stddev"];
+const AGGREGATES: [&str; 9] =
+    ["count", "sum", "mean", "median", "spread", "min", "max", "first", "last"];
 
 /// Lines with the fields `f` and `g` of a measurement `m`, with the tags `host` and maybe `dc`. Values are quarters of
 /// which many are equal; no two rows have one time, since InfluxDB leaves open which series comes first then.
@@ -227,10 +227,12 @@ fn windows(seed: &mut Seed, descending: bool) -> String {
     let mut columns = Vec::new();
     let fill = fill(seed);
     let is_simple = fill != " fill(previous)" && fill != " fill(linear)";
+    let tag = pick(seed, &["", "", ", host", ", dc"]);
     for _ in 0..1 + seed.within(0..3) {
-        // Of more than twelve values InfluxDB's mode of equally frequent ones is by chance.
+        // Which of equally frequent values is InfluxDB's mode depends on which series it reads first, and of more
+        // than twelve values on chance.
         let mut call = match seed.within(0..8) {
-            0 => format!("mode({})", field(seed)),
+            0 if tag == ", host" => format!("mode({})", field(seed)),
             // The deviation of one value is a point for InfluxDB, a null one, and none for us; so it is not
             // filled from, and nothing is made of it.
             1 if is_simple => format!("stddev({})", field(seed)),
@@ -247,7 +249,6 @@ fn windows(seed: &mut Seed, descending: bool) -> String {
         columns.push(call);
     }
     let (every, offset) = (seed.within(20..100), seed.within(0..20));
-    let tag = pick(seed, &["", "", ", host", ", dc"]);
     if !descending && tag.is_empty() && seed.within(0..4) == 0 {
         columns.push(format!("integral({}, 10ns)", field(seed)));
     }

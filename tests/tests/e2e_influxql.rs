@@ -77,7 +77,8 @@ fn is_installed() -> bool {
 /// The answer to a query; none for a number that InfluxDB does not encode.
 fn ask(client: &mut Client, database: &str, text: &str) -> Option<serde_json::Value> {
     let target = format!("/query?epoch=ns&db={}&q={}", escape(database), escape(text));
-    let response = client.get(&target).unwrap();
+    // A connection that was idle while the machine was busy may have been closed.
+    let response = client.get(&target).or_else(|_| client.get(&target)).unwrap();
     if response.text().contains("unsupported value") {
         return None;
     }
