@@ -163,6 +163,24 @@ proptest! {
     }
 }
 
+#[test]
+fn series_of_a_group_are_one_sequence() {
+    let point = |host: &str, time, f| Point { host: host.into(), time, values: [f, None] };
+    let store = store_of(&[
+        point("a", 0, Some(1.0)),
+        point("a", 10, Some(2.0)),
+        point("b", 0, Some(5.0)),
+        point("b", 10, Some(9.0)),
+        point("b", 20, Some(9.0)),
+    ]);
+    // Of equal times changes take the first series, sums all.
+    let expected = table("difference", [(10, 1.0), (20, 7.0)]);
+    assert_eq!(answer(&store, "SELECT difference(f) FROM m"), expected);
+    let sums = [(0, 1.0), (0, 6.0), (10, 8.0), (10, 17.0), (20, 26.0)];
+    let expected = table("cumulative_sum", sums);
+    assert_eq!(answer(&store, "SELECT cumulative_sum(f) FROM m"), expected);
+}
+
 /// As many rows with different values.
 fn long_store(rows: i64) -> Arc<MemoryStore> {
     let point = |n: i64| Point { host: "a".into(), time: n, values: [Some(n as f64), Some(1.0)] };
