@@ -104,7 +104,7 @@ fn every_function_answers_as_influxdb_does() {
             client.query("", &format!("CREATE DATABASE {database}"));
             client.write(&database, &data);
         }
-        for kind in 0..KINDS.len() {
+        for (kind, asked) in asked.iter_mut().enumerate() {
             for _ in 0..QUERIES {
                 let text = query(kind, &mut seed);
                 let expected = ask(&mut theirs, &database, &text);
@@ -113,7 +113,7 @@ fn every_function_answers_as_influxdb_does() {
                     unencoded += 1;
                     continue;
                 };
-                asked[kind] += 1;
+                *asked += 1;
                 let is_forecast = text.contains("holt_winters");
                 let tolerance = if is_forecast { TOLERANCE_OF_FORECASTS } else { TOLERANCE };
                 if let Some(what) = difference(&tables(&got), &tables(&expected), tolerance) {
