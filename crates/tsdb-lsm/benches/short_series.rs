@@ -55,11 +55,15 @@ fn rows(engine: &Engine, namespace: NamespaceId, numbers: std::ops::Range<u32>, 
     let resolved = engine.resolve(namespace, &keys, &fields).unwrap();
     let set = *resolved.field_sets.first().unwrap().as_ref().unwrap();
     let mut batch = WriteBatch::new(namespace, resolved.epoch);
-    for (number, series) in numbers.zip(&resolved.series) {
+    for (number, series) in numbers.clone().zip(&resolved.series) {
         let value = f64::from(number) + time as f64 / 1e9;
         batch.push(*series.as_ref().unwrap(), time, set, &[value]).unwrap();
     }
-    engine.append(&batch).unwrap().wait().unwrap();
+    match engine.append(&batch) {
+        // An eviction came between.
+        Err(tsdb_core::Error::StaleEpoch { .. }) => rows(engine, namespace, numbers, time),
+        ticket => _ = ticket.unwrap().wait().unwrap(),
+    }
 }
 
 fn flush(engine: &Engine) {
