@@ -30,5 +30,9 @@ pub use modelled::{Condvar, Mutex, MutexGuard, OnceLock, RwLock};
 pub use schedules::{Broken, Schedules};
 #[cfg(shuttle)]
 pub use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard, WaitTimeoutResult, atomic};
+/// The threads of shuttle; how many cores there are is no point where another thread could go on.
 #[cfg(shuttle)]
-pub use shuttle::thread;
+pub mod thread {
+    pub use shuttle::thread::*;
+    pub use std::thread::available_parallelism;
+}
