@@ -52,7 +52,7 @@ pub struct TagCardinality {
     pub series: u64,
     /// Bytes of the values of these series, each counted as often as series have it. Exact.
     pub value_bytes: u64,
-    /// The values, by [`value_hash`].
+    /// The values, by `value_hash`.
     pub values: DistinctSketch,
 }
 
