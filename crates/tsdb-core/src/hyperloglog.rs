@@ -11,6 +11,7 @@ mod bytes;
 mod estimate;
 
 pub use bytes::DamagedSketch;
+pub use estimate::rounded;
 
 /// Registers of the dense form, 2^14: a standard error of 0.8 %.
 const DENSE_BITS: u32 = 14;

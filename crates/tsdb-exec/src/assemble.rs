@@ -178,13 +178,7 @@ impl Assembler<'_> {
             self.charge_rows(times.len(), outputs.len())?;
             let _scratch = self.scratch(windows.len(), outputs.len().saturating_add(2))?;
             let inputs = self.chosen_inputs(windows, &rows, &page)?;
-            let mut values = Vec::with_capacity(outputs.len());
-            for output in outputs {
-                values.push(match output {
-                    Output::Value(expr) => evaluated(expr, &inputs, times.len(), cancel)?,
-                    Output::Tag(key) => self.tags(&rows, key)?,
-                });
-            }
+            let values = self.outputs(outputs, &inputs, &rows)?;
             tables.push(self.table(group, times, values, |_, _| false)?);
         }
         Ok(tables.into_vec())
@@ -225,6 +219,24 @@ impl Assembler<'_> {
     }
 
     /// The values of a tag of the series that `rows` are of.
+    /// The columns of the answer, from those of the chosen rows.
+    fn outputs(
+        &mut self,
+        outputs: &[Output],
+        inputs: &[Column],
+        rows: &[Option<&Chosen>],
+    ) -> Result<Vec<Values>> {
+        let cancel = self.progress.cancel();
+        let mut values = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            values.push(match output {
+                Output::Value(expr) => evaluated(expr, inputs, rows.len(), cancel)?,
+                Output::Tag(key) => self.tags(rows, key)?,
+            });
+        }
+        Ok(values)
+    }
+
     fn tags(&mut self, rows: &[Option<&Chosen>], key: &str) -> Result<Values> {
         let mut pace = Pace::new(self.progress.cancel());
         let mut texts = Vec::with_capacity(rows.len());

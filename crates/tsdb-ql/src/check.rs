@@ -210,9 +210,8 @@ impl Checker {
     fn top_limit(&mut self, select: &Select) {
         let Some(allowed) = select.page.limit else { return };
         for field in &select.fields {
-            let mut calls = Vec::new();
-            columns::calls(&field.expr, &mut calls);
-            for call in calls.into_iter().filter(|call| matches!(&*call.name, "top" | "bottom")) {
+            let calls = field.expr.calls_of_rows().into_iter();
+            for call in calls.filter(|call| matches!(&*call.name, "top" | "bottom")) {
                 let count = call.args.last().and_then(|last| match last {
                     Expr::Literal { value, .. } => value.as_f64(),
                     _ => None,

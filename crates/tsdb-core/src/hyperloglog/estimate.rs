@@ -62,7 +62,8 @@ fn tau(share: f64) -> f64 {
     }
 }
 
-fn rounded(estimate: f64) -> u64 {
+/// An estimate as a number of things; from 2^64 on the largest.
+pub fn rounded(estimate: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -3,7 +3,7 @@
 
 use tsdb_core::storage::Order;
 
-use super::{Assembler, evaluated};
+use super::Assembler;
 use crate::Result;
 use crate::op::choose::Chosen;
 use crate::op::choose_many::ChooseMany;
@@ -38,13 +38,7 @@ impl Assembler<'_> {
             let width = rows.iter().flatten().map(|row| row.row.len()).max().unwrap_or(0);
             let _scratch = self.scratch(times.len(), width.saturating_add(2))?;
             let inputs = self.columns_of(&rows)?;
-            let mut values = Vec::with_capacity(outputs.len());
-            for output in outputs {
-                values.push(match output {
-                    Output::Value(expr) => evaluated(expr, &inputs, times.len(), cancel)?,
-                    Output::Tag(key) => self.tags(&rows, key)?,
-                });
-            }
+            let values = self.outputs(outputs, &inputs, &rows)?;
             tables.push(self.table(group, times, values, |_, _| false)?);
         }
         Ok(tables.into_vec())

@@ -61,8 +61,7 @@ impl Choose {
     }
 
     fn enter(&mut self, group: u32) -> Result<usize> {
-        self.charge.grow(self.places.growth(group))?;
-        let (place, is_new) = self.places.enter(group);
+        let (place, is_new) = self.places.enter(group, &mut self.charge)?;
         let base = place * self.windows;
         if is_new {
             let bytes = size_of::<Option<Chosen>>() + size_of::<Vec<Chosen>>();

@@ -106,8 +106,7 @@ impl<'p> ChooseMany<'p> {
     }
 
     fn enter(&mut self, group: u32) -> Result<usize> {
-        self.charge.grow(self.places.growth(group))?;
-        let (place, is_new) = self.places.enter(group);
+        let (place, is_new) = self.places.enter(group, &mut self.charge)?;
         let base = place * self.windows;
         if is_new {
             let room = grown(self.slots.capacity(), base + self.windows) - self.slots.capacity();

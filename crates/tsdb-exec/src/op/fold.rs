@@ -80,19 +80,15 @@ impl Places {
         self.count
     }
 
-    /// Bytes that entering `group` takes.
-    pub(crate) fn growth(&self, group: u32) -> usize {
-        let capacity = self.place_of.capacity();
-        grown(capacity, group as usize + 1).saturating_sub(capacity) * size_of::<u32>()
-    }
-
-    /// The place of `group`, and whether it is new.
-    pub(crate) fn enter(&mut self, group: u32) -> (usize, bool) {
-        let index = group as usize;
+    /// The place of `group`, and whether it is new. What it takes is charged.
+    pub(crate) fn enter(&mut self, group: u32, charge: &mut Charge) -> Result<(usize, bool)> {
+        let (index, capacity) = (group as usize, self.place_of.capacity());
+        let growth = grown(capacity, index + 1).saturating_sub(capacity);
+        charge.grow(growth * size_of::<u32>())?;
         if index >= self.place_of.len() {
             self.place_of.resize(index + 1, u32::MAX);
         }
-        match self.place_of.get_mut(index) {
+        Ok(match self.place_of.get_mut(index) {
             Some(place) if *place == u32::MAX => {
                 *place = u32::try_from(self.count).unwrap_or(u32::MAX);
                 self.count += 1;
@@ -100,7 +96,7 @@ impl Places {
             }
             Some(place) => (*place as usize, false),
             None => (0, false),
-        }
+        })
     }
 
     /// Groups and their places, in order of groups.
@@ -152,8 +148,7 @@ impl Fold {
 
     /// First slot of `group`, which gets its slots now if it has none.
     fn enter(&mut self, group: u32) -> Result<usize> {
-        self.charge.grow(self.places.growth(group))?;
-        let (place, is_new) = self.places.enter(group);
+        let (place, is_new) = self.places.enter(group, &mut self.charge)?;
         let base = place * self.windows;
         if is_new {
             let functions = self.calls.iter().map(|call| call.states.function());

@@ -78,8 +78,7 @@ impl<'p> Rows<'p> {
     }
 
     fn enter(&mut self, group: u32) -> Result<usize> {
-        self.charge.grow(self.places.growth(group))?;
-        let (place, is_new) = self.places.enter(group);
+        let (place, is_new) = self.places.enter(group, &mut self.charge)?;
         if is_new {
             let columns = self.plan.outputs.len().saturating_mul(size_of::<Values>());
             let list = capacity_for(self.groups.capacity(), place + 1) - self.groups.capacity();

@@ -9,8 +9,8 @@ use tsdb_ql::{Call, Cast, Expr, Function as Named, Identifier};
 use super::Work;
 use super::build::has;
 use super::functions::{
-    Innermost, aggregation, calls, contains_call, contains_name, contains_stream, count, math,
-    named, steps, unit,
+    Innermost, aggregation, contains_call, contains_name, contains_stream, count, math, named,
+    steps, unit,
 };
 use crate::op::choose_many::{ManyPlan, Rank};
 use crate::op::expr::ValueExpr;
@@ -72,8 +72,7 @@ impl<'c> Compiler<'c> {
 
     /// What becomes of the rows, if `exprs` are the columns.
     pub(super) fn work(&mut self, exprs: &[Expr]) -> Result<Work> {
-        let mut found = Vec::new();
-        exprs.iter().for_each(|expr| calls(expr, &mut found));
+        let found: Vec<&Call> = exprs.iter().flat_map(Expr::calls_of_rows).collect();
         if !exprs.iter().any(contains_call) {
             let outputs = exprs.iter().map(|expr| self.output(expr, 0)).collect();
             let selected = self.columns.len();

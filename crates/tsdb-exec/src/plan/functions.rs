@@ -50,22 +50,6 @@ fn is_stream(call: &Call) -> bool {
     step(call, None).is_some() || named(call).is_some_and(|function| several.contains(&function))
 }
 
-/// The functions of rows in `expr`, outside of the arguments of others.
-pub(super) fn calls<'e>(expr: &'e Expr, found: &mut Vec<&'e Call>) {
-    match expr {
-        Expr::Call(call) if math(call).is_some() => {
-            call.args.iter().for_each(|argument| calls(argument, found));
-        }
-        Expr::Call(call) => found.push(call),
-        Expr::Negate { expr, .. } => calls(expr, found),
-        Expr::Binary { left, right, .. } => {
-            calls(left, found);
-            calls(right, found);
-        }
-        _ => {}
-    }
-}
-
 /// The call inside of all steps of `call`, and those steps, the first that is done first.
 pub(super) fn steps(call: &Call, every: Option<i64>) -> (Innermost<'_>, Vec<Step>) {
     let (mut steps, mut at) = (Vec::new(), call);
@@ -94,14 +78,12 @@ pub(super) enum Innermost<'e> {
 
 /// Windows that the calls in `expr` need before the first one that is shown.
 pub(super) fn lead(expr: &Expr) -> usize {
-    let mut found = Vec::new();
-    calls(expr, &mut found);
     let of_call = |call: &Call| match steps(call, None) {
         // Points are not those of windows.
         (Innermost::Name(_) | Innermost::Nothing, _) => 0,
         (Innermost::Call(_), steps) => steps.iter().filter(|s| s.takes_window_before()).count(),
     };
-    found.into_iter().map(of_call).max().unwrap_or(0)
+    expr.calls_of_rows().into_iter().map(of_call).max().unwrap_or(0)
 }
 
 /// The step that a call stands for; none for a call of another kind. Without a unit a derivative is related to the

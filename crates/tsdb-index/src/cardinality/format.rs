@@ -8,8 +8,8 @@ use tsdb_core::hyperloglog::DistinctSketch;
 use super::{
     MeasurementCardinality, PAIRS_LISTED_MAX, PairCount, SourceCardinality, TagCardinality,
 };
+use crate::Result;
 use crate::section::format::{Reader, put_varint};
-use crate::{Error, Result};
 
 const VERSION: u8 = 1;
 
@@ -92,14 +92,7 @@ impl SourceCardinality {
         measurements: impl ExactSizeIterator<Item = (&'m str, u64)>,
     ) -> Result<SourceCardinality> {
         let mut reader = Reader::new(bytes);
-        let version = reader.u8()?;
-        if version > VERSION {
-            let (version, supported) = (u32::from(version), u32::from(VERSION));
-            return Err(Error::NewerFormat { version, supported });
-        }
-        if version != VERSION {
-            return Err(reader.damaged("an unknown version of cardinalities"));
-        }
+        reader.version(VERSION, "an unknown version of cardinalities")?;
         let keys: Vec<Arc<str>> = (0..reader.count(1)?)
             .map(|_| read_text(&mut reader).map(Arc::from))
             .collect::<Result<_>>()?;

@@ -83,6 +83,16 @@ impl<'a> Reader<'a> {
         Ok(self.take(1)?.first().copied().unwrap_or(0))
     }
 
+    /// Reads the version, which must be `supported`; `unknown` says what an older one is.
+    pub(crate) fn version(&mut self, supported: u8, unknown: &'static str) -> Result<()> {
+        let version = self.u8()?;
+        if version > supported {
+            let (version, supported) = (u32::from(version), u32::from(supported));
+            return Err(Error::NewerFormat { version, supported });
+        }
+        if version == supported { Ok(()) } else { Err(self.damaged(unknown)) }
+    }
+
     pub(crate) fn varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {

@@ -9,7 +9,7 @@ use tsdb_core::{CancelToken, SeriesKey};
 
 use super::format::{Reader, VERSION};
 use crate::filter::{Plan, TagSource};
-use crate::{Error, Result, postings};
+use crate::{Result, postings};
 
 /// The index of a run, in memory.
 #[derive(Debug)]
@@ -74,14 +74,7 @@ impl Section {
     /// As [`Section::open`].
     pub(crate) fn open_own(bytes: &[u8]) -> Result<Section> {
         let mut reader = Reader::new(bytes);
-        let version = reader.u8()?;
-        if version > VERSION {
-            let (version, supported) = (u32::from(version), u32::from(VERSION));
-            return Err(Error::NewerFormat { version, supported });
-        }
-        if version != VERSION {
-            return Err(reader.damaged("version 0"));
-        }
+        reader.version(VERSION, "version 0")?;
         let texts = reader.texts()?;
         let series_count = reader.count(16)?;
         let measurement_count = reader.count(4)?;

@@ -1,7 +1,7 @@
 //! The root of an index. Pinned to `docs/format/index-section.md`.
 
+use crate::Result;
 use crate::section::format::{Reader, put_texts, put_varint};
-use crate::{Error, Result};
 
 const VERSION: u8 = 2;
 
@@ -66,14 +66,7 @@ impl Root {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Root> {
         let mut reader = Reader::new(bytes);
-        let version = reader.u8()?;
-        if version > VERSION {
-            let (version, supported) = (u32::from(version), u32::from(VERSION));
-            return Err(Error::NewerFormat { version, supported });
-        }
-        if version != VERSION {
-            return Err(reader.damaged("an unknown version of an index"));
-        }
+        reader.version(VERSION, "an unknown version of an index")?;
         let names = reader.texts()?;
         let mut measurements: Vec<(Box<str>, u32)> = Vec::with_capacity(names.len());
         for name in names {

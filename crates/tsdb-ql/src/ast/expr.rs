@@ -6,6 +6,7 @@
 //! a condition of a thousand ORs is one level deep.
 
 use super::Span;
+use crate::MathFunction;
 
 /// An expression: a column, or a condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +72,30 @@ pub enum Expr {
 }
 
 impl Expr {
+    /// The calls that rows are asked with: those outside of the arguments of others, where functions of numbers
+    /// count as arithmetic. O(nodes).
+    #[must_use]
+    pub fn calls_of_rows(&self) -> Vec<&Call> {
+        let mut found = Vec::new();
+        self.collect_calls_of_rows(&mut found);
+        found
+    }
+
+    fn collect_calls_of_rows<'e>(&'e self, found: &mut Vec<&'e Call>) {
+        match self {
+            Expr::Call(call) if MathFunction::from_name(&call.name).is_some() => {
+                call.args.iter().for_each(|argument| argument.collect_calls_of_rows(found));
+            }
+            Expr::Call(call) => found.push(call),
+            Expr::Negate { expr, .. } => expr.collect_calls_of_rows(found),
+            Expr::Binary { left, right, .. } => {
+                left.collect_calls_of_rows(found);
+                right.collect_calls_of_rows(found);
+            }
+            _ => {}
+        }
+    }
+
     /// `left AND right`, flattened.
     #[must_use]
     pub fn and(left: Expr, right: Expr) -> Expr {

@@ -239,19 +239,3 @@ pub(super) struct Columns {
     /// How many names and calls, to tell constants.
     pub(super) names: usize,
 }
-
-/// The calls in a column, outside of the arguments of others.
-pub(super) fn calls<'e>(expr: &'e Expr, found: &mut Vec<&'e Call>) {
-    match expr {
-        Expr::Call(call) if MathFunction::from_name(&call.name).is_some() => {
-            call.args.iter().for_each(|argument| calls(argument, found));
-        }
-        Expr::Call(call) => found.push(call),
-        Expr::Negate { expr, .. } => calls(expr, found),
-        Expr::Binary { left, right, .. } => {
-            calls(left, found);
-            calls(right, found);
-        }
-        _ => {}
-    }
-}

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use tsdb_core::hyperloglog::DistinctSketch;
+use tsdb_core::hyperloglog::{DistinctSketch, rounded};
 use tsdb_core::storage::{Cardinality, CardinalityRequest, Ranked};
 use tsdb_core::{Pool, Reservation, Result};
 use tsdb_index::{MeasurementCardinality, PairCount, SourceCardinality, TagCardinality};
@@ -170,16 +170,6 @@ fn ranked(all: impl Iterator<Item = (String, u64)>, top: usize) -> Vec<Ranked> {
     }
     all.sort_unstable();
     all.into_iter().map(|(Reverse(count), name)| Ranked { name, count }).collect()
-}
-
-fn rounded(estimate: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and `as` saturates"
-    )]
-    let rounded = estimate.round() as u64;
-    rounded
 }
 
 #[cfg(test)]
