@@ -124,7 +124,8 @@ const MEANINGLESS: &[Row] = &[
     ("SELECT v FROM m WHERE time > now() - 9223372036854775807 * 9223372036854775807 * 9223372036854775807 * 9h", "1:", "cannot be computed", "numbers that fit each other"),
     ("DELETE FROM m WHERE v > 5", "1:21", "fields not supported in WHERE clause during deletion", "delete by time and tags only"),
     ("DROP SERIES FROM m WHERE h = 'a' AND time > 0", "1:26", "DROP SERIES doesn't support time in WHERE clause", "use DELETE for a range of time"),
-    ("SELECT v FROM (SELECT foo(v) FROM m)", "1:23", "undefined function foo()", "the functions are"),
+    ("SELECT v FROM (SELECT wombat(v) FROM m)", "1:23", "undefined function wombat()", "the functions are"),
+    ("SELECT v FROM (SELECT foo(v) FROM m)", "1:23", "undefined function foo()", "did you mean floor()?"),
 ];
 
 /// A text, the words, what to do, and the code of gRPC, by which the status of `/api/v1/query` is known.

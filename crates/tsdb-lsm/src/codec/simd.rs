@@ -8,7 +8,7 @@
 //! Inside, `unsafe` is of three kinds. Calls of functions with target features come after [`enabled`].
 //! Vectors are loaded from and stored to arrays of their size. The loops that read at computed places,
 //! in `avx2_unpack` and `streams`, check before each read or write that it lies in its
-//! slice.
+//! slice, or once that the last one does.
 
 #[cfg(target_arch = "x86_64")]
 use std::sync::LazyLock;

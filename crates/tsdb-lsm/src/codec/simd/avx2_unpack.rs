@@ -261,13 +261,14 @@ impl<'a> Packed32<'a> {
         Some(Packed32 { bytes, width, places, shifts, mask })
     }
 
-    /// Those of a step, below [`VECTORS`].
+    /// Those of a step, below [`VECTORS`]; of a later one, those of the last.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn numbers(&self, step: usize) -> __m256i {
-        debug_assert!(step < VECTORS, "a group has {VECTORS} steps");
-        // SAFETY: `bytes` has the 16 bytes from each step on, see `new`.
-        let half = unsafe { _mm_loadu_si128(self.bytes.as_ptr().add(step * self.width).cast()) };
+        // Costs nothing where the loop over steps is unrolled.
+        let at = step.min(VECTORS - 1) * self.width;
+        // SAFETY: `bytes` has the 16 bytes from each of the steps on, see `new`.
+        let half = unsafe { _mm_loadu_si128(self.bytes.as_ptr().add(at).cast()) };
         let placed = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(half), self.places);
         _mm256_and_si256(_mm256_srlv_epi32(placed, self.shifts), self.mask)
     }
