@@ -10,6 +10,12 @@ const GROUP: usize = 16;
 /// Bytes of the word of lengths.
 const LENGTHS: usize = 8;
 
+/// Groups that are packed before they are copied out, so that copying costs little.
+const GROUPS: usize = 8;
+
+/// Bytes that so many groups may take. A whole word is written even where fewer bytes of it count.
+const PACKED: usize = GROUPS * (LENGTHS + GROUP * 8) + 8;
+
 /// Values that say whether it is worth while.
 const SAMPLE: usize = 64;
 
@@ -30,6 +36,27 @@ fn is_worthwhile(values: &[f64]) -> bool {
     bytes * 8 <= sample.len() * 7 * 8
 }
 
+/// Writes a group at `at` and says where it ends.
+#[inline]
+fn pack_group(group: &[f64], packed: &mut [u8; PACKED], at: usize) -> usize {
+    let (mut end, mut lengths) = (at + LENGTHS, 0u64);
+    for (place, value) in group.iter().enumerate() {
+        let bits = value.to_bits();
+        let length = length(bits);
+        // Zero has no bytes and stays zero, however little it is shifted.
+        let high = bits.wrapping_shr(64 - 8 * length);
+        if let Some(to) = packed.get_mut(end..end + 8) {
+            to.copy_from_slice(&high.to_le_bytes());
+        }
+        lengths |= u64::from(length) << (4 * place);
+        end += length as usize;
+    }
+    if let Some(to) = packed.get_mut(at..at + LENGTHS) {
+        to.copy_from_slice(&lengths.to_le_bytes());
+    }
+    end
+}
+
 /// Appends `values` in groups of 16, the last with what is left: a word with the length of each in four bits,
 /// the first lowest, then the high bytes of each, lowest first. Writes nothing and says so where that is no
 /// shorter than eight bytes each.
@@ -38,22 +65,11 @@ pub(super) fn pack(values: &[f64], out: &mut Vec<u8>) -> bool {
         return false;
     }
     let start = out.len();
-    // A whole word is written even where fewer bytes of it count.
-    let mut packed = [0; LENGTHS + GROUP * 8 + 8];
-    for group in values.chunks(GROUP) {
-        let (mut at, mut lengths) = (LENGTHS, 0u64);
-        for (place, value) in group.iter().enumerate() {
-            let bits = value.to_bits();
-            let length = length(bits);
-            let high = bits.checked_shr(64 - 8 * length).unwrap_or(0);
-            if let Some(to) = packed.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
-                *to = high.to_le_bytes();
-            }
-            lengths |= u64::from(length) << (4 * place);
-            at += length as usize;
-        }
-        if let Some(to) = packed.first_chunk_mut() {
-            *to = lengths.to_le_bytes();
+    let mut packed = [0; PACKED];
+    for groups in values.chunks(GROUP * GROUPS) {
+        let mut at = 0;
+        for group in groups.chunks(GROUP) {
+            at = pack_group(group, &mut packed, at);
         }
         out.extend_from_slice(packed.get(..at).unwrap_or_default());
     }
