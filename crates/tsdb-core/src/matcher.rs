@@ -107,6 +107,30 @@ impl TagFilter {
         TagFilter::Match(TagMatcher::new(key, op, value))
     }
 
+    /// Whether it holds only for series with one of the values that it names, and no regular expression has to
+    /// be tried for that: with an index such series are found at once, whatever others there are.
+    #[must_use]
+    pub fn names_values(&self) -> bool {
+        match self {
+            TagFilter::False => true,
+            TagFilter::True | TagFilter::Not(_) => false,
+            TagFilter::Match(matcher) => matcher.op == MatchOp::Eq && !matcher.value.is_empty(),
+            TagFilter::And(parts) => {
+                parts.iter().any(TagFilter::names_values) && !parts.iter().any(TagFilter::has_regex)
+            }
+            TagFilter::Or(parts) => parts.iter().all(TagFilter::names_values),
+        }
+    }
+
+    fn has_regex(&self) -> bool {
+        match self {
+            TagFilter::True | TagFilter::False => false,
+            TagFilter::Not(part) => part.has_regex(),
+            TagFilter::Match(matcher) => matcher.op.is_regex(),
+            TagFilter::And(parts) | TagFilter::Or(parts) => parts.iter().any(TagFilter::has_regex),
+        }
+    }
+
     /// The conjunction of `parts` in its shortest form: constants are folded, nested conjunctions
     /// flattened, and a single part stands for itself.
     #[must_use]
@@ -366,6 +390,35 @@ mod tests {
     use super::*;
 
     const KEYS: [&str; 3] = ["dc", "host", "rack"];
+
+    #[test]
+    fn values_are_named_where_every_series_must_have_one_of_them() {
+        let eq = |value: &str| TagFilter::tag("host", MatchOp::Eq, value);
+        let regex = TagFilter::tag("dc", MatchOp::Re, "^a");
+        let other = TagFilter::tag("dc", MatchOp::Ne, "b");
+        for named in [
+            eq("a"),
+            TagFilter::or([eq("a"), eq("b")]),
+            TagFilter::and([eq("a"), other.clone()]),
+            TagFilter::or([TagFilter::and([eq("a"), other.clone()]), eq("b")]),
+            TagFilter::False,
+        ] {
+            assert!(named.names_values(), "{named:?}");
+        }
+        for unnamed in [
+            TagFilter::True,
+            // Whoever has no such tag.
+            eq(""),
+            other.clone(),
+            regex.clone(),
+            TagFilter::or([eq("a"), other]),
+            TagFilter::and([eq("a"), regex.clone()]),
+            TagFilter::And(vec![eq("a"), TagFilter::Not(Box::new(regex))]),
+            TagFilter::Not(Box::new(eq("a"))),
+        ] {
+            assert!(!unnamed.names_values(), "{unnamed:?}");
+        }
+    }
 
     /// A series with tags `dc`, `host`, `rack`; an empty value stands for a missing tag.
     type Series = [String; 3];

@@ -82,6 +82,28 @@ impl Executor {
         Ok(answer)
     }
 
+    /// Executes a statement if it is a SELECT that takes a millisecond at most where its pages are in memory:
+    /// for threads that should not block for long. `None` if it is another one, or takes more, or fails; then
+    /// [`Executor::execute`] has its answer or its error. The context's memory bounds what finding out takes.
+    #[must_use]
+    pub fn execute_quick(
+        &self,
+        statement: &Statement,
+        context: &QueryContext<'_>,
+    ) -> Option<StatementResult> {
+        let Statement::Select(select) = statement else { return None };
+        let run = || {
+            context.cancel.check()?;
+            tsdb_ql::check(statement)?;
+            let catalogue = self.store.catalogue();
+            let snapshot = self.store.snapshot()?;
+            let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
+            small::quick(select, &view, &self.limits)
+        };
+        // What is wrong with it is told when it runs.
+        run().unwrap_or(None)
+    }
+
     /// Whether a statement is a SELECT that surely takes some milliseconds at most, by the engine's estimates
     /// of what it reads. False also where that cannot be told within the context's memory and time. Blocks
     /// for as long as planning takes.

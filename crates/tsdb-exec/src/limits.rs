@@ -14,6 +14,9 @@ pub struct QueryLimits {
     pub buckets_max: u64,
     /// Most rows in the answer to a statement, before LIMIT.
     pub rows_max: u64,
+    /// Most values that a SELECT may be about to read, by the engine's estimate, which counts chunks whole and
+    /// also what summaries will answer for. No limit by default.
+    pub estimate_max: u64,
     /// From so many values on, by the engine's estimate, a SELECT runs on several threads. Below, handing
     /// work over costs more than it gains.
     pub parallel_samples_min: u64,
@@ -26,7 +29,22 @@ impl Default for QueryLimits {
             samples_max: 10_000_000_000,
             buckets_max: 1_000_000,
             rows_max: 10_000_000,
+            estimate_max: u64::MAX,
             parallel_samples_min: 1_000_000,
+        }
+    }
+}
+
+impl QueryLimits {
+    /// These limits, and those of what takes a millisecond at most where its pages are in memory.
+    pub(crate) fn quick(self) -> QueryLimits {
+        QueryLimits {
+            series_max: self.series_max.min(64),
+            samples_max: self.samples_max.min(500_000),
+            buckets_max: self.buckets_max.min(1000),
+            rows_max: self.rows_max.min(1000),
+            estimate_max: self.estimate_max.min(500_000),
+            ..self
         }
     }
 }

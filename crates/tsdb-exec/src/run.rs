@@ -147,6 +147,10 @@ impl<'r> Runner<'r> {
             return Ok((Vec::new(), None));
         }
         self.check_series(estimate.series)?;
+        let samples = estimate.rows.saturating_mul(scan.fields.len() as u64);
+        if samples > self.limits.estimate_max {
+            return Err(Limit::Samples.exceeded(samples, self.limits.estimate_max));
+        }
         let grid = self.grid(frame, &request, &estimate)?;
         request.parts = usize::try_from(parts(scan, &estimate, self.limits)).unwrap_or(1);
         let mut selection = self.view.snapshot.select(&request)?;

@@ -1,11 +1,13 @@
-//! Which statements surely take little, so that they need not wait behind those that take much.
+//! Which statements surely take little, so that they need not wait behind those that take much, nor for another
+//! thread.
 
-use tsdb_ql::Select;
+use tsdb_ql::{MeasurementName, Select, Source};
 
 use crate::Result;
 use crate::limits::QueryLimits;
 use crate::plan::plan;
-use crate::run::Runner;
+use crate::result::StatementResult;
+use crate::run::{Runner, check_rows};
 use crate::scope::View;
 
 /// What a small statement may touch: some milliseconds of work on one core.
@@ -36,4 +38,28 @@ pub(crate) fn is_small(select: &Select, view: &View<'_>, limits: &QueryLimits) -
         }
     }
     Ok(series <= SERIES_MAX && samples <= SAMPLES_MAX && buckets <= BUCKETS_MAX)
+}
+
+/// The answer to `select` if it is quick: about one measurement and series that are found by the values of their
+/// tags, and within [`QueryLimits::quick`].
+///
+/// # Errors
+/// As running it, and where it takes more.
+pub(crate) fn quick(
+    select: &Select,
+    view: &View<'_>,
+    limits: &QueryLimits,
+) -> Result<Option<StatementResult>> {
+    let [Source::Measurement(from)] = &*select.sources else { return Ok(None) };
+    if !matches!(from.name, MeasurementName::Name(_)) {
+        return Ok(None);
+    }
+    let plan = plan(select, view)?;
+    if !plan.scans.iter().all(|scan| scan.tags.names_values()) {
+        return Ok(None);
+    }
+    let limits = limits.quick();
+    let answer = Runner::new(view, &limits).run(&plan)?;
+    check_rows(answer.rows(), &limits)?;
+    Ok(Some(answer))
 }

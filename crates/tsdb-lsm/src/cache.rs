@@ -27,8 +27,13 @@ use opened::OpenedPages;
 /// Parts with a lock of their own, so that threads seldom wait for each other.
 const SHARDS: usize = 16;
 
-/// Pages that a shard remembers to have been asked for. All shards together remember those of a gigabyte.
+/// Pages that a shard remembers to have been asked for, in sets of [`WAYS`]. All shards together remember those of
+/// a gigabyte.
 const REMEMBERED: usize = 4096;
+
+/// Pages of a set, of which the one that was asked for longest ago is forgotten. With sets of one, a scan that is
+/// repeated over a third as many pages as are remembered would never find a quarter of them.
+const WAYS: usize = 8;
 
 /// Memory of a page beside its bytes: its key twice, its entry, and what `Arc` adds.
 const ENTRY_BYTES: usize = 96;
@@ -51,8 +56,9 @@ struct Shard {
     pages: HashMap<PageKey, Entry, foldhash::fast::RandomState>,
     /// The pages in the order in which the hand comes by.
     clock: VecDeque<PageKey>,
-    /// By a part of the hash, the page that was asked for last; allocated with the first one.
-    asked: Vec<Option<PageKey>>,
+    /// By a part of the hash, other parts of the hashes of the pages that were asked for, the last one first, 0
+    /// for none; allocated with the first one.
+    asked: Vec<[u32; WAYS]>,
     held: Option<Reservation>,
 }
 
@@ -93,12 +99,13 @@ impl PageCache {
         self.budget.reserve_anyway(Pool::Cache, bytes)
     }
 
-    fn shard(&self, key: PageKey) -> (&Mutex<Shard>, usize) {
+    /// Shard of a page, and its hash.
+    fn shard(&self, key: PageKey) -> (&Mutex<Shard>, u64) {
         let hash = self.hasher.hash_one(key);
         #[expect(clippy::cast_possible_truncation, reason = "a part of the hash is wanted")]
-        let (shard, slot) = (hash as usize % SHARDS, (hash >> 32) as usize % REMEMBERED);
+        let shard = hash as usize % SHARDS;
         #[expect(clippy::indexing_slicing, reason = "the remainder is below the number of shards")]
-        (&self.shards[shard], slot)
+        (&self.shards[shard], hash)
     }
 
     /// The series of a slice that fulfil a condition, if that was asked before.
@@ -140,14 +147,14 @@ impl PageCache {
     /// Offers a page that was read and verified. It is kept if it was asked for before, and if there is
     /// room or pages that were not used lately.
     pub(crate) fn offer(&self, key: PageKey, page: &[u8]) {
-        let (shard, slot) = self.shard(key);
+        let (shard, hash) = self.shard(key);
         let mut shard = shard.lock();
         if self.budget.process_pressure() == Pressure::High {
             // While the process is short of memory the cache only shrinks, page by page.
             shard.evict();
             return;
         }
-        if !shard.was_asked_for(key, slot, &self.budget) {
+        if !shard.was_asked_for(hash, &self.budget) {
             return;
         }
         let bytes = page.len() + ENTRY_BYTES;
@@ -166,16 +173,27 @@ impl PageCache {
 }
 
 impl Shard {
-    /// Remembers that `key` is asked for; whether it was before.
-    fn was_asked_for(&mut self, key: PageKey, slot: usize, budget: &MemoryBudget) -> bool {
+    /// Remembers that the page with this hash is asked for; whether it was before.
+    fn was_asked_for(&mut self, hash: u64, budget: &MemoryBudget) -> bool {
         if self.asked.is_empty() {
-            if !self.hold(REMEMBERED * size_of::<Option<PageKey>>(), budget) {
+            if !self.hold(REMEMBERED * size_of::<u32>(), budget) {
                 return false;
             }
-            self.asked = vec![None; REMEMBERED];
+            self.asked = vec![[0; WAYS]; REMEMBERED / WAYS];
         }
-        let place = self.asked.get_mut(slot);
-        place.is_some_and(|place| place.replace(key) == Some(key))
+        let sets = self.asked.len();
+        #[expect(clippy::cast_possible_truncation, reason = "parts of the hash are wanted")]
+        let (set, part) = (hash as usize / SHARDS % sets, (hash >> 32) as u32 | 1);
+        let Some(set) = self.asked.get_mut(set) else { return false };
+        let found = set.iter().position(|asked| *asked == part);
+        // The page comes first, and those before its place move down by one.
+        if let Some(newer) = set.get_mut(..=found.unwrap_or(WAYS - 1)) {
+            newer.rotate_right(1);
+        }
+        if let Some(first) = set.first_mut() {
+            *first = part;
+        }
+        found.is_some()
     }
 
     fn hold(&mut self, bytes: usize, budget: &MemoryBudget) -> bool {
@@ -264,6 +282,16 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_that_is_repeated_finds_its_pages() {
+        let (cache, _) = cache(64 << 20);
+        for _ in 0..2 {
+            assert!((0..20_000).all(|n| !read(&cache, n)));
+        }
+        let found = (0..20_000).filter(|n| read(&cache, *n)).count();
+        assert!(found > 19_800, "{found}: a few share their set with too many");
+    }
+
+    #[test]
     fn a_scan_over_everything_leaves_the_cache_as_it_was() {
         let (cache, budget) = cache(16 << 20);
         (0..10).for_each(|_| read_thrice(&cache, 0..50));
@@ -272,14 +300,14 @@ mod tests {
             assert!(!read(&cache, n), "each page is new");
         }
         // Some of the shards remembered nothing yet; pages are none among what came.
-        let remembered = SHARDS * REMEMBERED * size_of::<Option<PageKey>>();
+        let remembered = SHARDS * REMEMBERED * size_of::<u32>();
         assert!(budget.used(Pool::Cache) < before + remembered + 50 * PAGE.len());
         assert!((0..50).all(|n| read(&cache, n)), "what is used stays");
     }
 
     #[test]
     fn it_never_takes_more_than_its_pool_and_makes_room_for_what_is_used_now() {
-        let remembered = SHARDS * REMEMBERED * size_of::<Option<PageKey>>();
+        let remembered = SHARDS * REMEMBERED * size_of::<u32>();
         let (cache, budget) = cache(remembered + 200 * (PAGE.len() + ENTRY_BYTES));
         for n in 0..2000 {
             read_thrice(&cache, n..n + 1);

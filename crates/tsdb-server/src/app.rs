@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tsdb_core::env::Env;
 use tsdb_core::storage::Storage;
@@ -46,6 +46,7 @@ pub struct App {
     write_turns: Arc<Semaphore>,
     query_turns: Arc<Semaphore>,
     small_query_turns: Arc<Semaphore>,
+    quick_turns: Semaphore,
     admin_turns: Arc<Semaphore>,
     stopping: AtomicBool,
     storage_failure: OnceLock<String>,
@@ -71,6 +72,7 @@ impl App {
             write_turns: Arc::new(Semaphore::new(cores)),
             query_turns: Arc::new(Semaphore::new(config.query_concurrency)),
             small_query_turns: Arc::new(Semaphore::new(SMALL_QUERY_TURNS)),
+            quick_turns: Semaphore::new(worker_threads().saturating_sub(1)),
             admin_turns: Arc::new(Semaphore::new(1)),
             stopping: AtomicBool::new(false),
             storage_failure: OnceLock::new(),
@@ -171,6 +173,12 @@ impl App {
         Arc::clone(&self.small_query_turns).try_acquire_owned().ok()
     }
 
+    /// A turn to run something quick on a thread of the runtime, if one is free now: one of these threads is
+    /// always left to the connections.
+    pub fn quick_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.quick_turns.try_acquire().ok()
+    }
+
     /// A turn to maintain the storage; there is one, and it takes as long as it takes.
     ///
     /// # Errors
@@ -222,6 +230,11 @@ async fn turn(
         Ok(Err(_)) => Err(ApiError::overloaded("the server is stopping")),
         Err(_) => Err(ApiError::overloaded(reason)),
     }
+}
+
+/// Threads of the runtime: one per core, and two at least, see [`App::quick_turn`].
+pub fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
 }
 
 /// Runs `work` on a thread that may block, and hands on its panic.

@@ -64,6 +64,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
     let store = wiring::open(&config, &env, &budget)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(crate::app::worker_threads())
         .max_blocking_threads(BLOCKING_THREADS_MAX + config.query_concurrency)
         .thread_name("tsdb-http")
         .build()

@@ -2,6 +2,10 @@
 //!
 //! The caller owns the block and passes it again and again, so that its buffers are reused.
 
+use std::ops::Range;
+
+use crate::TimeRange;
+
 /// Timestamps of a block, in the order of its rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TimeColumn {
@@ -64,6 +68,40 @@ impl TimeColumn {
     /// All timestamps that are known, in order.
     pub fn iter(&self) -> impl Iterator<Item = i64> {
         (0..self.len()).filter_map(|i| self.get(i))
+    }
+
+    /// Rows whose timestamps lie in `time`, for timestamps that ascend and are all known. O(log n).
+    pub fn rows_in(&self, time: TimeRange) -> Range<usize> {
+        let first_from = |bound: i64| match self {
+            TimeColumn::Stamps(stamps) => stamps.partition_point(|stamp| *stamp < bound),
+            _ => {
+                let (mut from, mut to) = (0, self.len());
+                while from < to {
+                    let middle = from + (to - from) / 2;
+                    if self.get(middle).is_some_and(|stamp| stamp < bound) {
+                        from = middle + 1;
+                    } else {
+                        to = middle;
+                    }
+                }
+                from
+            }
+        };
+        let start = first_from(time.start);
+        start..first_from(time.end).max(start)
+    }
+
+    /// Keeps the rows in `rows`, which are all known and lie below [`TimeColumn::len`].
+    fn keep(&mut self, rows: Range<usize>) {
+        match self {
+            TimeColumn::Regular { first, step, count } => {
+                *first = first
+                    .wrapping_add(step.wrapping_mul(i64::try_from(rows.start).unwrap_or(i64::MAX)));
+                *count = rows.len();
+            }
+            TimeColumn::Stamps(stamps) => keep(stamps, rows),
+            TimeColumn::Span { .. } => debug_assert!(rows.len() == self.len(), "rows of a span"),
+        }
     }
 
     /// Makes it an empty list of stamps, keeping the buffer if there is one, and lends it for filling.
@@ -153,6 +191,32 @@ impl Column {
         if self.is_present(index) { self.values.get(index).copied() } else { None }
     }
 
+    /// Keeps the rows in `rows`, which lie below the column's, and gives `presence` its canonical form.
+    fn keep(&mut self, rows: Range<usize>) {
+        if rows.is_empty() {
+            return self.clear();
+        }
+        if let Presence::Some(bits) = &mut self.presence {
+            let word = |place: usize| bits.get(place).copied().unwrap_or(0);
+            let (skip, shift) = (rows.start / 64, rows.start % 64);
+            let mut kept: Vec<u64> = (skip..skip + rows.len().div_ceil(64))
+                .map(|place| word(place) >> shift | (word(place + 1) << 1) << (63 - shift))
+                .collect();
+            if let Some(last) = kept.last_mut() {
+                *last &= u64::MAX >> ((64 - rows.len() % 64) % 64);
+            }
+            let present: usize = kept.iter().map(|word| word.count_ones() as usize).sum();
+            self.presence = match present {
+                0 => return self.clear(),
+                n if n == rows.len() => Presence::All,
+                _ => Presence::Some(kept),
+            };
+        }
+        if self.presence != Presence::None {
+            keep(&mut self.values, rows);
+        }
+    }
+
     /// Fills the column from one `Option` per row and gives `presence` its canonical form.
     pub fn fill(&mut self, rows: impl Iterator<Item = Option<f64>>) {
         self.clear();
@@ -212,6 +276,15 @@ impl Block {
         }
     }
 
+    /// Keeps the rows in `rows`, which lie below [`Block::len`], in a block without summaries. O(rows that stay).
+    pub fn keep_rows(&mut self, rows: Range<usize>) {
+        debug_assert!(rows.end <= self.len(), "rows that the block does not have");
+        for column in &mut self.columns {
+            column.keep(rows.clone());
+        }
+        self.times.keep(rows);
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.times.len()
@@ -223,9 +296,60 @@ impl Block {
     }
 }
 
+/// Keeps the items in `range`.
+fn keep<T: Copy>(items: &mut Vec<T>, range: Range<usize>) {
+    items.truncate(range.end);
+    items.drain(..range.start.min(items.len()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// What a block holds, row by row.
+    fn rows(block: &Block) -> Vec<(i64, Vec<Option<f64>>)> {
+        let values = |row| block.columns.iter().map(|column| column.get(row)).collect();
+        block.times.iter().enumerate().map(|(row, time)| (time, values(row))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_of_rows_is_kept_as_the_row_by_row_choice_keeps_it(
+            is_regular: bool,
+            gaps in prop::collection::vec((1i64..5, prop::option::weighted(0.7, 0i32..9)), 1..200),
+            bounds in (-10i64..700, -10i64..700),
+            sparse: bool,
+        ) {
+            let mut block = Block::new();
+            block.reset(3, 3);
+            let mut time = 0;
+            let stamps = gaps.iter().map(|(gap, _)| {
+                time += gap;
+                time
+            });
+            block.times = TimeColumn::Stamps(stamps.collect());
+            if is_regular {
+                block.times = TimeColumn::Regular { first: 1, step: 3, count: gaps.len() };
+            }
+            let value = |(_, value): &(i64, Option<i32>)| value.map(f64::from);
+            block.columns[0].fill(gaps.iter().map(value));
+            block.columns[1].fill((0..gaps.len()).map(|row| (!sparse || row < 5).then_some(row as f64)));
+            let time = TimeRange::new(bounds.0.min(bounds.1), bounds.0.max(bounds.1));
+            let mut expected = rows(&block);
+            expected.retain(|(stamp, _)| time.contains(*stamp));
+            let kept = block.times.rows_in(time);
+            block.keep_rows(kept.clone());
+            prop_assert_eq!(block.len(), kept.len());
+            prop_assert_eq!(rows(&block), expected.clone());
+            // The form is that of a column which was filled with these rows.
+            for (place, column) in block.columns.iter().enumerate() {
+                let mut filled = Column::default();
+                filled.fill(expected.iter().map(|(_, values)| values[place]));
+                prop_assert_eq!(&column.presence, &filled.presence);
+            }
+        }
+    }
 
     #[test]
     fn presence_is_canonical() {

@@ -293,6 +293,7 @@ fn limits_end_a_statement_and_say_which_one_it_was() {
         samples_max: 3,
         buckets_max: 4,
         rows_max: 2,
+        estimate_max: u64::MAX,
         parallel_samples_min: 1,
     };
     let wide = QueryLimits::default();
@@ -489,5 +490,46 @@ fn a_small_statement_is_told_from_a_large_one() {
         "DROP MEASUREMENT m",
     ] {
         assert!(!is_small(query), "{query}");
+    }
+}
+
+#[test]
+fn what_is_quick_is_answered_as_ever_and_the_rest_is_left_alone() {
+    let mut rows: Vec<support::Row> =
+        (0..200).map(|i| support::row(&format!("m,host=h{i},dc=a f={i} {i}"))).collect();
+    rows.extend((0..1500).map(|i| support::row(&format!("m,host=long f={i} {i}"))));
+    let store = support::empty_store();
+    support::load(&*store, support::DATABASE, None, &rows);
+    let executor = Executor::new(store as Arc<dyn Storage>, QueryLimits::default());
+    let quick = |query: &str| {
+        let statements = tsdb_ql::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        let answer = executor.execute_quick(&statements[0], &context());
+        answer.map(|answer| (answer, executor.execute(&statements[0], &context()).unwrap()))
+    };
+    for query in [
+        "SELECT last(f) FROM m WHERE host = 'h7'",
+        "SELECT f FROM m WHERE host = 'h7' OR host = 'h8'",
+        "SELECT mean(f) FROM m WHERE host = 'long' AND dc != 'b' AND time < 10 GROUP BY time(5ns)",
+        "SELECT f FROM nowhere",
+    ] {
+        let (answer, expected) = quick(query).unwrap_or_else(|| panic!("{query}"));
+        assert_eq!(format!("{:?}", answer.series), format!("{:?}", expected.series), "{query}");
+    }
+    for query in [
+        // All series, those that a pattern finds, and too many.
+        "SELECT last(f) FROM m",
+        "SELECT last(f) FROM m WHERE host =~ /^h7$/",
+        "SELECT last(f) FROM /m/ WHERE host = 'h7'",
+        "SELECT last(f) FROM m WHERE dc = 'a'",
+        // Too many rows and windows.
+        "SELECT f FROM m WHERE host = 'long'",
+        "SELECT mean(f) FROM m WHERE host = 'h7' AND time > 0 AND time < 2us GROUP BY time(1ns)",
+        // What fails is told by running it.
+        "SELECT last(f) FROM nobody.rp.m WHERE host = 'h7'",
+        "SELECT mean(f) FROM (SELECT f FROM m WHERE host = 'h7')",
+        "SHOW SERIES",
+        "DROP MEASUREMENT m",
+    ] {
+        assert!(quick(query).is_none(), "{query}");
     }
 }

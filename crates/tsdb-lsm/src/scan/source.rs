@@ -208,8 +208,12 @@ impl RunSource {
         }
         slice.read_chunk(&chunk, &wanted.fields, wanted.through, buffers, block)?;
         let inside = chunk.t_min >= wanted.time.start && chunk.t_max < wanted.time.end;
+        if !inside {
+            let rows = block.times.rows_in(wanted.time);
+            block.keep_rows(rows);
+        }
         let sparse = block.columns.iter().all(|column| column.presence != Presence::All);
-        if !inside || sparse || !wanted.hidden.is_empty() {
+        if sparse || !wanted.hidden.is_empty() {
             self.keep_visible(block);
         }
         if wanted.order == Order::Descending {
@@ -237,12 +241,11 @@ impl RunSource {
         Ok(Some(raw))
     }
 
-    /// Leaves out rows outside of the scan's times, deleted ones, and those without any column.
+    /// Leaves out deleted rows and those without any column.
     fn keep_visible(&self, block: &mut Block) {
         let times = std::mem::take(&mut block.times);
         let visible = |row: usize, time: i64| {
-            self.wanted.time.contains(time)
-                && !self.wanted.hidden.iter().any(|hidden| hidden.contains(time))
+            !self.wanted.hidden.iter().any(|hidden| hidden.contains(time))
                 && block.columns.iter().any(|column| column.is_present(row))
         };
         let kept: Vec<(usize, i64)> =

@@ -20,11 +20,17 @@ pub fn push_f64(out: &mut Vec<u8>, value: f64) {
         push_exponent(out, value);
     } else if let Some(whole) = small_integer(value) {
         push_i64(out, whole);
+    } else if (PLAIN_MIN..PLAIN_MAX).contains(&magnitude) {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
     } else {
         // Rust's Display never uses an exponent and prints the shortest digits, as Go's 'f' does.
         print(out, format_args!("{value}"));
     }
 }
+
+/// Between these `zmij` writes no exponent; a fraction that is zero never comes that far.
+const PLAIN_MIN: f64 = 1e-5;
+const PLAIN_MAX: f64 = 1e15;
 
 /// `value` as an integer, if it is one that has an exact and distinct image: -0.0 has not.
 fn small_integer(value: f64) -> Option<i64> {
@@ -53,29 +59,11 @@ fn push_exponent(out: &mut Vec<u8>, value: f64) {
 
 /// Appends a decimal integer.
 pub fn push_i64(out: &mut Vec<u8>, value: i64) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    push_u64(out, value.unsigned_abs());
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn push_u64(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0_u8; 20];
-    let mut used = 0;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + digit(value % 10);
-        used += 1;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the argument is a remainder of ten")]
-fn digit(value: u64) -> u8 {
-    value as u8
+fn push_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends `ns` since the Unix epoch as text like `2026-11-23T03:16:22.5Z`, in a zone that is
@@ -224,6 +212,17 @@ mod tests {
             } else {
                 prop_assert_eq!(printed, "null");
             }
+        }
+
+        /// Rust's Display as the oracle for the shortest digits without an exponent.
+        #[test]
+        fn fractions_have_the_digits_of_display(
+            mantissa in 1.0f64..10.0,
+            exponent in -6i32..16,
+            places in 0usize..17,
+        ) {
+            let value: f64 = format!("{mantissa:.places$}e{exponent}").parse().unwrap();
+            prop_assert_eq!(text(|out| push_f64(out, -value)), format!("{}", -value));
         }
 
         #[test]

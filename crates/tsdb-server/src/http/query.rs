@@ -1,7 +1,8 @@
 //! InfluxDB's `/query`: statements in, tables out.
 //!
-//! Running and encoding happen on one blocking thread per request. The async side waits, ends the
-//! statements when the client goes away, their time is up or somebody kills them, and sends what comes.
+//! Running and encoding happen on one blocking thread per request, except for what is so quick that the way
+//! there would take longer. The async side waits, ends the statements when the client goes away, their time is up
+//! or somebody kills them, and sends what comes.
 //!
 //! Not here: parameters (`query/request.rs`), pieces of a chunked response (`query/chunks.rs`), the form
 //! of results (`encode/results.rs`), and statements (`crate::query`).
@@ -127,7 +128,12 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
     match request.chunk_rows {
         Some(rows_max) => Ok(chunks::respond(run, form, rows_max, watch)),
         None => {
-            let response = blocking(move || whole(&run, form)).await;
+            let response = match run.quick() {
+                Some(answer) => Ok(document(&run, form, |tell| {
+                    tell(&answer, None);
+                })),
+                None => blocking(move || document(&run, form, |tell| run.each(tell))).await,
+            };
             drop(watch);
             response
         }
@@ -141,12 +147,15 @@ struct Form {
     pretty: bool,
 }
 
-/// Runs all statements and makes one document of their answers. Blocks.
-fn whole(run: &Run, form: Form) -> Response {
+/// Takes what an answer is, and the kind of its error if it failed; says whether to go on.
+type Tell<'t> = dyn FnMut(&Answer, Option<ErrorKind>) -> bool + 't;
+
+/// Makes one document of the answers that `tell_all` hands out.
+fn document(run: &Run, form: Form, tell_all: impl FnOnce(&mut Tell<'_>)) -> Response {
     let mut out = Output::new(run.memory(), run.canceller().token());
     let mut outcome = Told::default();
     results::begin_document(&mut out.bytes);
-    run.each(|answer, kind| {
+    tell_all(&mut |answer, kind| {
         if answer.statement > 0 {
             out.bytes.push(b',');
         }

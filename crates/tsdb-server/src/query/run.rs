@@ -26,6 +26,9 @@ const WAITING_BYTES: usize = 2048;
 const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
 const LOOK_BYTES_MAX: usize = 4 << 20;
 
+/// Memory of a query that runs on a thread of the runtime. One that takes more is not quick.
+const QUICK_BYTES_MAX: usize = 1 << 20;
+
 /// The statements of one request and what they need. Its methods block.
 pub struct Run {
     app: Arc<App>,
@@ -143,6 +146,27 @@ impl Run {
         }
     }
 
+    /// The answer, if there is one statement and it is so quick that handing it to another thread would take
+    /// longer than running it. Blocks for about a millisecond, or while pages are read.
+    pub fn quick(&self) -> Option<Answer> {
+        let [statement] = &*self.statements else { return None };
+        let _turn = self.app.quick_turn()?;
+        let memory = QueryMemory::new(self.app.budget(), Some(QUICK_BYTES_MAX));
+        let result = self.app.executor().execute_quick(statement, &self.context(memory))?;
+        self.app.exposition().statement(false);
+        Some(Answer { statement: 0, outcome: Ok(result), messages: Vec::new() })
+    }
+
+    fn context(&self, memory: QueryMemory) -> QueryContext<'_> {
+        QueryContext {
+            database: self.query.database.as_deref(),
+            policy: self.query.policy.as_deref(),
+            now_ns: self.app.env().clock.wall_ns(),
+            memory,
+            cancel: self.canceller.token().clone(),
+        }
+    }
+
     fn one(&self, at: usize, statement: &Statement) -> (Answer, Option<ErrorKind>) {
         let outcome = self.outcome(statement);
         self.app.exposition().statement(outcome.is_err());
@@ -153,13 +177,7 @@ impl Run {
     }
 
     fn outcome(&self, statement: &Statement) -> Result<StatementResult, Failure> {
-        let context = QueryContext {
-            database: self.query.database.as_deref(),
-            policy: self.query.policy.as_deref(),
-            now_ns: self.app.env().clock.wall_ns(),
-            memory: self.memory.clone(),
-            cancel: self.canceller.token().clone(),
-        };
+        let context = self.context(self.memory.clone());
         match statement {
             Statement::ShowQueries => {
                 context.cancel.check().map_err(|error| self.failure(&error.into()))?;
