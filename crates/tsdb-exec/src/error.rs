@@ -41,6 +41,24 @@ pub enum Error {
         /// What to do instead.
         remedy: &'static str,
     },
+    /// Rows of SELECT … INTO that could not be stored; the others are.
+    #[error("partial write: {reason} dropped={dropped}; {written} points were written")]
+    PartialWrite {
+        /// Why the first of them was refused.
+        reason: String,
+        /// How many were refused.
+        dropped: u64,
+        /// How many are stored.
+        written: u64,
+    },
+    /// A SELECT … INTO that ended before its end.
+    #[error("{cause}; {written} points were written before")]
+    IntoEnded {
+        /// How many points are stored.
+        written: u64,
+        /// What ended it.
+        cause: Box<Error>,
+    },
     /// What storage says, limits and cancellation among it.
     #[error("{0}")]
     Storage(tsdb_core::Error),
@@ -53,12 +71,29 @@ impl Error {
         match self {
             Error::DatabaseNotFound { .. } => ErrorKind::NotFound,
             Error::Storage(error) => error.kind(),
+            Error::IntoEnded { cause, .. } => cause.kind(),
             Error::DatabaseRequired
             | Error::Check(_)
             | Error::Condition(_)
             | Error::FieldInTagCondition { .. }
+            | Error::PartialWrite { .. }
             | Error::Unsupported { .. } => ErrorKind::Invalid,
         }
+    }
+
+    /// What storage says, if that is the reason.
+    #[must_use]
+    pub fn storage(&self) -> Option<&tsdb_core::Error> {
+        match self {
+            Error::Storage(error) => Some(error),
+            Error::IntoEnded { cause, .. } => cause.storage(),
+            _ => None,
+        }
+    }
+
+    /// A SELECT … INTO that `cause` ended when so many points were stored.
+    pub(crate) fn into_ended(written: u64, cause: Error) -> Error {
+        Error::IntoEnded { written, cause: Box::new(cause) }
     }
 
     /// A limit of [`crate::QueryLimits`] that would be exceeded.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tsdb_core::Storage;
-use tsdb_ql::{Select, Statement};
+use tsdb_ql::Statement;
 
 use crate::context::QueryContext;
 use crate::limits::QueryLimits;
@@ -12,7 +12,7 @@ use crate::plan::plan;
 use crate::result::StatementResult;
 use crate::run::{Runner, check_rows};
 use crate::scope::View;
-use crate::{Error, Result, explain, manage, show, small};
+use crate::{Error, Result, explain, into, manage, show, small};
 
 /// Executes statements over a store. Cheap to clone; all calls may come from any number of threads.
 #[derive(Clone)]
@@ -53,10 +53,16 @@ impl Executor {
         let snapshot = store.snapshot()?;
         let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
         let answer = match statement {
-            Statement::Select(select) => self.select(select, &view),
+            Statement::Select(select) => {
+                let runner = Runner::new(&view, &self.limits);
+                let plan = plan(select, &runner)?;
+                match &select.target {
+                    Some(target) => into::select_into(&runner, &plan, target, store),
+                    None => runner.run(&plan),
+                }
+            }
             Statement::Explain { analyze, select } => {
-                let plan = plan(select, &view)?;
-                explain::explain(&Runner::new(&view, &self.limits), &plan, *analyze)
+                explain::explain(&Runner::new(&view, &self.limits), select, *analyze)
             }
             Statement::ShowDatabases => Ok(show::databases(&view)),
             Statement::ShowRetentionPolicies { database } => {
@@ -76,6 +82,16 @@ impl Executor {
                 what: "KILL QUERY outside of the server",
                 remedy: "ask the server, which knows what runs",
             }),
+            Statement::ShowStats { .. } => Err(Error::Unsupported {
+                what: "SHOW STATS outside of the server",
+                remedy: "ask the server, which counts what it does",
+            }),
+            Statement::ShowDiagnostics { .. } => Err(Error::Unsupported {
+                what: "SHOW DIAGNOSTICS outside of the server",
+                remedy: "ask the server, which knows how it was started",
+            }),
+            Statement::ShowShards => show::shards(&view),
+            Statement::ShowShardGroups => show::shard_groups(&view),
             change => manage::execute(change, store, &view).map(|()| StatementResult::default()),
         }?;
         check_rows(answer.rows(), &self.limits)?;
@@ -110,6 +126,9 @@ impl Executor {
     #[must_use]
     pub fn is_small(&self, statement: &Statement, context: &QueryContext<'_>) -> bool {
         let Statement::Select(select) = statement else { return false };
+        if select.target.is_some() {
+            return false;
+        }
         let look = || {
             tsdb_ql::check(statement)?;
             let catalogue = self.store.catalogue();
@@ -119,10 +138,5 @@ impl Executor {
         };
         // What is wrong with it is told when it runs.
         look().unwrap_or(false)
-    }
-
-    fn select(&self, select: &Select, view: &View<'_>) -> Result<StatementResult> {
-        let plan = plan(select, view)?;
-        Runner::new(view, &self.limits).run(&plan)
     }
 }

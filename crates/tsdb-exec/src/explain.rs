@@ -3,31 +3,28 @@
 use std::sync::Arc;
 
 use tsdb_agg::Function;
+use tsdb_core::TimeRange;
 use tsdb_core::storage::{Order, PredicateOp};
 use tsdb_core::time::format_duration;
+use tsdb_ql::Select;
 
 use crate::Result;
 use crate::op::fold::CallPlan;
 use crate::op::streams::{Source, Step, StreamPlan, StreamsPlan, Take};
-use crate::plan::{ScanPlan, SelectPlan, Work};
+use crate::plan::{ScanPlan, SelectPlan, Work, plan, plan_within, subqueries, time_of};
 use crate::result::{ResultColumn, Series, StatementResult};
 use crate::run::{Runner, parts};
 
 /// The plan of a SELECT; with `analyze` it is run too, and its rows are counted and dropped.
 pub(crate) fn explain(
     runner: &Runner<'_>,
-    plan: &SelectPlan,
+    select: &Select,
     analyze: bool,
 ) -> Result<StatementResult> {
     let mut lines = Vec::new();
-    for scan in &plan.scans {
-        describe(runner, plan, scan, &mut lines)?;
-    }
-    if plan.scans.is_empty() {
-        lines.push("nothing to read: no measurement has one of the fields".to_owned());
-    }
+    describe_select(runner, select, TimeRange::all(), &mut lines)?;
     if analyze {
-        let answer = runner.run(plan)?;
+        let answer = runner.run(&plan(select, runner)?)?;
         let (samples, rows, blocks) = runner.progress.read();
         let engine = runner.progress.scans();
         lines.push(format!(
@@ -48,13 +45,42 @@ pub(crate) fn explain(
     Ok(StatementResult::of(Series::table(None, vec![column])))
 }
 
+/// The plan of a query and of those in its FROM. What is scanned of their rows is known once they have run.
+fn describe_select(
+    runner: &Runner<'_>,
+    select: &Select,
+    within: TimeRange,
+    lines: &mut Vec<String>,
+) -> Result<()> {
+    let inner = subqueries(select);
+    let time = time_of(select, runner.view.context.now_ns)?.intersect(&within);
+    for inner in &inner {
+        lines.push(format!("SUBQUERY {inner}"));
+        let begin = lines.len();
+        describe_select(runner, inner, time, lines)?;
+        lines.iter_mut().skip(begin).for_each(|line| line.insert_str(0, "  "));
+    }
+    if !inner.is_empty() {
+        lines.push("SCAN of the rows of the subqueries".to_owned());
+        return Ok(());
+    }
+    let plan = plan_within(select, runner, within)?;
+    for scan in &plan.scans {
+        describe(runner, &plan, scan, lines)?;
+    }
+    if plan.scans.is_empty() {
+        lines.push("nothing to read: no measurement has one of the fields".to_owned());
+    }
+    Ok(())
+}
+
 fn describe(
     runner: &Runner<'_>,
     plan: &SelectPlan,
     scan: &ScanPlan,
     lines: &mut Vec<String>,
 ) -> Result<()> {
-    let estimate = runner.view.snapshot.estimate(&runner.request(plan, scan, &plan.frame))?;
+    let estimate = runner.snapshot(scan).estimate(&runner.request(plan, scan, &plan.frame))?;
     let work = describe_work(scan);
     lines.push(format!("SCAN {}: {work}", scan.place.measurement));
     lines.push(format!("  time {}, fields {}", plan.frame.scanned(), scan.fields.join(", ")));

@@ -29,9 +29,11 @@
 
 mod assemble;
 mod context;
+mod derived;
 mod error;
 mod executor;
 mod explain;
+mod into;
 mod letgo;
 mod limits;
 mod manage;

@@ -6,6 +6,7 @@ mod columns;
 mod compile;
 mod functions;
 mod optimise;
+mod subquery;
 
 use std::sync::Arc;
 
@@ -15,8 +16,10 @@ use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{FieldPredicate, GroupBy, Order, Want, Windows};
 use tsdb_ql::Page;
 
-pub(crate) use build::plan;
+pub(crate) use build::{plan, plan_within};
+pub(crate) use subquery::{subqueries, time_of};
 
+use crate::derived::Derived;
 use crate::op::choose_many::ManyPlan;
 use crate::op::expr::ValueExpr;
 use crate::op::filter::RowFilter;
@@ -91,6 +94,8 @@ impl Frame {
 pub(crate) struct ScanPlan {
     /// What is scanned.
     pub(crate) place: Place,
+    /// Where it is scanned, if not in the store.
+    pub(crate) derived: Option<Arc<Derived>>,
     /// Series.
     pub(crate) tags: TagFilter,
     /// Columns.

@@ -173,6 +173,19 @@ impl Values {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The number in a row; a text is none.
+    #[expect(clippy::cast_precision_loss, reason = "fields are floats; counts are below 2^53")]
+    pub(crate) fn number(&self, row: usize) -> Option<f64> {
+        match self {
+            Values::Floats(values, valid) => values.get(row).copied().filter(|_| valid.get(row)),
+            Values::Integers(values, valid) => {
+                values.get(row).filter(|_| valid.get(row)).map(|value| *value as f64)
+            }
+            Values::Booleans(values) => values.get(row).map(|value| f64::from(u8::from(*value))),
+            Values::Strings(_) => None,
+        }
+    }
 }
 
 impl Values {

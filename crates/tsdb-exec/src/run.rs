@@ -1,9 +1,11 @@
 //! Carries out a plan: asks the engine, drives the pipeline, keeps to the limits.
 
+mod pieces;
+
 use std::sync::Arc;
 
 use tsdb_agg::{Fill, WindowGrid};
-use tsdb_core::storage::{Estimate, FieldSelection, Order, ScanRequest, Selection, Want};
+use tsdb_core::storage::{Estimate, FieldSelection, Order, ScanRequest, Selection, Snapshot, Want};
 use tsdb_core::time::window_start;
 use tsdb_core::{Block, Error as CoreError, Pool, TimeRange};
 use tsdb_ql::Page;
@@ -51,6 +53,14 @@ impl<'r> Runner<'r> {
         &self.view.context.memory
     }
 
+    /// What a scan reads.
+    pub(crate) fn snapshot<'s>(&'s self, scan: &'s ScanPlan) -> &'s dyn Snapshot {
+        match &scan.derived {
+            Some(derived) => &**derived,
+            None => self.view.snapshot,
+        }
+    }
+
     /// The answer to `plan`.
     ///
     /// # Errors
@@ -60,17 +70,7 @@ impl<'r> Runner<'r> {
             StatementResult { time_zone: plan.time_zone.clone(), ..StatementResult::default() };
         let mut rows = 0;
         for scan in &plan.scans {
-            self.progress.check()?;
-            let (mut tables, charge) = match self.newest_windows(plan, scan)? {
-                Some(found) => found,
-                None => self.scan(plan, scan, &plan.frame)?,
-            };
-            let skipped =
-                usize::try_from(plan.frame.page.series_offset.unwrap_or(0)).unwrap_or(usize::MAX);
-            let kept =
-                plan.frame.page.series_limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-            tables.drain(..skipped.min(tables.len()));
-            tables.truncate(kept.unwrap_or(usize::MAX));
+            let (mut tables, charge) = self.page_of_tables(plan, scan, &plan.frame)?;
             rows += tables.iter().map(Series::rows).sum::<usize>();
             check_rows(rows, self.limits)?;
             if result.series.is_empty() {
@@ -87,6 +87,19 @@ impl<'r> Runner<'r> {
             result.series.reverse();
         }
         Ok(result)
+    }
+
+    /// The tables of one measurement that SLIMIT and SOFFSET leave.
+    fn page_of_tables(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> Result<Tables> {
+        self.progress.check()?;
+        let (mut tables, charge) = match self.newest_windows(plan, scan)? {
+            Some(found) => found,
+            None => self.scan(plan, scan, frame)?,
+        };
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        tables.drain(..plan.frame.page.series_offset.map_or(0, count).min(tables.len()));
+        tables.truncate(plan.frame.page.series_limit.map_or(usize::MAX, count));
+        Ok((tables, charge))
     }
 
     /// `GROUP BY time(…) ORDER BY time DESC LIMIT n` without other groups: tries to answer from the newest n
@@ -142,7 +155,7 @@ impl<'r> Runner<'r> {
     /// As [`Runner::scan`], with errors that know nothing of functions.
     fn tables(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> Result<Tables> {
         let mut request = self.request(plan, scan, frame);
-        let estimate = self.view.snapshot.estimate(&request)?;
+        let estimate = self.snapshot(scan).estimate(&request)?;
         if estimate.rows == 0 {
             return Ok((Vec::new(), None));
         }
@@ -151,9 +164,9 @@ impl<'r> Runner<'r> {
         if samples > self.limits.estimate_max {
             return Err(Limit::Samples.exceeded(samples, self.limits.estimate_max));
         }
-        let grid = self.grid(frame, &request, &estimate)?;
+        let grid = self.grid(scan, frame, &request, &estimate)?;
         request.parts = usize::try_from(parts(scan, &estimate, self.limits)).unwrap_or(1);
-        let mut selection = self.view.snapshot.select(&request)?;
+        let mut selection = self.snapshot(scan).select(&request)?;
         let series = selection.series.len();
         self.check_series(series as u64)?;
         let tables = self.tables_of(&mut selection, plan, scan, frame, grid);
@@ -303,6 +316,7 @@ impl<'r> Runner<'r> {
     /// The windows of a scan. Without a lower bound they begin at the first row.
     fn grid(
         &self,
+        scan: &ScanPlan,
         frame: &Frame,
         request: &ScanRequest,
         estimate: &Estimate,
@@ -317,7 +331,7 @@ impl<'r> Runner<'r> {
             cover(scanned.start)
         } else {
             // The estimate may count rows that are deleted since: before refusing, look for the first one.
-            cover(estimate.t_min).or_else(|refused| match self.first_time(request) {
+            cover(estimate.t_min).or_else(|refused| match self.first_time(scan, request) {
                 Ok(Some(first)) => cover(first),
                 _ => Err(refused),
             })
@@ -335,7 +349,7 @@ impl<'r> Runner<'r> {
     }
 
     /// Timestamp of the oldest row that `request` finds.
-    fn first_time(&self, request: &ScanRequest) -> Result<Option<i64>> {
+    fn first_time(&self, scan: &ScanPlan, request: &ScanRequest) -> Result<Option<i64>> {
         let oldest = ScanRequest {
             order: Order::Ascending,
             limit_per_series: Some(1),
@@ -346,7 +360,7 @@ impl<'r> Runner<'r> {
         };
         let mut first: Option<i64> = None;
         let mut block = Block::new();
-        for mut cursor in self.view.snapshot.select(&oldest)?.cursors {
+        for mut cursor in self.snapshot(scan).select(&oldest)?.cursors {
             while cursor.next(&mut block)? {
                 self.progress.check()?;
                 let time = block.times.get(0);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use tsdb_core::catalogue::NamespaceInfo;
 use tsdb_core::matcher::Pattern;
 use tsdb_core::storage::{SeriesRequest, Snapshot};
 use tsdb_core::{Catalogue, NamespaceId, SeriesKey};
-use tsdb_ql::{Dimension, Measurement, MeasurementName, Source};
+use tsdb_ql::{Dimension, MeasurementName, Source};
 
 use crate::context::QueryContext;
 use crate::letgo::Long;
@@ -44,15 +45,18 @@ impl<'v> View<'v> {
         named.filter(given).or(self.context.database.filter(given)).ok_or(Error::DatabaseRequired)
     }
 
-    /// The namespace of a source of a SELECT.
+    /// The namespace of a source or the target of a SELECT, by what stands before its name.
     ///
     /// # Errors
     /// A database or policy that does not exist, no database at all.
-    fn namespace(&self, source: &'v Measurement) -> Result<NamespaceId> {
-        let database = self.database(source.database.as_deref())?;
-        let of_request = if source.database.is_none() { self.context.policy } else { None };
-        let policy = source.policy.as_deref().or(of_request).filter(|name| !name.is_empty());
-        Ok(self.catalogue.namespace(database, policy)?.id)
+    pub(crate) fn namespace(
+        &self,
+        database: Option<&'v str>,
+        policy: Option<&str>,
+    ) -> Result<&'v NamespaceInfo> {
+        let of_request = if database.is_none() { self.context.policy } else { None };
+        let policy = policy.or(of_request).filter(|name| !name.is_empty());
+        Ok(self.catalogue.namespace(self.database(database)?, policy)?)
     }
 
     /// All namespaces of a database, or the one of `policy`.
@@ -72,20 +76,17 @@ impl<'v> View<'v> {
         }
     }
 
-    /// The places that the sources of a SELECT name, sorted, each once. Exact names are not looked up.
+    /// The places that the sources of a SELECT name, sorted, each once. Exact names are not looked up, and subqueries
+    /// have none.
     ///
     /// # Errors
-    /// As [`View::namespace`]; a subquery.
+    /// As [`View::namespace`].
     pub(crate) fn places(&self, sources: &'v [Source]) -> Result<Vec<Place>> {
         let mut places = Vec::new();
         for source in sources {
-            let Source::Measurement(source) = source else {
-                return Err(Error::Unsupported {
-                    what: "a subquery",
-                    remedy: "run the inner query first, or write it as one SELECT",
-                });
-            };
-            let namespace = self.namespace(source)?;
+            let Source::Measurement(source) = source else { continue };
+            let namespace =
+                self.namespace(source.database.as_deref(), source.policy.as_deref())?.id;
             let names = self.measurements(namespace, &source.name)?;
             places.extend(names.into_iter().map(|measurement| Place { measurement, namespace }));
         }

@@ -2,6 +2,7 @@
 //! not listed.
 
 mod cardinality;
+mod shards;
 
 use std::sync::Arc;
 
@@ -14,12 +15,13 @@ use tsdb_ql::{ConditionContext, KeyFilter, MeasurementName, Page, ShowScope, spl
 use crate::letgo::Long;
 use crate::memory::Charge;
 use crate::pace::Pace;
-use crate::result::{ResultColumn, Series, StatementResult, Validity, Values};
+use crate::result::{Message, ResultColumn, Series, StatementResult, Validity, Values};
 use crate::scope::{NAME_BYTES, View};
 use crate::sort::{Distinct, merge_lists};
 use crate::{Error, Result};
 
 pub(crate) use cardinality::cardinality;
+pub(crate) use shards::{shard_groups, shards};
 
 /// `SHOW DATABASES`
 pub(crate) fn databases(view: &View<'_>) -> StatementResult {
@@ -51,11 +53,14 @@ pub(crate) fn policies(view: &View<'_>, database: Option<&str>) -> Result<Statem
     )))
 }
 
-/// `SHOW MEASUREMENTS`. As in InfluxDB a database that does not exist has none.
+/// `SHOW MEASUREMENTS`. As in InfluxDB a database that does not exist has none; a remark says that it does not exist.
 pub(crate) fn measurements(view: &View<'_>, scope: &ShowScope) -> Result<StatementResult> {
     let mut result = StatementResult::default();
     let (series, _held) = match series(view, scope, "SHOW MEASUREMENTS") {
-        Err(Error::DatabaseNotFound { .. }) => return Ok(result),
+        Err(error @ Error::DatabaseNotFound { .. }) => {
+            result.messages.push(Message { level: "warning", text: error.to_string() });
+            return Ok(result);
+        }
         found => found?,
     };
     let mut charge = view.context.memory.charge();

@@ -5,7 +5,7 @@ use tsdb_ql::{MeasurementName, Select, Source};
 
 use crate::Result;
 use crate::limits::QueryLimits;
-use crate::plan::plan;
+use crate::plan::{plan, subqueries};
 use crate::result::StatementResult;
 use crate::run::{Runner, check_rows};
 use crate::scope::View;
@@ -21,12 +21,16 @@ const BUCKETS_MAX: i128 = 100_000;
 /// # Errors
 /// As running it.
 pub(crate) fn is_small(select: &Select, view: &View<'_>, limits: &QueryLimits) -> Result<bool> {
-    let plan = plan(select, view)?;
+    // To plan the rest they would have to be run.
+    if !subqueries(select).is_empty() {
+        return Ok(false);
+    }
     let runner = Runner::new(view, limits);
+    let plan = plan(select, &runner)?;
     let (mut series, mut samples, mut buckets) = (0u64, 0u64, 0i128);
     for scan in &plan.scans {
         let request = runner.request(&plan, scan, &plan.frame);
-        let estimate = view.snapshot.estimate(&request)?;
+        let estimate = runner.snapshot(scan).estimate(&request)?;
         series = series.saturating_add(estimate.series);
         let fields = scan.fields.len() as u64;
         samples = samples.saturating_add(estimate.rows.saturating_mul(fields));
@@ -51,15 +55,16 @@ pub(crate) fn quick(
     limits: &QueryLimits,
 ) -> Result<Option<StatementResult>> {
     let [Source::Measurement(from)] = &*select.sources else { return Ok(None) };
-    if !matches!(from.name, MeasurementName::Name(_)) {
-        return Ok(None);
-    }
-    let plan = plan(select, view)?;
-    if !plan.scans.iter().all(|scan| scan.tags.names_values()) {
+    if select.target.is_some() || !matches!(from.name, MeasurementName::Name(_)) {
         return Ok(None);
     }
     let limits = limits.quick();
-    let answer = Runner::new(view, &limits).run(&plan)?;
+    let runner = Runner::new(view, &limits);
+    let plan = plan(select, &runner)?;
+    if !plan.scans.iter().all(|scan| scan.tags.names_values()) {
+        return Ok(None);
+    }
+    let answer = runner.run(&plan)?;
     check_rows(answer.rows(), &limits)?;
     Ok(Some(answer))
 }

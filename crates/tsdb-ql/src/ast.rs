@@ -76,10 +76,26 @@ pub enum Statement {
     },
     /// `SHOW QUERIES`
     ShowQueries,
+    /// `SHOW STATS`
+    ShowStats {
+        /// `FOR`: the one table that is wanted.
+        module: Option<String>,
+    },
+    /// `SHOW DIAGNOSTICS`
+    ShowDiagnostics {
+        /// `FOR`: the one table that is wanted.
+        module: Option<String>,
+    },
+    /// `SHOW SHARDS`
+    ShowShards,
+    /// `SHOW SHARD GROUPS`
+    ShowShardGroups,
     /// `KILL QUERY`
     KillQuery {
         /// Its number in SHOW QUERIES.
         id: u64,
+        /// `ON`: the server that runs it, in a cluster.
+        host: Option<String>,
     },
     /// `CREATE DATABASE`
     CreateDatabase {
@@ -143,10 +159,10 @@ impl Statement {
     /// Whether the statement changes nothing, neither data nor what runs. The others should come by POST; by GET they work
     /// with a warning.
     #[must_use]
-    pub const fn is_read_only(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         match self {
-            Statement::Select(_)
-            | Statement::Explain { .. }
+            Statement::Select(select) => select.target.is_none(),
+            Statement::Explain { .. }
             | Statement::ShowDatabases
             | Statement::ShowMeasurements(_)
             | Statement::ShowTagKeys(_)
@@ -155,7 +171,11 @@ impl Statement {
             | Statement::ShowSeries(_)
             | Statement::ShowCardinality(_)
             | Statement::ShowRetentionPolicies { .. }
-            | Statement::ShowQueries => true,
+            | Statement::ShowQueries
+            | Statement::ShowStats { .. }
+            | Statement::ShowDiagnostics { .. }
+            | Statement::ShowShards
+            | Statement::ShowShardGroups => true,
             Statement::KillQuery { .. }
             | Statement::CreateDatabase { .. }
             | Statement::DropDatabase { .. }
@@ -174,6 +194,8 @@ impl Statement {
 pub struct Select {
     /// The columns, at least one.
     pub fields: Vec<Field>,
+    /// `INTO`: where the rows are written instead of answered.
+    pub target: Option<Target>,
     /// `FROM`, at least one.
     pub sources: Vec<Source>,
     /// `WHERE`
@@ -208,6 +230,28 @@ pub struct Field {
     pub expr: Expr,
     /// `AS`
     pub alias: Option<String>,
+}
+
+/// Where INTO writes: `m`, `rp.m`, `db.rp.m` or `db..m`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// The database; absent means that of the request.
+    pub database: Option<String>,
+    /// The retention policy; absent means that of the request, or the default of the database.
+    pub policy: Option<String>,
+    /// Which measurement.
+    pub name: TargetName,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The last part of a [`Target`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetName {
+    /// The measurement of that name.
+    Name(String),
+    /// `:MEASUREMENT`: the measurement that a row was read from.
+    Source,
 }
 
 /// One source of a SELECT.

@@ -11,7 +11,7 @@ use tsdb_core::matcher::Pattern;
 
 use crate::{
     ast::{
-        Counted, Dimension, Expr, Fill, KeyFilter, Measurement, MeasurementName, Select,
+        Counted, Dimension, Expr, Fill, KeyFilter, Measurement, MeasurementName, Order, Select,
         ShowCardinality, ShowScope, Source, Span, Statement,
     },
     condition::{Condition, ConditionContext, split_condition},
@@ -65,6 +65,10 @@ impl Checker {
             Statement::ShowDatabases
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries
+            | Statement::ShowStats { .. }
+            | Statement::ShowDiagnostics { .. }
+            | Statement::ShowShards
+            | Statement::ShowShardGroups
             | Statement::KillQuery { .. }
             | Statement::CreateDatabase { .. }
             | Statement::DropDatabase { .. }
@@ -185,7 +189,16 @@ impl Checker {
                 Source::Measurement(measurement) => {
                     self.measurements(std::slice::from_ref(measurement));
                 }
-                Source::Subquery(inner) => self.select(inner),
+                Source::Subquery(inner) => {
+                    if let Some(target) = &inner.target {
+                        self.report(Error::IntoInSubquery, target.span);
+                    }
+                    if inner.order == Order::Descending && select.order == Order::Ascending {
+                        let place = inner.fields.first().map(|field| field.expr.span());
+                        self.report(Error::SubqueryOrder, place.unwrap_or_default());
+                    }
+                    self.select(inner);
+                }
             }
         }
         let zone = select.zone.as_ref().map(|zone| zone.name.as_str());

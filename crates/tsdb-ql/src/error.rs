@@ -97,6 +97,12 @@ pub enum Error {
     /// ORDER BY something else than time.
     #[error("only ORDER BY time supported at this time")]
     OrderByOther,
+    /// `INTO` in a query whose rows another query takes.
+    #[error("a subquery cannot have INTO")]
+    IntoInSubquery,
+    /// A subquery that goes another way in time than the query around it.
+    #[error("subqueries must be ordered in the same direction as the query itself")]
+    SubqueryOrder,
     /// `fill()` with something unknown in it.
     #[error("expected number, null, none, linear or previous in fill()")]
     BadFill,

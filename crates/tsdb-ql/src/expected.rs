@@ -7,22 +7,25 @@ use crate::{ast::Span, function::most_similar, limits::FOUND_CHARS_MAX, token::T
 const EXPRESSION_START: [&str; 4] = ["identifier", "string", "number", "bool"];
 
 /// Tokens that can follow any expression. Named only when nothing else can.
-const CONTINUATIONS: [&str; 24] = [
+const CONTINUATIONS: [&str; 25] = [
     "+", "-", "*", "/", "%", "&", "|", "^", "=", "!=", "=~", "!~", "<", "<=", ">", ">=", ",", ".",
-    "::", "(", "AS", "AND", "OR", "DISTINCT",
+    "::", "(", "AS", "AND", "OR", "DISTINCT", "INTO",
 ];
 
 /// Keywords that can also be names: where a name is expected they go without saying.
-const SOFT_KEYWORDS: [&str; 27] = [
+const SOFT_KEYWORDS: [&str; 32] = [
     "ANALYZE",
     "CARDINALITY",
     "DATABASE",
     "DATABASES",
     "DEFAULT",
+    "DIAGNOSTICS",
     "DURATION",
     "EXACT",
     "FIELD",
     "FILL",
+    "FOR",
+    "GROUPS",
     "INF",
     "KEY",
     "KEYS",
@@ -38,6 +41,8 @@ const SOFT_KEYWORDS: [&str; 27] = [
     "RETENTION",
     "SERIES",
     "SHARD",
+    "SHARDS",
+    "STATS",
     "TAG",
     "TZ",
     "VALUES",

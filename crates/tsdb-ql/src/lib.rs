@@ -48,7 +48,8 @@ mod token;
 pub use ast::{
     BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter, Literal,
     Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration, Select,
-    ShowCardinality, ShowScope, Source, Span, Statement, Window, WindowOffset, Zone,
+    ShowCardinality, ShowScope, Source, Span, Statement, Target, TargetName, Window, WindowOffset,
+    Zone,
 };
 pub use check::check;
 pub use column::distinct_column_names;

@@ -10,7 +10,8 @@ use crate::{
     ast::{
         BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter,
         Literal, Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration,
-        Select, ShowCardinality, ShowScope, Source, Statement, Window, WindowOffset,
+        Select, ShowCardinality, ShowScope, Source, Statement, Target, TargetName, Window,
+        WindowOffset,
     },
     lexer::is_plain_name,
 };
@@ -23,7 +24,16 @@ impl Display for Statement {
             Statement::Explain { analyze: true, select } => write!(f, "EXPLAIN ANALYZE {select}"),
             Statement::ShowDatabases => f.write_str("SHOW DATABASES"),
             Statement::ShowQueries => f.write_str("SHOW QUERIES"),
-            Statement::KillQuery { id } => write!(f, "KILL QUERY {id}"),
+            Statement::ShowStats { module } => write_module(f, "SHOW STATS", module.as_deref()),
+            Statement::ShowDiagnostics { module } => {
+                write_module(f, "SHOW DIAGNOSTICS", module.as_deref())
+            }
+            Statement::ShowShards => f.write_str("SHOW SHARDS"),
+            Statement::ShowShardGroups => f.write_str("SHOW SHARD GROUPS"),
+            Statement::KillQuery { id, host } => {
+                write!(f, "KILL QUERY {id}")?;
+                write_on(f, host.as_deref())
+            }
             Statement::ShowRetentionPolicies { database } => {
                 f.write_str("SHOW RETENTION POLICIES")?;
                 write_on(f, database.as_deref())
@@ -74,6 +84,9 @@ impl Display for Select {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("SELECT ")?;
         write_list(f, &self.fields)?;
+        if let Some(target) = &self.target {
+            write!(f, " INTO {target}")?;
+        }
         f.write_str(" FROM ")?;
         write_list(f, &self.sources)?;
         write_where(f, self.condition.as_ref())?;
@@ -118,17 +131,19 @@ impl Display for Source {
     }
 }
 
+impl Display for Target {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write_qualifiers(f, self.database.as_deref(), self.policy.as_deref())?;
+        match &self.name {
+            TargetName::Name(name) => Name(name).fmt(f),
+            TargetName::Source => f.write_str(":MEASUREMENT"),
+        }
+    }
+}
+
 impl Display for Measurement {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if let Some(database) = &self.database {
-            write!(f, "{}.", Name(database))?;
-        }
-        if let Some(policy) = &self.policy {
-            Name(policy).fmt(f)?;
-        }
-        if self.database.is_some() || self.policy.is_some() {
-            f.write_char('.')?;
-        }
+        write_qualifiers(f, self.database.as_deref(), self.policy.as_deref())?;
         match &self.name {
             MeasurementName::Name(name) => Name(name).fmt(f),
             MeasurementName::Regex(pattern) => Pattern(pattern).fmt(f),
@@ -426,6 +441,30 @@ fn write_show(
     }
     write_where(f, scope.condition.as_ref())?;
     scope.page.fmt(f)
+}
+
+/// The database and the policy before the name of a measurement.
+fn write_qualifiers(
+    f: &mut Formatter<'_>,
+    database: Option<&str>,
+    policy: Option<&str>,
+) -> fmt::Result {
+    if let Some(database) = database {
+        write!(f, "{}.", Name(database))?;
+    }
+    match policy {
+        Some(policy) => write!(f, "{}.", Name(policy)),
+        None if database.is_some() => f.write_char('.'),
+        None => Ok(()),
+    }
+}
+
+fn write_module(f: &mut Formatter<'_>, what: &str, module: Option<&str>) -> fmt::Result {
+    f.write_str(what)?;
+    match module {
+        Some(module) => write!(f, " FOR {}", Text(module)),
+        None => Ok(()),
+    }
 }
 
 fn write_on(f: &mut Formatter<'_>, database: Option<&str>) -> fmt::Result {

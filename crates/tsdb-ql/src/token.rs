@@ -71,6 +71,8 @@ pub(crate) enum Token {
     Drop,
     #[token("DELETE", ignore(case))]
     Delete,
+    #[token("INTO", ignore(case))]
+    Into,
 
     // --- keywords only where one is due, names elsewhere
     #[token("ANALYZE", ignore(case))]
@@ -83,6 +85,8 @@ pub(crate) enum Token {
     Databases,
     #[token("DEFAULT", ignore(case))]
     Default,
+    #[token("DIAGNOSTICS", ignore(case))]
+    Diagnostics,
     #[token("DURATION", ignore(case))]
     DurationKeyword,
     #[token("EXACT", ignore(case))]
@@ -91,6 +95,10 @@ pub(crate) enum Token {
     Field,
     #[token("FILL", ignore(case))]
     Fill,
+    #[token("FOR", ignore(case))]
+    For,
+    #[token("GROUPS", ignore(case))]
+    Groups,
     #[token("INF", ignore(case))]
     Inf,
     #[token("KEY", ignore(case))]
@@ -121,6 +129,10 @@ pub(crate) enum Token {
     Series,
     #[token("SHARD", ignore(case))]
     Shard,
+    #[token("SHARDS", ignore(case))]
+    Shards,
+    #[token("STATS", ignore(case))]
+    Stats,
     #[token("TAG", ignore(case))]
     Tag,
     #[token("TZ", ignore(case))]
@@ -191,6 +203,9 @@ pub(crate) enum Token {
     Dot,
     #[token("::")]
     DoubleColon,
+    /// `:MEASUREMENT`, the name of what was read, in INTO.
+    #[token(":MEASUREMENT", ignore(case))]
+    BackReference,
     /// Between statements; the parser puts one behind the last.
     #[token(";")]
     Semicolon,
@@ -232,10 +247,13 @@ impl Token {
                 | Token::Database
                 | Token::Databases
                 | Token::Default
+                | Token::Diagnostics
                 | Token::DurationKeyword
                 | Token::Exact
                 | Token::Field
                 | Token::Fill
+                | Token::For
+                | Token::Groups
                 | Token::Inf
                 | Token::Key
                 | Token::Keys
@@ -251,6 +269,8 @@ impl Token {
                 | Token::Retention
                 | Token::Series
                 | Token::Shard
+                | Token::Shards
+                | Token::Stats
                 | Token::Tag
                 | Token::Tz
                 | Token::Values
@@ -288,6 +308,7 @@ impl Token {
                 | Token::Alter
                 | Token::Drop
                 | Token::Delete
+                | Token::Into
         )
     }
 

@@ -50,6 +50,7 @@ pub struct App {
     admin_turns: Arc<Semaphore>,
     stopping: AtomicBool,
     storage_failure: OnceLock<String>,
+    started_ns: u64,
 }
 
 impl App {
@@ -76,6 +77,7 @@ impl App {
             admin_turns: Arc::new(Semaphore::new(1)),
             stopping: AtomicBool::new(false),
             storage_failure: OnceLock::new(),
+            started_ns: env.clock.mono_ns(),
             config,
             env,
             store,
@@ -92,6 +94,11 @@ impl App {
     /// Clock and randomness.
     pub fn env(&self) -> &Env {
         &self.env
+    }
+
+    /// When it began, in ns of the monotonic clock.
+    pub fn started_ns(&self) -> u64 {
+        self.started_ns
     }
 
     /// The storage engine.

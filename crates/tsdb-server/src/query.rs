@@ -6,6 +6,7 @@
 
 mod run;
 mod running;
+mod tables;
 mod watch;
 
 use tsdb_ql::{Parameters, ParseErrors, Statement};

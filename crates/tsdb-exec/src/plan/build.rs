@@ -6,36 +6,53 @@ use std::sync::Arc;
 use tsdb_agg::Fill;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{Order, Want, Windows};
-use tsdb_core::{TimeRange, time};
+use tsdb_core::{NamespaceId, TimeRange, time};
 use tsdb_ql::{Condition, ConditionContext, Expr, Select, split_condition, time_zone};
 
 use super::columns::{Schema, expand, group_keys, needs_tags};
 use super::compile::Compiler;
 use super::functions::lead;
-use super::{Frame, ScanPlan, SelectPlan, optimise};
+use super::subquery::derive;
+use super::{Frame, ScanPlan, SelectPlan, Work, optimise};
+use crate::derived::Derived;
 use crate::op::filter::{RowFilter, predicates};
-use crate::scope::{Place, View};
+use crate::run::Runner;
+use crate::scope::Place;
 use crate::{Error, Result};
 
 /// Widest window whose boundaries are the same in all zones: offsets from UTC are multiples of it, at
 /// least since 1986.
 const ZONE_STEP_NS: i64 = 15 * time::MINUTE;
 
-/// Plans `select` for the data that `view` shows.
+/// What is scanned for one measurement.
+struct Scanned {
+    place: Place,
+    /// Names of its fields, sorted.
+    fields: Vec<Arc<str>>,
+    derived: Option<Arc<Derived>>,
+}
+
+/// Plans `select` for the data that the runner's view shows. Its subqueries are run for that.
 ///
 /// # Errors
 /// A database or policy that does not exist, a condition that makes no sense, something that is not
-/// supported, what storage says.
-pub(crate) fn plan(select: &Select, view: &View<'_>) -> Result<SelectPlan> {
-    let places = view.places(&select.sources)?;
-    let mut sources: Vec<(Place, Vec<Arc<str>>)> = Vec::new();
+/// supported, what storage says, what ends a subquery.
+pub(crate) fn plan(select: &Select, runner: &Runner<'_>) -> Result<SelectPlan> {
+    plan_within(select, runner, TimeRange::all())
+}
+
+/// As [`plan`], for rows inside `within`.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn plan_within(
+    select: &Select,
+    runner: &Runner<'_>,
+    within: TimeRange,
+) -> Result<SelectPlan> {
+    let view = runner.view;
     let mut schema = Schema::default();
-    for place in places {
-        let fields = view.fields(place.namespace, &place.measurement)?;
-        let tags = if needs_tags(select) { view.tag_keys(&place)? } else { Vec::new() };
-        schema.extend(&fields, &tags);
-        sources.push((place, fields));
-    }
+    let sources = sources(select, runner, within, &mut schema)?;
     let group_keys = group_keys(select, &schema)?;
     let (exprs, columns) = expand(select, &schema, &group_keys)?;
     let mut plan = SelectPlan {
@@ -48,7 +65,11 @@ pub(crate) fn plan(select: &Select, view: &View<'_>) -> Result<SelectPlan> {
             has_start: false,
             windows: windows(select, view.context.now_ns)?,
             lead: exprs.iter().map(lead).max().unwrap_or(0),
-            fill: fill(select.fill),
+            fill: match fill(select.fill) {
+                // A row of null is none; InfluxDB does not write the 0 of an empty window either.
+                Fill::Null if select.target.is_some() => Fill::None,
+                fill => fill,
+            },
             order: match select.order {
                 tsdb_ql::Order::Ascending => Order::Ascending,
                 tsdb_ql::Order::Descending => Order::Descending,
@@ -56,19 +77,54 @@ pub(crate) fn plan(select: &Select, view: &View<'_>) -> Result<SelectPlan> {
             page: select.page,
         },
     };
-    for (place, fields) in sources {
-        let condition = condition(select, &fields, view.context.now_ns)?;
+    for Scanned { place, fields, derived } in sources {
+        let mut condition = condition(select, &fields, view.context.now_ns)?;
+        condition.time = condition.time.intersect(&within);
         plan.frame.has_start = condition.time.start > TimeRange::all().start;
         plan.frame.time = bounded(condition.time, plan.frame.windows, view.context.now_ns);
         let every = plan.frame.windows.map(|windows| windows.every);
         let compiler = Compiler::new(&fields, every, view.context.now_ns);
         if let Some(mut scan) = scan(place, compiler, &exprs, condition)? {
-            optimise::push_down(&mut scan, &plan.frame);
-            plan.scans.push(scan);
+            // Several rows of one time, which a subquery can give, leave open which of them one is the first.
+            if derived.is_none() || matches!(scan.work, Work::Rows(_)) {
+                optimise::push_down(&mut scan, &plan.frame);
+            }
+            plan.scans.push(ScanPlan { derived, ..scan });
         }
     }
     Ok(plan)
 }
+
+/// What the sources of `select` are, and all their names.
+fn sources(
+    select: &Select,
+    runner: &Runner<'_>,
+    within: TimeRange,
+    schema: &mut Schema,
+) -> Result<Vec<Scanned>> {
+    let view = runner.view;
+    let mut sources = Vec::new();
+    for place in view.places(&select.sources)? {
+        let fields = view.fields(place.namespace, &place.measurement)?;
+        let tags = if needs_tags(select) { view.tag_keys(&place)? } else { Vec::new() };
+        schema.extend(&fields, &tags);
+        sources.push(Scanned { place, fields, derived: None });
+    }
+    let Some(derived) = derive(select, runner, within)? else { return Ok(sources) };
+    for (name, measurement) in derived.measurements() {
+        schema.extend(&measurement.fields, &measurement.tags);
+        sources.push(Scanned {
+            place: Place { measurement: Arc::clone(name), namespace: NO_NAMESPACE },
+            fields: measurement.fields.clone(),
+            derived: Some(Arc::clone(&derived)),
+        });
+    }
+    sources.sort_by(|a, b| a.place.cmp(&b.place));
+    Ok(sources)
+}
+
+/// The namespace of what is not in the store.
+const NO_NAMESPACE: NamespaceId = NamespaceId(u32::MAX);
 
 fn windows(select: &Select, now_ns: i64) -> Result<Option<Windows>> {
     let Some(window) = select.window() else { return Ok(None) };
@@ -131,6 +187,7 @@ fn scan(
     };
     Ok(Some(ScanPlan {
         place,
+        derived: None,
         tags,
         fields: compiler.into_columns(),
         filter,

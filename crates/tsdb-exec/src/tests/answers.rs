@@ -43,6 +43,22 @@ fn selects_are_answered_as_influxdb_does() {
 }
 
 #[test]
+fn subqueries_are_answered_as_influxdb_does() {
+    let file = include_str!("answers/influxdb-subqueries.txt");
+    check_file_within(2e-14, &store_of(ROWS), file, &context());
+}
+
+#[test]
+fn rows_are_written_into_measurements_as_influxdb_does() {
+    check_file(&store_of(ROWS), include_str!("answers/influxdb-into.txt"), &context());
+}
+
+#[test]
+fn lists_of_names_are_answered_as_influxdb_does() {
+    check_file(&store_of(ROWS), include_str!("answers/influxdb-show.txt"), &context());
+}
+
+#[test]
 fn statements_about_the_data_are_answered_as_influxdb_does() {
     check_file(&store_of(ROWS), include_str!("answers/influxdb-manage.txt"), &context());
 }

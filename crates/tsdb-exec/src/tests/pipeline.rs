@@ -267,7 +267,7 @@ fn names_are_looked_up_in_the_request_and_in_the_statement() {
     check("SHOW TAG VALUES FROM cpu WITH KEY = host", Some("d"), None, hosts);
     let only = "# cpu\nkey value\nhost z\n";
     check("SHOW TAG VALUES ON d FROM rp.cpu WITH KEY = host", None, None, only);
-    check("SHOW MEASUREMENTS", Some("nope"), None, "");
+    check("SHOW MEASUREMENTS", Some("nope"), None, "warning: database not found: nope\n");
     for query in ["SHOW MEASUREMENTS", "SHOW SERIES", "SHOW TAG KEYS", "SHOW FIELD KEYS"] {
         check(query, None, None, "error: database name required\n");
     }
@@ -527,6 +527,7 @@ fn what_is_quick_is_answered_as_ever_and_the_rest_is_left_alone() {
         // What fails is told by running it.
         "SELECT last(f) FROM nobody.rp.m WHERE host = 'h7'",
         "SELECT mean(f) FROM (SELECT f FROM m WHERE host = 'h7')",
+        "SELECT last(f) INTO other FROM m WHERE host = 'h7'",
         "SHOW SERIES",
         "DROP MEASUREMENT m",
     ] {

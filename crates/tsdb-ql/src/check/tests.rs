@@ -24,6 +24,8 @@ fn statements_that_mean_something_pass() {
     check("SELECT a FROM cpu WHERE a > b AND host = 'a'");
     check("SELECT a FROM cpu fill(previous)");
     check("SELECT mean(m) FROM (SELECT max(a) AS m FROM cpu GROUP BY host)");
+    check("SELECT a FROM (SELECT a FROM m) ORDER BY time DESC");
+    check("SELECT a FROM (SELECT a FROM m ORDER BY time DESC) ORDER BY time DESC");
     check("SELECT stddev(a), variance(a), var_pop(a), spread(a), median(a), increase(a) FROM cpu");
     check("SELECT percentile(a, 90), approx_percentile(b, 99.9) FROM cpu GROUP BY time(1m)");
     check("SELECT percentile(a, 0), percentile(a, 100) FROM cpu");
@@ -51,6 +53,14 @@ fn check_message(text: &str, expected: &str) {
 #[test]
 fn statements_without_a_meaning_are_explained() {
     let check = check_message;
+    check(
+        "SELECT a FROM (SELECT a INTO b FROM m)",
+        "a subquery cannot have INTO at line 1, char 30",
+    );
+    check(
+        "SELECT a FROM (SELECT a FROM m ORDER BY time DESC)",
+        "subqueries must be ordered in the same direction as the query itself at line 1, char 23",
+    );
     check("SELECT maen(a) FROM m", "undefined function maen() at line 1, char 8");
     check(
         "SELECT mean() FROM m",

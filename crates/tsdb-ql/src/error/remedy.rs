@@ -147,6 +147,8 @@ impl Error {
                 "aggregate in a subquery and filter its result; only now() can stand here"
             }
             Error::FieldInDelete => "delete by time and tags only",
+            Error::SubqueryOrder => "put ORDER BY time DESC behind the outermost SELECT",
+            Error::IntoInSubquery => "put INTO behind the columns of the outermost SELECT",
             Error::WindowInShow => "group by tags, or ask for a range of time in WHERE",
             Error::TimeInDropSeries => "use DELETE for a range of time",
             _ => "correct the query there",

@@ -49,6 +49,11 @@ fn valid_query_parsing() {
     check("SELECT -a, +b, - 5, -(a + 1) FROM m", "SELECT -a, b, -5, -(a + 1) FROM m");
     check("SELECT a FROM db.rp.m, db..m, rp.m, \"m n\", /^x\\/y/, db.rp./z/", "=");
     check("SELECT a FROM (SELECT max(b) AS a FROM c GROUP BY time(1m)) WHERE a > 1", "=");
+    check("SELECT a INTO b FROM c", "=");
+    check("SELECT a AS x INTO db.rp.\"b c\" FROM c GROUP BY *", "=");
+    check("SELECT a into rp.:measurement FROM /c/", "SELECT a INTO rp.:MEASUREMENT FROM /c/");
+    check("SELECT a INTO db..:MEASUREMENT FROM c", "=");
+    check("SELECT a INTO db.rp.:MEASUREMENT FROM c", "=");
     check(
         "SELECT a FROM m WHERE host = 'a' AND (b > 1.5 OR c <> -2)",
         "SELECT a FROM m WHERE host = 'a' AND (b > 1.5 OR c != -2)",
@@ -81,6 +86,17 @@ fn valid_statements_about_databases_parse() {
     let check = check_canonical;
     check("show databases", "SHOW DATABASES");
     check("SHOW QUERIES", "=");
+    check("show stats for 'httpd'", "SHOW STATS FOR 'httpd'");
+    check("SHOW DIAGNOSTICS", "=");
+    check("SHOW SHARDS", "=");
+    check("SHOW SHARD GROUPS", "=");
+    check("KILL QUERY 36 ON \"host:8088\"", "=");
+    // There is no time in what these show.
+    check(
+        "SHOW MEASUREMENTS WHERE a = 'b' ORDER BY time DESC LIMIT 1",
+        "SHOW MEASUREMENTS WHERE a = 'b' LIMIT 1",
+    );
+    check("SHOW TAG VALUES WITH KEY = a ORDER BY DESC", "SHOW TAG VALUES WITH KEY = a");
     check("kill query 36", "KILL QUERY 36");
     check("KILL QUERY 18446744073709551615", "=");
     check("SHOW RETENTION POLICIES ON \"db\"", "SHOW RETENTION POLICIES ON db");
@@ -347,7 +363,8 @@ fn clauses_that_cannot_be_are_detected() {
     check("DELETE", "found EOF, expected FROM, WHERE at line 1, char 7");
     check(
         "SHOW",
-        "found EOF, expected DATABASES, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, RETENTION, SERIES, TAG at line 1, char 5",
+        "found EOF, expected DATABASES, DIAGNOSTICS, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, RETENTION, SERIES, \
+         SHARD, SHARDS, STATS, TAG at line 1, char 5",
     );
     check("SELECT a FROM", "found EOF, expected identifier, regex at line 1, char 14");
     check(
@@ -356,7 +373,7 @@ fn clauses_that_cannot_be_are_detected() {
     );
     check(
         "SHOW TAG KEYS junk",
-        "found junk, expected FROM, WHERE, LIMIT, OFFSET, SLIMIT, SOFFSET, ON, ;, EOF at line 1, \
+        "found junk, expected FROM, WHERE, ORDER BY, LIMIT, OFFSET, SLIMIT, SOFFSET, ON, ;, EOF at line 1, \
          char 15",
     );
     check("SELECT a FROM b WHERE (c = 1", "found EOF, expected ) at line 1, char 29");
@@ -371,6 +388,14 @@ fn clauses_that_cannot_be_are_detected() {
     );
     check("SHOW TAG", "found EOF, expected KEY, KEYS, VALUES at line 1, char 9");
     check("KILL 36", "found 36, expected QUERY at line 1, char 6");
+    check("KILL QUERY 36 ON", "found EOF, expected identifier at line 1, char 17");
+    check("SHOW STATS FOR x", "found x, expected string at line 1, char 16");
+    check("SELECT a INTO FROM b", "found FROM, expected identifier at line 1, char 15");
+    check("SELECT a INTO b c FROM d", "found c, expected FROM at line 1, char 17");
+    check(
+        "SHOW SERIES ORDER BY host",
+        "only ORDER BY time supported at this time at line 1, char 22",
+    );
     check("KILL QUERY", "found EOF, expected integer at line 1, char 11");
     check("KILL QUERY x", "found x, expected integer at line 1, char 12");
     check("KILL QUERY -1", "found -, expected integer at line 1, char 12");

@@ -6,7 +6,8 @@ use crate::{
     ast::{
         BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter,
         Literal, Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration,
-        Select, ShowCardinality, ShowScope, Source, Span, Statement, Window, WindowOffset, Zone,
+        Select, ShowCardinality, ShowScope, Source, Span, Statement, Target, TargetName, Window,
+        WindowOffset, Zone,
     },
     parse,
 };
@@ -96,6 +97,19 @@ fn any_measurement() -> impl Strategy<Value = Measurement> {
         .prop_map(|(database, policy, name)| Measurement { database, policy, name, span: SPAN })
 }
 
+/// A name of what is read needs a place before it.
+fn any_target() -> impl Strategy<Value = Target> {
+    let name = prop_oneof![
+        3 => any_name().prop_map(TargetName::Name),
+        1 => Just(TargetName::Source),
+    ];
+    let place = (option::of(any_name()), option::of(any_name()), name);
+    place.prop_filter_map("bare reference", |(database, policy, name)| {
+        let is_bare = database.is_none() && policy.is_none() && name == TargetName::Source;
+        (!is_bare).then_some(Target { database, policy, name, span: SPAN })
+    })
+}
+
 fn any_page() -> impl Strategy<Value = Page> {
     let bound = || option::weighted(0.3, 1_u64..);
     (bound(), bound(), bound(), bound()).prop_map(|(limit, offset, series_limit, series_offset)| {
@@ -145,15 +159,15 @@ fn any_select_from(source: BoxedStrategy<Source>) -> impl Strategy<Value = Selec
         (any_expr(), option::of(any_name())).prop_map(|(expr, alias)| Field { expr, alias });
     let zone = Just(Zone { name: "Europe/Berlin".to_owned(), span: SPAN });
     (
-        (vec(field, 1..3), vec(source, 1..3), option::of(any_expr()), vec(any_dimension(), 0..3)),
+        (vec(field, 1..3), option::weighted(0.2, any_target())),
+        (vec(source, 1..3), option::of(any_expr()), vec(any_dimension(), 0..3)),
         (any_fill(), any::<bool>(), any_page(), option::weighted(0.1, zone)),
     )
-        .prop_map(
-            |((fields, sources, condition, dimensions), (fill, descending, page, zone))| {
-                let order = if descending { Order::Descending } else { Order::Ascending };
-                Select { fields, sources, condition, dimensions, fill, order, page, zone }
-            },
-        )
+        .prop_map(|((fields, target), (sources, condition, dimensions), rest)| {
+            let (fill, descending, page, zone) = rest;
+            let order = if descending { Order::Descending } else { Order::Ascending };
+            Select { fields, target, sources, condition, dimensions, fill, order, page, zone }
+        })
 }
 
 fn any_scope() -> impl Strategy<Value = ShowScope> {
@@ -206,7 +220,12 @@ fn any_management() -> impl Strategy<Value = Statement> {
     prop_oneof![
         Just(Statement::ShowDatabases),
         Just(Statement::ShowQueries),
-        any::<u64>().prop_map(|id| Statement::KillQuery { id }),
+        (any::<u64>(), option::of(any_name()))
+            .prop_map(|(id, host)| Statement::KillQuery { id, host }),
+        option::of(any_text()).prop_map(|module| Statement::ShowStats { module }),
+        option::of(any_text()).prop_map(|module| Statement::ShowDiagnostics { module }),
+        Just(Statement::ShowShards),
+        Just(Statement::ShowShardGroups),
         option::of(any_name()).prop_map(|database| Statement::ShowRetentionPolicies { database }),
         (any_name(), option::of((any_options(), option::of(any_name())))).prop_map(
             |(name, policy)| Statement::CreateDatabase {

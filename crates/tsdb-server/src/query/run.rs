@@ -13,6 +13,7 @@ use tsdb_ql::Statement;
 
 use super::Query;
 use super::running::Listed;
+use super::tables;
 use super::watch::{Canceller, Watch};
 use crate::app::{App, blocking};
 use crate::encode::results::Answer;
@@ -183,13 +184,21 @@ impl Run {
                 context.cancel.check().map_err(|error| self.failure(&error.into()))?;
                 Ok(self.app.running().show(self.app.env().clock.mono_ns()))
             }
-            Statement::KillQuery { id } => {
+            Statement::KillQuery { id, .. } => {
                 context.cancel.check().map_err(|error| self.failure(&error.into()))?;
                 self.app.running().kill(*id).map_err(|unknown| Failure {
                     kind: ErrorKind::NotFound,
                     message: unknown.to_string(),
                 })?;
                 Ok(StatementResult::default())
+            }
+            Statement::ShowStats { module } => {
+                let module = module.as_deref();
+                let stats = tables::stats(&self.app, module, &context.memory, &context.cancel);
+                stats.map_err(|error| self.failure(&error.into()))
+            }
+            Statement::ShowDiagnostics { module } => {
+                Ok(tables::diagnostics(&self.app, module.as_deref()))
             }
             _ => {
                 let executed = self.app.executor().execute(statement, &context);
@@ -200,7 +209,7 @@ impl Run {
 
     /// The words of an error; one that has a place in the query shows it, with the remedy below.
     fn failure(&self, error: &tsdb_exec::Error) -> Failure {
-        if let tsdb_exec::Error::Storage(error) = error {
+        if let Some(error) = error.storage() {
             self.app.note(error);
         }
         let message = match error {

@@ -8,6 +8,7 @@ use tsdb_core::Error;
 use tsdb_core::time::format_go_duration;
 use tsdb_exec::{ResultColumn, Series, StatementResult, Validity, Values};
 
+use super::tables::count;
 use super::watch::Canceller;
 
 /// The requests whose statements run, or wait for their turn.
@@ -72,6 +73,15 @@ impl Running {
         let canceller = self.0.lock().queries.get(&id).map(|entry| entry.canceller.clone());
         canceller.ok_or(NoSuchQuery(id))?.kill();
         Ok(())
+    }
+
+    /// How many run or wait, and how many there have been, in InfluxDB's words.
+    pub(super) fn counts(&self) -> [(&'static str, Values); 2] {
+        let table = self.0.lock();
+        [
+            ("queriesActive", count(table.queries.len() as u64)),
+            ("queriesExecuted", count(table.last_id)),
+        ]
     }
 
     /// The table, as InfluxDB shows it.

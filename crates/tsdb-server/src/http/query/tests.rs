@@ -1,6 +1,8 @@
 //! Queries that would not end by themselves, over a store whose rows never end: each way to end them, and
 //! what those beside them notice.
 
+mod statements;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
