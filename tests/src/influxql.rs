@@ -12,7 +12,7 @@ use crate::seed::Seed;
 pub const TIMES: std::ops::Range<u64> = 10_000..11_000;
 
 /// What a query is about, so that a count of each can be shown.
-pub const KINDS: [&str; 8] = [
+pub const KINDS: [&str; 13] = [
     "numbers",
     "points",
     "windows",
@@ -21,6 +21,11 @@ pub const KINDS: [&str; 8] = [
     "sample",
     "forecasts",
     "descending",
+    "subqueries",
+    "into",
+    "sources",
+    "zones",
+    "parameters",
 ];
 
 const INDICATORS: [&str; 8] = [
@@ -37,7 +42,22 @@ const INDICATORS: [&str; 8] = [
 const AGGREGATES: [&str; 9] =
     ["count", "sum", "mean", "median", "spread", "min", "max", "first", "last"];
 
-/// Lines with the fields `f` and `g` of a measurement `m`, with the tags `host` and maybe `dc`. Values are quarters of
+/// What is asked: statements, and values of `$name` in them as JSON, which may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// One statement, or several with `;` between them.
+    pub text: String,
+    /// The values.
+    pub parameters: String,
+}
+
+impl From<String> for Question {
+    fn from(text: String) -> Question {
+        Question { text, parameters: String::new() }
+    }
+}
+
+/// Lines with the fields `f` and `g` of two measurements `m` and `n`, with the tags `host` and maybe `dc`. Values are quarters of
 /// which many are equal; no two rows have one time, since InfluxDB leaves open which series comes first then.
 pub fn lines(seed: &mut Seed) -> String {
     let mut text = String::new();
@@ -61,7 +81,8 @@ pub fn lines(seed: &mut Seed) -> String {
             1 => format!("g={g}"),
             _ => format!("f={f},g={g}"),
         };
-        writeln!(text, "m,host={host}{place} {fields} {time}").expect("a string takes all");
+        let name = if seed.within(0..5) == 0 { "n" } else { "m" };
+        writeln!(text, "{name},host={host}{place} {fields} {time}").expect("a string takes all");
     }
 }
 
@@ -74,8 +95,12 @@ fn field(seed: &mut Seed) -> &'static str {
     pick(seed, &["f", "g"])
 }
 
-/// A query of the kind of that number.
-pub fn query(kind: usize, seed: &mut Seed) -> String {
+/// A question of the kind of that number.
+pub fn question(kind: usize, seed: &mut Seed) -> Question {
+    if kind == 12 { parameters(seed) } else { query(kind, seed).into() }
+}
+
+fn query(kind: usize, seed: &mut Seed) -> String {
     match kind {
         0 => numbers(seed),
         1 => points(seed, false),
@@ -84,6 +109,10 @@ pub fn query(kind: usize, seed: &mut Seed) -> String {
         4 => distinct(seed),
         5 => format!("SELECT sample({}, 1000) FROM m{}{}", field(seed), range(seed), by_tag(seed)),
         6 => forecast(seed),
+        8 => subquery(seed),
+        9 => into(seed),
+        10 => sources(seed),
+        11 => zone(seed),
         _ if seed.within(0..2) == 0 => points(seed, true),
         _ => windows(seed, true),
     }
@@ -301,6 +330,115 @@ fn forecast(seed: &mut Seed) -> String {
         "SELECT {name}({function}(f), {count}, {season}) FROM m{} GROUP BY time({every}ns){fill}",
         range(seed)
     )
+}
+
+/// A query that gives a column `x`. What LIMIT of one with groups means InfluxDB does not know itself.
+fn inner(seed: &mut Seed) -> String {
+    let by = pick(seed, &["", " GROUP BY host", " GROUP BY dc", " GROUP BY *"]);
+    match seed.within(0..4) {
+        0 => format!("SELECT {} AS x FROM m{by}", field(seed)),
+        1 => {
+            let function = pick(seed, &["difference", "cumulative_sum", "non_negative_difference"]);
+            format!("SELECT {function}({}) AS x FROM m{by}", field(seed))
+        }
+        2 => format!("SELECT {} AS x FROM m{}{by}", aggregate(seed), range(seed)),
+        _ => {
+            let comma = if by.is_empty() { " GROUP BY " } else { ", " };
+            let fill = pick(seed, &["", "", " fill(none)", " fill(previous)", " fill(2)"]);
+            let (call, range, every) = (aggregate(seed), range(seed), seed.within(20..100));
+            format!("SELECT {call} AS x FROM m{range}{by}{comma}time({every}ns){fill}")
+        }
+    }
+}
+
+/// A query over the rows of another one. Conditions see its columns only.
+fn subquery(seed: &mut Seed) -> String {
+    let inner = inner(seed);
+    // Windows without a beginning begin where the data does, in which InfluxDB counts rows that the subquery left out.
+    let range = if seed.within(0..2) == 0 { range(seed) } else { String::new() };
+    let condition = match seed.within(0..4) {
+        0 if range.is_empty() => format!(" WHERE x > {}", seed.within(0..5)),
+        0 => format!(" AND x > {}", seed.within(0..5)),
+        _ => String::new(),
+    };
+    let function = pick(seed, &["mean", "sum", "count", "min", "max", "spread", "median", "last"]);
+    let call = match seed.within(0..6) {
+        0 => "x".to_owned(),
+        1 => "x * 2".to_owned(),
+        2 => format!("{function}(x), count(x)"),
+        _ => format!("{function}(x)"),
+    };
+    let by = match seed.within(0..4) {
+        0 if !range.is_empty() && call.contains('(') => {
+            format!(" GROUP BY time({}ns) fill(none)", seed.within(20..100))
+        }
+        1 => " GROUP BY host".to_owned(),
+        _ => String::new(),
+    };
+    format!("SELECT {call} FROM ({inner}){range}{condition}{by}")
+}
+
+/// Rows that are written, and what can be read of them then.
+fn into(seed: &mut Seed) -> String {
+    let target = format!("t{}", seed.bits());
+    let by = by_tag(seed);
+    let select = match seed.within(0..3) {
+        0 => format!("SELECT f, g AS h INTO {target} FROM m{}{by}", range(seed)),
+        1 => format!("SELECT {} AS x INTO {target} FROM m{}{by}", aggregate(seed), range(seed)),
+        _ => {
+            let comma = if by.is_empty() { " GROUP BY " } else { ", " };
+            let (call, range, fill) = (aggregate(seed), range(seed), fill(seed));
+            let every = seed.within(20..100);
+            format!(
+                "SELECT {call} AS x INTO {target} FROM m{range}{by}{comma}time({every}ns){fill}"
+            )
+        }
+    };
+    format!("{select}; SELECT * FROM {target} GROUP BY *; SHOW TAG KEYS FROM {target}")
+}
+
+/// Several measurements, regular expressions, pages of series.
+fn sources(seed: &mut Seed) -> String {
+    let source = pick(seed, &["m, n", "/^[mn]$/", "/m/, n", "autogen.m", "m, nothing"]);
+    let by =
+        pick(seed, &["", " GROUP BY host", " GROUP BY /^[dh]/", " GROUP BY /c$/", " GROUP BY *"]);
+    let page = match seed.within(0..4) {
+        0 if !by.is_empty() => format!(" SLIMIT {}", seed.within(1..4)),
+        1 if !by.is_empty() => {
+            format!(" SLIMIT {} SOFFSET {}", seed.within(1..4), seed.within(1..3))
+        }
+        _ => page(seed),
+    };
+    let columns = match seed.within(0..3) {
+        0 => "*".to_owned(),
+        1 => format!("{}, host", field(seed)),
+        _ => aggregate(seed),
+    };
+    format!("SELECT {columns} FROM {source}{}{by}{page}", range(seed))
+}
+
+/// Windows in a zone; their widths divide a quarter of an hour.
+fn zone(seed: &mut Seed) -> String {
+    let zone = pick(seed, &["Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC"]);
+    let every = pick(seed, &["20", "25", "50", "60", "75", "100"]);
+    let tag = pick(seed, &["", ", host"]);
+    let (call, range, fill) = (aggregate(seed), range(seed), fill(seed));
+    format!("SELECT {call} FROM m{range} GROUP BY time({every}ns){tag}{fill} tz('{zone}')")
+}
+
+/// Values beside the text. InfluxDB takes them in conditions only.
+fn parameters(seed: &mut Seed) -> Question {
+    let host = pick(seed, &["a", "b", "c", "a' OR host = 'b", "\\\"", "none"]);
+    let values = serde_json::json!({
+        "host": host,
+        "least": seed.within(0..40) as f64 / 4.0 - 4.0,
+        "start": seed.within(TIMES.start..TIMES.end),
+    });
+    let operator = pick(seed, &["=", "!="]);
+    let condition = format!("host {operator} $host AND f >= $least AND time >= $start");
+    let columns = pick(seed, &["f, g, host", "count(f)", "mean(f), max(g)"]);
+    let text = format!("SELECT {columns} FROM m WHERE {condition}{}", by_tag(seed));
+    Question { text, parameters: values.to_string() }
 }
 
 /// A table: the rows of a series of an answer.

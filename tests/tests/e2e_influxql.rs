@@ -12,8 +12,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tsdb_tests::http::{Client, escape};
-use tsdb_tests::influxql::{KINDS, difference, lines, query, tables};
+use tsdb_tests::influxql::{KINDS, Question, difference, lines, question, tables};
 use tsdb_tests::seed::Seed;
 use tsdb_tests::server::Server;
 
@@ -74,15 +75,29 @@ fn is_installed() -> bool {
     std::env::split_paths(&path).any(|dir| dir.join("influxd").is_file())
 }
 
-/// The answer to a query; none for a number that InfluxDB does not encode.
-fn ask(client: &mut Client, database: &str, text: &str) -> Option<serde_json::Value> {
-    let target = format!("/query?epoch=ns&db={}&q={}", escape(database), escape(text));
+/// The answers to the statements of a question; none for a number that InfluxDB does not encode.
+fn ask(client: &mut Client, database: &str, question: &Question) -> Option<Vec<Value>> {
+    let text = escape(&question.text);
+    let mut target = format!("/query?epoch=ns&db={}&q={text}", escape(database));
+    if !question.parameters.is_empty() {
+        target.push_str(&format!("&params={}", escape(&question.parameters)));
+    }
     // A connection that was idle while the machine was busy may have been closed.
     let response = client.get(&target).or_else(|_| client.get(&target)).unwrap();
     if response.text().contains("unsupported value") {
         return None;
     }
-    Some(response.json()["results"][0].clone())
+    let answer = response.json();
+    Some(answer["results"].as_array().cloned().unwrap_or_else(|| vec![answer]))
+}
+
+/// The first difference between two answers, statement by statement.
+fn differs(ours: &[Value], theirs: &[Value], tolerance: f64) -> Option<String> {
+    if ours.len() != theirs.len() {
+        return Some(format!("{ours:?}, theirs {theirs:?}"));
+    }
+    let mut pairs = ours.iter().zip(theirs);
+    pairs.find_map(|(ours, theirs)| difference(&tables(ours), &tables(theirs), tolerance))
 }
 
 #[test]
@@ -106,18 +121,21 @@ fn every_function_answers_as_influxdb_does() {
         }
         for (kind, asked) in asked.iter_mut().enumerate() {
             for _ in 0..QUERIES {
-                let text = query(kind, &mut seed);
-                let expected = ask(&mut theirs, &database, &text);
-                let got = ask(&mut ours, &database, &text).unwrap();
+                let question = question(kind, &mut seed);
+                let expected = ask(&mut theirs, &database, &question);
+                let got = ask(&mut ours, &database, &question).unwrap();
                 let Some(expected) = expected else {
                     unencoded += 1;
                     continue;
                 };
                 *asked += 1;
+                let Question { text, parameters } = question;
                 let is_forecast = text.contains("holt_winters");
                 let tolerance = if is_forecast { TOLERANCE_OF_FORECASTS } else { TOLERANCE };
-                if let Some(what) = difference(&tables(&got), &tables(&expected), tolerance) {
-                    wrong.push(format!("{text}\n    {what}\n    over the data of round {round}"));
+                if let Some(what) = differs(&got, &expected, tolerance) {
+                    wrong.push(format!(
+                        "{text} {parameters}\n    {what}\n    over the data of round {round}"
+                    ));
                 }
             }
         }

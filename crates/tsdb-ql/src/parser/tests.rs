@@ -399,7 +399,7 @@ fn clauses_that_cannot_be_are_detected() {
     check("KILL QUERY", "found EOF, expected integer at line 1, char 11");
     check("KILL QUERY x", "found x, expected integer at line 1, char 12");
     check("KILL QUERY -1", "found -, expected integer at line 1, char 12");
-    check("KILL QUERY 1 2", "found 2, expected ;, EOF at line 1, char 14");
+    check("KILL QUERY 1 2", "found 2, expected ON, ;, EOF at line 1, char 14");
     check("KILL QUERY 1.5", "found 1.5, expected integer at line 1, char 12");
 }
 

@@ -22,7 +22,8 @@ fn cell<'t>(table: &'t Value, column: &str) -> &'t Value {
 async fn statistics_are_tables_of_the_parts_of_the_server() {
     let fixture = Fixture::new(Settings::default()).await;
     let (_, answer) = fixture.query("POST", "/query?q=SHOW STATS").await;
-    let named = |name: &str| tables(&answer).iter().filter(move |table| table["name"] == name);
+    let named =
+        |name: &'static str| tables(&answer).iter().filter(move |table| table["name"] == name);
     assert_eq!(cell(named("write").next().unwrap(), "rows_total"), 20_001, "{answer}");
     assert_eq!(cell(named("queryExecutor").next().unwrap(), "queriesActive"), 1);
     let pools: Vec<&Value> = named("memory").map(|table| &table["tags"]["pool"]).collect();
