@@ -27,6 +27,7 @@ use crate::pace::Pace;
 use crate::plan::{Frame, SelectPlan};
 use crate::result::{ResultColumn, Series, Validity, Values};
 use crate::scope::Place;
+use crate::texts::TextColumn;
 
 /// Makes the tables of one scan.
 pub(crate) struct Assembler<'a> {
@@ -240,7 +241,7 @@ impl Assembler<'_> {
     fn tags(&mut self, rows: &[Option<&Chosen>], key: &str) -> Result<Values> {
         let mut pace = Pace::new(self.progress.cancel());
         let mut texts = Vec::with_capacity(rows.len());
-        self.charge.grow(rows.len().saturating_mul(size_of::<Option<Arc<str>>>()))?;
+        self.charge.grow(rows.len().saturating_mul(TEXT_BYTES))?;
         for row in rows {
             pace.step()?;
             let series = row.and_then(|row| self.selection.series.get(row.series as usize));
@@ -248,7 +249,7 @@ impl Assembler<'_> {
             self.charge.grow(text.map_or(0, |text| text.len() + ARC_BYTES))?;
             texts.push(text.map(Arc::from));
         }
-        Ok(Values::Strings(texts))
+        Ok(Values::Strings(texts.into()))
     }
 
     /// Fills one aggregate of a group over its windows, of which those from `begin` on are used, in the order of the
@@ -470,16 +471,13 @@ fn fill_gaps(values: &mut Values, fill: Fill, is_null: &dyn Fn(usize) -> bool) {
         }
         // A number is no tag.
         Values::Strings(values) if number.is_none() => {
-            let mut previous: Option<Arc<str>> = None;
-            for value in values {
-                match value {
-                    Some(text) => previous = Some(Arc::clone(text)),
-                    None => value.clone_from(&previous),
-                }
-            }
+            values.fill_previous();
         }
         Values::Strings(_) | Values::Booleans(_) => {}
     }
 }
+
+/// Memory of a text of a column beside its bytes and what `Arc` adds: a row, and the pointer.
+const TEXT_BYTES: usize = TextColumn::ROW_BYTES + size_of::<Option<Arc<str>>>();
 
 const _: () = assert!(time::MIN_TIME < 0, "time 0 is a valid time for rows without one");

@@ -108,7 +108,8 @@ impl Derived {
         for row in 0..times.len() {
             pace.step()?;
             let row = if order == Order::Descending { times.len() - 1 - row } else { row };
-            let tags = texts.iter().map(|(_, values)| values.get(row)?.as_deref()).collect();
+            let tags =
+                texts.iter().map(|(_, values)| values.get(row).map(|text| &**text)).collect();
             let rows = parts.entry(tags).or_insert_with(Vec::new);
             rows.push(row);
         }

@@ -111,7 +111,7 @@ impl<'w> Writer<'w> {
         for ResultColumn { name, values } in &table.columns {
             match values {
                 Values::Strings(texts) => {
-                    if texts.iter().any(Option::is_some) {
+                    if texts.iter().any(|text| text.is_some()) {
                         self.texts.insert(Arc::clone(name));
                     }
                 }

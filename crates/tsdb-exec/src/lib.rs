@@ -49,6 +49,7 @@ mod small;
 mod sort;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use context::QueryContext;
 pub use error::{Error, Result};
@@ -56,3 +57,4 @@ pub use executor::Executor;
 pub use limits::QueryLimits;
 pub use memory::{Charge, QueryMemory};
 pub use result::{Message, ResultColumn, Series, StatementResult, Validity, Values};
+pub use texts::TextColumn;

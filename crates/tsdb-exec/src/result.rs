@@ -8,6 +8,7 @@ use crate::Result;
 use crate::letgo::let_go;
 use crate::memory::Charge;
 use crate::pace::ROWS_PER_LOOK;
+use crate::texts::TextColumn;
 
 /// The answer to one statement. Holds its share of the memory budget until it is dropped.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ pub enum Values {
     /// Truth values.
     Booleans(Vec<bool>),
     /// Tags and names; absent ones are null.
-    Strings(Vec<Option<Arc<str>>>),
+    Strings(TextColumn),
 }
 
 /// Which rows of a column have a value. Takes no memory while all have one.
@@ -145,13 +146,13 @@ impl ResultColumn {
             Values::Floats(values, valid) => (0..values.len()).all(|row| valid.get(row)),
             Values::Integers(values, valid) => (0..values.len()).all(|row| valid.get(row)),
             Values::Booleans(_) => true,
-            Values::Strings(values) => values.iter().all(Option::is_some),
+            Values::Strings(values) => values.iter().all(|text| text.is_some()),
         }
     }
 
     /// A column of texts.
     pub(crate) fn texts(name: &str, texts: impl IntoIterator<Item = Arc<str>>) -> ResultColumn {
-        let values = Values::Strings(texts.into_iter().map(Some).collect());
+        let values = Values::Strings(texts.into_iter().map(Some).collect::<Vec<_>>().into());
         ResultColumn { name: name.into(), values }
     }
 }
@@ -227,7 +228,7 @@ impl Values {
                 Values::Integers(each(values, rows, cancel)?, valid.pick(rows))
             }
             Values::Booleans(values) => Values::Booleans(each(values, rows, cancel)?),
-            Values::Strings(values) => Values::Strings(each(values, rows, cancel)?),
+            Values::Strings(values) => Values::Strings(values.pick(rows, cancel)?),
         })
     }
 
@@ -237,7 +238,7 @@ impl Values {
             Values::Floats(..) => size_of::<f64>() + 1,
             Values::Integers(..) => size_of::<i64>() + 1,
             Values::Booleans(_) => 1,
-            Values::Strings(_) => size_of::<Option<Arc<str>>>(),
+            Values::Strings(_) => TextColumn::ROW_BYTES,
         }
     }
 
@@ -256,7 +257,7 @@ impl Values {
                 validity.make_room(rows);
             }
             Values::Booleans(values) => each(values, rows),
-            Values::Strings(values) => each(values, rows),
+            Values::Strings(values) => values.make_room(rows),
         }
     }
 }

@@ -217,7 +217,7 @@ impl<'v> Texts<'v> {
 }
 
 fn column(name: &str, texts: Vec<Option<Arc<str>>>) -> ResultColumn {
-    ResultColumn { name: name.into(), values: Values::Strings(texts) }
+    ResultColumn { name: name.into(), values: Values::Strings(texts.into()) }
 }
 
 /// `WITH KEY …`, compiled.

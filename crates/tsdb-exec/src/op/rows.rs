@@ -18,6 +18,7 @@ use crate::memory::Charge;
 use crate::pace::Pace;
 use crate::result::{Validity, Values};
 use crate::sort::sort_by;
+use crate::texts::TextColumn;
 
 /// Memory of an `Arc<str>` beside its text.
 pub(crate) const ARC_BYTES: usize = 2 * size_of::<usize>();
@@ -149,7 +150,7 @@ impl Output {
     fn empty(&self) -> Values {
         match self {
             Output::Value(_) => Values::Floats(Vec::new(), Validity::default()),
-            Output::Tag(_) => Values::Strings(Vec::new()),
+            Output::Tag(_) => Values::Strings(TextColumn::default()),
         }
     }
 }
@@ -165,7 +166,8 @@ impl Sink for Rows<'_> {
                 Output::Value(_) => None,
             };
             // The rows of the series share one text.
-            self.charge.grow(tag.map_or(0, |tag| tag.len() + ARC_BYTES))?;
+            let text = size_of::<Option<Arc<str>>>() + tag.map_or(0, |tag| tag.len() + ARC_BYTES);
+            self.charge.grow(text)?;
             self.tags.push(tag.map(Arc::from));
         }
         Ok(())
@@ -191,7 +193,7 @@ impl Sink for Rows<'_> {
                     append_numbers(values, validity, &operand, &rows, block.len());
                 }
                 (Values::Strings(values), _) => {
-                    values.resize(values.len() + count, tag.clone());
+                    values.extend(count, tag.as_ref());
                 }
                 _ => {}
             }

@@ -372,7 +372,7 @@ fn memory_is_charged_and_given_back() {
 
 /// Bytes that an answer takes.
 fn bytes_of(answer: &StatementResult) -> usize {
-    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let text = |text: Option<&Arc<str>>| text.map_or(0, |text| text.len());
     let values = |values: &Values| match values {
         Values::Floats(values, _) => values.capacity() * size_of::<f64>(),
         Values::Integers(values, _) => values.capacity() * size_of::<i64>(),
@@ -380,7 +380,7 @@ fn bytes_of(answer: &StatementResult) -> usize {
         Values::Strings(texts) => {
             let own: HashSet<*const u8> = texts.iter().flatten().map(|t| t.as_ptr()).collect();
             let longest = texts.iter().map(text).max().unwrap_or(0);
-            texts.capacity() * size_of::<Option<Arc<str>>>() + own.len() * (longest + 16)
+            texts.bytes() + own.len() * (longest + 16)
         }
     };
     let table = |series: &Series| {

@@ -130,7 +130,7 @@ fn cell(values: &Values, row: usize) -> String {
         Values::Floats(values, valid) => valid.get(row).then(|| values[row].to_string()),
         Values::Integers(values, valid) => valid.get(row).then(|| values[row].to_string()),
         Values::Booleans(values) => Some(values[row].to_string()),
-        Values::Strings(values) => values[row].as_deref().map(str::to_owned),
+        Values::Strings(values) => values.get(row).map(ToString::to_string),
     };
     shown.unwrap_or_else(|| "-".to_owned())
 }

@@ -160,6 +160,7 @@ impl SeriesMerge {
         buffers: &mut ReadBuffers,
     ) -> Result<Option<Piece>> {
         loop {
+            buffers.keep_values(&mut out.columns);
             out.reset(series, columns);
             let Some((first, alone)) = self.pick() else { return Ok(None) };
             if alone {

@@ -30,7 +30,16 @@ pub(crate) struct ReadBuffers {
     shared: HashMap<SliceKey, SharedRows, RandomState>,
     /// The timestamps that were decoded last.
     times: Option<(TimesKey, TimeColumn)>,
+    /// Buffers of columns that nobody looks at any more, as long as they were: what is decoded into one that is long
+    /// enough need not be zeroed first.
+    values: Vec<Vec<f64>>,
 }
+
+/// Most buffers of columns that wait for their next use: two megabytes.
+const VALUES_KEPT: usize = 64;
+
+/// Values from which on it is worth it.
+const VALUES_MIN: usize = 512;
 
 /// All rows of an entry that several series share.
 #[derive(Debug, Default)]
@@ -75,6 +84,24 @@ impl ReadBuffers {
     /// What was read since this was asked last.
     pub(crate) fn take_read(&mut self) -> PagesRead {
         std::mem::take(&mut self.read)
+    }
+
+    /// Takes the buffers of long columns whose values are no longer wanted.
+    pub(crate) fn keep_values(&mut self, columns: &mut [Column]) {
+        for column in columns {
+            if column.values.len() >= VALUES_MIN && self.values.len() < VALUES_KEPT {
+                self.values.push(std::mem::take(&mut column.values));
+            }
+        }
+    }
+
+    /// Gives a column without a buffer one that was kept, with whatever it holds.
+    pub(super) fn lend_values(&mut self, column: &mut Column) {
+        if column.values.capacity() == 0
+            && let Some(values) = self.values.pop()
+        {
+            column.values = values;
+        }
     }
 
     pub(super) fn directory(&self, key: SliceKey, group: usize) -> Option<Arc<Directory>> {

@@ -96,7 +96,7 @@ fn push_value(out: &mut Vec<u8>, values: &Values, row: usize) {
             out.extend_from_slice(text);
         }
         Values::Strings(values) => {
-            push_cell(out, values.get(row).and_then(Option::as_deref).unwrap_or_default());
+            push_cell(out, values.get(row).map_or("", |text| text));
         }
     }
 }
@@ -168,7 +168,7 @@ mod tests {
             columns: vec![
                 ResultColumn {
                     name: "a\"b".into(),
-                    values: Values::Strings(vec![Some("x\ny".into())]),
+                    values: Values::Strings(vec![Some("x\ny".into())].into()),
                 },
                 ResultColumn { name: "n".into(), values: Values::Integers(vec![1], valid) },
                 ResultColumn { name: "t".into(), values: Values::Booleans(vec![true]) },

@@ -20,6 +20,13 @@ pub fn push_error(out: &mut Vec<u8>, message: &str) {
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    // Most have none, which a look at all of them without a branch tells soonest.
+    let is_special = |byte: u8| byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f);
+    if !bytes.iter().fold(false, |found, byte| found | is_special(*byte)) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut done = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let escape: &[u8] = match byte {

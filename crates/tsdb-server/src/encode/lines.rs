@@ -90,7 +90,7 @@ fn push_member(out: &mut Vec<u8>, name: &str, values: &Values, row: usize) {
             }
         }
         Values::Strings(values) => {
-            if let Some(text) = values.get(row).and_then(Option::as_deref) {
+            if let Some(text) = values.get(row) {
                 push_string(out, text);
             }
         }
@@ -123,7 +123,7 @@ mod tests {
             ],
         };
         let bare = Series {
-            columns: vec![column("name", Values::Strings(vec![Some("x".into()), None]))],
+            columns: vec![column("name", Values::Strings(vec![Some("x".into()), None].into()))],
             ..Series::default()
         };
         let mut result = StatementResult::default();

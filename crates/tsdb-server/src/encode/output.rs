@@ -59,6 +59,13 @@ impl Output {
         Ok(())
     }
 
+    /// Makes room for about `more` bytes that will come, if there is memory for them, so that it need not grow step
+    /// by step.
+    pub fn expect(&mut self, more: usize) {
+        // Without, it is told where the room is missed.
+        let _ = self.make_room(more);
+    }
+
     /// Takes back all but the first `length` bytes, and gives back what they took.
     pub fn roll_back(&mut self, length: usize) {
         self.bytes.truncate(length);

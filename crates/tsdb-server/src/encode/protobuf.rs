@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use tsdb_exec::{ResultColumn, Series, Values};
 
@@ -41,8 +40,7 @@ impl Response<'_> {
                 Values::Floats(..) | Values::Integers(..) => rows.len() * size_of::<f64>(),
                 Values::Booleans(_) => rows.len(),
                 Values::Strings(texts) => {
-                    let texts = texts.get(rows.clone()).unwrap_or_default();
-                    texts.iter().map(|text| of_text(text.as_deref().unwrap_or_default())).sum()
+                    rows.clone().map(|row| of_text(texts.get(row).map_or("", |text| text))).sum()
                 }
             };
             values + rows.len() / 8 + size_of::<proto::ResultColumn>() + of_text(&column.name)
@@ -127,11 +125,8 @@ fn encode_column(column: &ResultColumn, rows: &Range<usize>) -> proto::ResultCol
             values: values.get(rows.clone()).unwrap_or_default().to_vec(),
         }),
         Values::Strings(values) => {
-            let texts = values.get(rows.clone()).unwrap_or_default();
-            let text = |text: &Option<Arc<str>>| text.as_deref().unwrap_or_default().to_owned();
-            proto_texts(texts.iter().map(text).collect(), rows, |row| {
-                values.get(row).is_some_and(Option::is_some)
-            })
+            let text = |row| values.get(row).map_or_else(String::new, |text| text.to_string());
+            proto_texts(rows.clone().map(text).collect(), rows, |row| values.get(row).is_some())
         }
     };
     proto::ResultColumn { name: column.name.to_string(), values: Some(values) }
@@ -177,7 +172,10 @@ mod tests {
             columns: vec![
                 column("mean", Values::Floats(vec![0.5, 0.0, f64::NAN], valid.clone())),
                 column("count", Values::Integers(vec![7, 8, 9], Validity::all(3))),
-                column("region", Values::Strings(vec![Some("eu".into()), None, Some("".into())])),
+                column(
+                    "region",
+                    Values::Strings(vec![Some("eu".into()), None, Some("".into())].into()),
+                ),
                 column("ok", Values::Booleans(vec![true, false, true])),
             ],
         };
@@ -221,7 +219,10 @@ mod tests {
         }
         let texts: Vec<_> = (0..10_000).map(|row| Some(format!("text {row}").into())).collect();
         let series = Series {
-            columns: vec![ResultColumn { name: "host".into(), values: Values::Strings(texts) }],
+            columns: vec![ResultColumn {
+                name: "host".into(),
+                values: Values::Strings(texts.into()),
+            }],
             ..Series::default()
         };
         let mut result = StatementResult::default();

@@ -163,6 +163,9 @@ fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
     out.push(b'}');
 }
 
+/// Rows after which the length of the rest can be told.
+const ROWS_MEASURED: usize = 256;
+
 fn push_series(
     out: &mut Output,
     series: &Series,
@@ -174,7 +177,13 @@ fn push_series(
     push_head(&mut out.bytes, series);
     if !rows.is_empty() {
         out.bytes.extend_from_slice(b",\"values\":[");
+        let (begin, count) = (out.bytes.len(), rows.len());
         for (at, row) in rows.enumerate() {
+            if at == ROWS_MEASURED {
+                // Those that come are about as long as those that came.
+                let bytes = (out.bytes.len() - begin) / ROWS_MEASURED;
+                out.expect((count - at).saturating_mul(bytes + bytes / 32 + 1));
+            }
             out.room()?;
             separate(&mut out.bytes, at);
             push_row(&mut out.bytes, series, row, clock);
@@ -238,9 +247,7 @@ fn push_value(out: &mut Vec<u8>, values: &Values, row: usize) {
         Values::Booleans(values) => values
             .get(row)
             .map(|value| out.extend_from_slice(if *value { b"true" } else { b"false" })),
-        Values::Strings(values) => {
-            values.get(row).and_then(Option::as_ref).map(|text| push_string(out, text))
-        }
+        Values::Strings(values) => values.get(row).map(|text| push_string(out, text)),
     };
     if written.is_none() {
         out.extend_from_slice(b"null");
@@ -323,7 +330,10 @@ mod tests {
                     "count",
                     Values::Integers(vec![i64::MAX, 0, 1], validity(&[true, false, true])),
                 ),
-                column("region", Values::Strings(vec![Some("eu".into()), None, Some("".into())])),
+                column(
+                    "region",
+                    Values::Strings(vec![Some("eu".into()), None, Some("".into())].into()),
+                ),
                 column("ok", Values::Booleans(vec![true, false, true])),
             ],
         }
@@ -382,7 +392,7 @@ mod tests {
         );
         let table = Series {
             name: None,
-            columns: vec![column("name", Values::Strings(vec![]))],
+            columns: vec![column("name", Values::Strings(vec![].into()))],
             ..Series::default()
         };
         assert_eq!(
@@ -409,8 +419,10 @@ mod tests {
             assert_eq!(seen, [3, 3]);
         }
         assert_eq!(pieces(&answer(0, Vec::new()), 10).count(), 0);
-        let empty =
-            Series { columns: vec![column("name", Values::Strings(vec![]))], ..Series::default() };
+        let empty = Series {
+            columns: vec![column("name", Values::Strings(vec![].into()))],
+            ..Series::default()
+        };
         assert_eq!(pieces(&answer(0, vec![empty.clone(), empty]), 10).count(), 2);
     }
 }

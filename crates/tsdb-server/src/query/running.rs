@@ -106,7 +106,7 @@ impl Running {
         let ids = Values::Integers(ids, Validity::all(count));
         let mut columns = vec![ResultColumn { name: "qid".into(), values: ids }];
         for (name, texts) in ["query", "database", "duration", "status"].into_iter().zip(texts) {
-            columns.push(ResultColumn { name: name.into(), values: Values::Strings(texts) });
+            columns.push(ResultColumn { name: name.into(), values: Values::Strings(texts.into()) });
         }
         let mut result = StatementResult::default();
         result.series.push(Series { columns, ..Series::default() });

@@ -119,7 +119,7 @@ fn table<'n>(name: &str, cells: impl IntoIterator<Item = (&'n str, Values)>) -> 
 }
 
 fn text(text: &str) -> Values {
-    Values::Strings(vec![Some(text.into())])
+    Values::Strings(vec![Some(text.into())].into())
 }
 
 /// A count as a cell.

@@ -94,6 +94,7 @@ impl Slice {
                 page.map_err(|malformed| self.file.malformed(self.offset_of(chunk))(malformed))?;
             let Some(page) = page else { continue };
             let rows = entry.rows as usize;
+            buffers.lend_values(out);
             self.with_page(page.place, through, buffers, |bytes| decode_column(bytes, rows, out))?;
             if page.is_dense != (out.presence == Presence::All) {
                 let what = "a column has other rows than its directory says";
