@@ -29,7 +29,9 @@ use crate::{
 };
 
 pub use block::{Block, Column, Presence, Summary, TimeColumn};
-pub use cardinality::{Cardinality, CardinalityCounter, CardinalityRequest, Ranked};
+pub use cardinality::{
+    Cardinality, CardinalityCounter, CardinalityRequest, Ranked, TagCount, TagCountRequest,
+};
 pub use group::{Groups, group_series};
 pub use points::append_points;
 pub use scan::{
@@ -155,6 +157,16 @@ pub trait Snapshot: Send + Sync {
         let mut counter = CardinalityCounter::new(request)?;
         self.series(&all)?.iter().try_for_each(|key| counter.add(key))?;
         Ok(counter.finish(1, None))
+    }
+
+    /// Tag keys and values by measurement, in order of names and without measurements that have none, if the request's
+    /// series are so many that an engine knows them without looking at one; it then counts what [`Snapshot::cardinality`]
+    /// counts. `None`: the caller counts, from [`Snapshot::series`]. O(measurements and tag keys of all sources).
+    ///
+    /// # Errors
+    /// As [`Snapshot::select`].
+    fn estimate_tags(&self, _request: &TagCountRequest<'_>) -> Result<Option<Vec<TagCount>>> {
+        Ok(None)
     }
 
     /// Sizes of the store as of this snapshot.

@@ -16,7 +16,7 @@ use tsdb_core::counters::StorageCounters;
 use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{
     Cardinality, CardinalityRequest, Estimate, FieldSelection, ScanCounters, SeriesRequest,
-    Statistics, Want, group_series,
+    Statistics, TagCount, TagCountRequest, Want, group_series,
 };
 use tsdb_core::sync::Mutex;
 use tsdb_core::time::{MAX_TIME, MIN_TIME};
@@ -408,6 +408,10 @@ impl Snapshot for EngineSnapshot {
 
     fn cardinality(&self, request: &CardinalityRequest) -> Result<Cardinality> {
         self.count_series(request)
+    }
+
+    fn estimate_tags(&self, request: &TagCountRequest<'_>) -> Result<Option<Vec<TagCount>>> {
+        self.count_tags(request)
     }
 
     fn statistics(&self) -> Statistics {

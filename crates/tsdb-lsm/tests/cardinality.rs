@@ -2,18 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests report by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::env::SimVfs;
 use tsdb_core::storage::{
-    Cardinality, CardinalityCounter, CardinalityRequest, Ranked, SeriesRequest,
+    Cardinality, CardinalityCounter, CardinalityRequest, Ranked, SeriesRequest, TagCount,
+    TagCountRequest,
 };
 use tsdb_core::time::DAY;
 use tsdb_core::{
-    Append, CatalogueChange, FieldSet, Maintain, NamespaceId, Select, SeriesKey, TagCharset,
-    WriteBatch,
+    Append, CancelToken, CatalogueChange, FieldSet, Maintain, MemoryBudget, NamespaceId, Pool,
+    Select, SeriesKey, TagCharset, WriteBatch,
 };
 use tsdb_lsm::{Engine, EngineOptions};
 
@@ -24,7 +27,7 @@ fn open(disk: &SimVfs) -> Arc<Engine> {
 }
 
 fn namespace(engine: &Engine) -> NamespaceId {
-    let policy = tsdb_core::catalogue::PolicySpec::default();
+    let policy = PolicySpec::default();
     let change = CatalogueChange::CreateDatabase { name: "d".into(), policy };
     engine.change_catalogue(&change).unwrap().wait().unwrap();
     engine.catalogue().namespace("d", None).unwrap().id
@@ -119,4 +122,96 @@ fn many_series_in_runs_and_memory_are_estimated() {
     drop(engine);
     let found = tsdb_lsm::verify(&disk.env(), Path::new("/db")).unwrap();
     assert!(found.problems.is_empty() && found.files > 0, "{found:?}");
+}
+
+/// What the engine says of the tags of the measurements that `measurement` wants.
+fn estimated_tags(
+    engine: &Engine,
+    namespaces: &[NamespaceId],
+    measurement: &dyn Fn(NamespaceId, &str) -> bool,
+    key: &dyn Fn(&str) -> bool,
+) -> Option<Vec<TagCount>> {
+    // As much as two sketches take, and some names.
+    let budget = MemoryBudget::with_limits([0, 0, 0, 48 << 10, 0]);
+    let cancel = CancelToken::new();
+    let request = TagCountRequest { namespaces, measurement, key, budget: budget.clone(), cancel };
+    let found = engine.snapshot().unwrap().estimate_tags(&request).unwrap();
+    assert_eq!(budget.used(Pool::Queries), 0, "memory is given back");
+    found
+}
+
+/// By measurement the keys and the values that its series have, of the keys that `key` wants.
+fn counted_tags(
+    engine: &Engine,
+    namespaces: &[NamespaceId],
+    key: &dyn Fn(&str) -> bool,
+) -> Vec<(String, u64, u64)> {
+    let mut counted: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    for namespace in namespaces {
+        let series = engine.snapshot().unwrap().series(&SeriesRequest::all(*namespace)).unwrap();
+        for (series, (tag, value)) in series.iter().flat_map(|s| s.tags().map(move |tag| (s, tag)))
+        {
+            if key(tag) {
+                let (keys, values) = counted.entry(series.measurement().to_owned()).or_default();
+                keys.insert(tag.to_owned());
+                values.insert(value.to_owned());
+            }
+        }
+    }
+    let counts = counted.into_iter();
+    counts.map(|(name, (keys, values))| (name, keys.len() as u64, values.len() as u64)).collect()
+}
+
+/// Keys are exact, values within four standard errors.
+fn assert_tags(engine: &Engine, namespaces: &[NamespaceId], key: &dyn Fn(&str) -> bool) {
+    let found = estimated_tags(engine, namespaces, &|_, _| true, key).unwrap();
+    let due = counted_tags(engine, namespaces, key);
+    assert_eq!(found.len(), due.len(), "{found:?} {due:?}");
+    for (found, (name, keys, values)) in found.iter().zip(due) {
+        assert_eq!((&*found.measurement, found.keys), (name.as_str(), keys));
+        let is_near = found.values.abs_diff(values) * 100 <= values * 4;
+        assert!(is_near && found.values > 0, "{found:?} of {values}");
+    }
+}
+
+#[test]
+fn tags_of_many_series_are_estimated() {
+    let disk = SimVfs::new(6);
+    let engine = open(&disk);
+    let id = namespace(&engine);
+    let spec = PolicySpec { name: "other".into(), ..PolicySpec::default() };
+    let change =
+        CatalogueChange::CreatePolicy { database: "d".into(), policy: spec, make_default: false };
+    engine.change_catalogue(&change).unwrap().wait().unwrap();
+    let other = engine.catalogue().namespace("d", Some("other")).unwrap().id;
+    write(&engine, id, 0..8000, 0);
+    engine.flush().unwrap();
+    let all = |_: NamespaceId, _: &str| true;
+    let host = |key: &str| key == "host";
+    assert_eq!(estimated_tags(&engine, &[id], &all, &host), None, "few are counted");
+    write(&engine, id, 4000..16_000, 1);
+    engine.flush().unwrap();
+    write(&engine, id, 15_000..20_000, 2);
+    // The same hosts and others in a second policy: what both have counts once.
+    write(&engine, other, 18_000..30_000, 2);
+    let check = |engine: &Engine| {
+        for namespaces in [&[id][..], &[id, other]] {
+            assert_tags(engine, namespaces, &host);
+            assert_tags(engine, namespaces, &|key| key != "host");
+            assert_tags(engine, namespaces, &|_| true);
+        }
+        assert_eq!(estimated_tags(engine, &[id], &all, &|_| false), Some(Vec::new()));
+        let named = |_: NamespaceId, name: &str| name == "mem";
+        let only = |found: &[TagCount]| matches!(found, [one] if &*one.measurement == "mem");
+        assert!(only(&estimated_tags(engine, &[id, other], &named, &host).unwrap()));
+        // Half of the series of one policy are few.
+        let of_other = |namespace: NamespaceId, name: &str| namespace == other && name == "mem";
+        assert_eq!(estimated_tags(engine, &[id, other], &of_other, &host), None);
+    };
+    check(&engine);
+    engine.flush().unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    // Nothing in memory.
+    check(&open(&disk));
 }

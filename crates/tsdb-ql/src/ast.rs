@@ -403,7 +403,8 @@ pub struct ShowScope {
 pub struct ShowCardinality {
     /// Of what.
     pub counted: Counted,
-    /// `EXACT`; without it series and measurements may be estimated if there is no clause but `ON`.
+    /// `EXACT`; without it series and measurements may be estimated if there is no clause but `ON`, and tag keys and values
+    /// if there is neither `WHERE` nor `GROUP BY`.
     pub exact: bool,
     /// Where to look.
     pub scope: ShowScope,

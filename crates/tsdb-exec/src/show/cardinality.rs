@@ -1,14 +1,16 @@
 //! SHOW … CARDINALITY: how many series, measurements, tag keys, tag values and field keys there are.
 //!
 //! Series and measurements without EXACT and without a clause are what the engine says of itself, if they are so many that
-//! it estimates them. Everything else is counted from the series that match.
+//! it estimates them; so are tag keys and values without EXACT, WHERE and GROUP BY. Everything else is counted from the
+//! series that match.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tsdb_core::storage::{Cardinality, CardinalityRequest};
+use tsdb_core::matcher::Pattern;
+use tsdb_core::storage::{Cardinality, CardinalityRequest, TagCount, TagCountRequest};
 use tsdb_core::{NamespaceId, SeriesKey};
-use tsdb_ql::{Counted, Page, ShowCardinality};
+use tsdb_ql::{Counted, MeasurementName, Page, ShowCardinality, ShowScope};
 
 use super::{KeyTest, each_measurement, fields_in, namespaces_of, page, series};
 use crate::memory::Charge;
@@ -18,6 +20,9 @@ use crate::{Error, Result};
 
 /// The statement in messages.
 const STATEMENT: &str = "SHOW CARDINALITY";
+
+/// Memory of a table beside its texts, in bytes.
+const TABLE_BYTES: usize = size_of::<Series>() + size_of::<ResultColumn>() + NAME_BYTES;
 
 /// `SHOW … CARDINALITY`
 pub(crate) fn cardinality(view: &View<'_>, statement: &ShowCardinality) -> Result<StatementResult> {
@@ -32,7 +37,10 @@ pub(crate) fn cardinality(view: &View<'_>, statement: &ShowCardinality) -> Resul
         Counted::Measurements if is_plain => {
             estimated(view, statement, |report| report.measurement_count)?
         }
-        _ => return exact(view, statement),
+        _ => match estimated_tags(view, statement)? {
+            Some(estimate) => return Ok(estimate),
+            None => return exact(view, statement),
+        },
     };
     let column = count_column("cardinality estimation", estimate);
     Ok(StatementResult::of(Series::table(None, vec![column])))
@@ -73,16 +81,100 @@ fn request(view: &View<'_>, namespace: NamespaceId) -> CardinalityRequest {
     }
 }
 
+/// Tag keys or values by measurement, if nothing is asked for that only the series can tell, and if they are so many that
+/// the engine need not look at them.
+fn estimated_tags(view: &View<'_>, statement: &ShowCardinality) -> Result<Option<StatementResult>> {
+    type Number = fn(&TagCount) -> u64;
+    let (keys, number): (Option<KeyTest<'_>>, Number) = match &statement.counted {
+        Counted::TagKeys => (None, |count| count.keys),
+        Counted::TagValues(keys) => (Some(KeyTest::new(keys)?), |count| count.values),
+        _ => return Ok(None),
+    };
+    let scope = &statement.scope;
+    if statement.exact || scope.condition.is_some() || !statement.dimensions.is_empty() {
+        return Ok(None);
+    }
+    let sources = Sources::new(view, scope)?;
+    let request = TagCountRequest {
+        namespaces: &sources.namespaces,
+        measurement: &|namespace, name| sources.has(namespace, name),
+        key: &|key| keys.as_ref().is_none_or(|keys| keys.holds(key)),
+        budget: view.context.memory.budget().clone(),
+        cancel: view.context.cancel.clone(),
+    };
+    let Some(counts) = view.snapshot.estimate_tags(&request)? else { return Ok(None) };
+    let (mut charge, mut pace) = (view.context.memory.charge(), view.pace());
+    let mut tables = Vec::new();
+    for count in counts {
+        pace.step()?;
+        charge.grow(TABLE_BYTES + count.measurement.len())?;
+        let column = count_column("count", number(&count));
+        tables.push(Series::table(Some(count.measurement), vec![column]));
+    }
+    Ok(Some(paged(scope, tables, charge)))
+}
+
+/// Where a statement looks.
+struct Sources<'s> {
+    /// Each once.
+    namespaces: Vec<NamespaceId>,
+    /// What FROM names in each of them; empty without FROM.
+    named: Vec<(NamespaceId, KeyTest<'s>)>,
+}
+
+impl<'s> Sources<'s> {
+    fn new(view: &View<'_>, scope: &'s ShowScope) -> Result<Sources<'s>> {
+        let database = view.database(scope.database.as_deref())?;
+        let mut named = Vec::new();
+        for source in &scope.measurements {
+            let policy = source.policy.as_deref().filter(|name| !name.is_empty());
+            for namespace in view.namespaces(database, policy)? {
+                let test = match &source.name {
+                    MeasurementName::Name(name) => KeyTest::Names(std::slice::from_ref(name), true),
+                    MeasurementName::Regex(pattern) => {
+                        KeyTest::Pattern(Pattern::new(pattern)?, true)
+                    }
+                };
+                named.push((namespace, test));
+            }
+        }
+        let mut namespaces: Vec<NamespaceId> = named.iter().map(|(place, _)| *place).collect();
+        if scope.measurements.is_empty() {
+            namespaces = view.namespaces(database, None)?;
+        }
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        Ok(Sources { namespaces, named })
+    }
+
+    /// Whether a measurement is named, or everything is meant.
+    fn has(&self, namespace: NamespaceId, measurement: &str) -> bool {
+        let mut of_namespace = self.named.iter().filter(|(place, _)| *place == namespace);
+        self.named.is_empty() || of_namespace.any(|(_, test)| test.holds(measurement))
+    }
+}
+
+/// Those of the tables that `scope` shows, which `charge` has paid for. Each has one row.
+fn paged(scope: &ShowScope, tables: Vec<Series>, charge: Charge) -> StatementResult {
+    if scope.page.offset.is_some() {
+        return StatementResult::default();
+    }
+    let of_series = Page {
+        limit: scope.page.series_limit,
+        offset: scope.page.series_offset,
+        ..Page::default()
+    };
+    let mut result = StatementResult { series: page(tables, &of_series), ..Default::default() };
+    result.pay(charge);
+    result
+}
+
 /// Counts from the series that match, one table per measurement and group; measurements are counted per group alone.
 /// Groups that have none are left out.
 fn exact(view: &View<'_>, statement: &ShowCardinality) -> Result<StatementResult> {
     let scope = &statement.scope;
     let (series, _held) = series(view, scope, STATEMENT)?;
     let mut charge = view.context.memory.charge();
-    // Each table has one row.
-    if scope.page.offset.is_some() {
-        return Ok(StatementResult::default());
-    }
     let tags = if statement.dimensions.is_empty() {
         Vec::new()
     } else {
@@ -105,14 +197,7 @@ fn exact(view: &View<'_>, statement: &ShowCardinality) -> Result<StatementResult
         Ok(())
     })?;
     tables.extend(counter.tables(None, measurements, &mut charge)?);
-    let of_series = Page {
-        limit: scope.page.series_limit,
-        offset: scope.page.series_offset,
-        ..Page::default()
-    };
-    let mut result = StatementResult { series: page(tables, &of_series), ..Default::default() };
-    result.pay(charge);
-    Ok(result)
+    Ok(paged(scope, tables, charge))
 }
 
 /// By the values of the tags that are grouped by.
@@ -216,7 +301,7 @@ impl<'c> Counter<'c> {
         for (values, group) in groups.into_iter().filter(|(_, group)| group.count > 0) {
             pace.step()?;
             let texts: usize = values.iter().map(|value| NAME_BYTES + value.len()).sum();
-            charge.grow(size_of::<Series>() + size_of::<ResultColumn>() + NAME_BYTES + texts)?;
+            charge.grow(TABLE_BYTES + texts)?;
             let values = values.into_iter().map(Arc::from);
             let mut table = Series::table(name.clone(), vec![count_column("count", group.count)]);
             table.tags = self.by.iter().cloned().zip(values).collect();

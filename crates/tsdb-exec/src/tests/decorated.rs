@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tsdb_core::storage::{
     Cardinality, CardinalityRequest, DeleteRequest, Estimate, Presence, Resolution, ScanRequest,
-    Selection, SeriesRequest, Snapshot, Statistics, Want, Windows,
+    Selection, SeriesRequest, Snapshot, Statistics, TagCount, TagCountRequest, Want, Windows,
 };
 use tsdb_core::time::window_start;
 use tsdb_core::{
@@ -44,7 +44,9 @@ impl Decorated {
         })
     }
 
-    /// A store that says that it has a thousand times the series and measurements that it has.
+    /// A store that says that it has a thousand times the series and measurements that it has, and of tags what shows what it
+    /// was asked: of each of the measurements `a`, `b` and `c` as many keys as namespaces in which it counts, and ten values
+    /// of each of the keys `h` and `i` that count.
     pub(super) fn estimating(inner: Arc<MemoryStore>) -> Arc<Decorated> {
         let (requests, summarise, is_endless) = (Arc::default(), false, false);
         Arc::new(Decorated { inner, requests, summarise, is_endless, estimates: true })
@@ -121,6 +123,15 @@ impl Snapshot for View {
         }
         let (series, measurement_count) = (counted.series * 1000, counted.measurement_count * 1000);
         Ok(Cardinality { series, measurement_count, estimated: true, ..counted })
+    }
+    fn estimate_tags(&self, request: &TagCountRequest<'_>) -> Result<Option<Vec<TagCount>>> {
+        let count = |name: &str| {
+            let places = request.namespaces.iter().filter(|id| (request.measurement)(**id, name));
+            let values = ["h", "i"].iter().filter(|key| (request.key)(key)).count() as u64 * 10;
+            TagCount { measurement: name.into(), keys: places.count() as u64, values }
+        };
+        let counts = ["a", "b", "c"].map(count).into_iter().filter(|count| count.keys > 0);
+        Ok(self.estimates.then(|| counts.collect()))
     }
     fn select(&self, request: &ScanRequest) -> Result<Selection> {
         self.requests.lock().unwrap().push(request.clone());

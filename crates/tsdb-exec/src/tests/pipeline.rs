@@ -8,11 +8,14 @@ use super::support::{self, answer_with, context, store_of};
 use crate::{
     Executor, QueryContext, QueryLimits, QueryMemory, ResultColumn, Series, StatementResult, Values,
 };
+use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::matcher::{MatchOp, TagFilter};
 use tsdb_core::storage::{
     FieldPredicate, FieldSelection, GroupBy, Order, PredicateOp, ScanRequest, Want, Windows,
 };
-use tsdb_core::{Error as CoreError, MemoryBudget, Pool, Storage, TimeRange};
+use tsdb_core::{
+    Append, CatalogueChange, Error as CoreError, MemoryBudget, Pool, Storage, TimeRange,
+};
 
 const ROWS: &str = "
     cpu,host=a,dc=x usage=1,temp=50 10
@@ -340,6 +343,46 @@ fn estimates_stand_only_where_nothing_else_is_asked_for() {
     assert_eq!(ask("SHOW SERIES CARDINALITY FROM /./"), counted);
     assert_eq!(ask("SHOW SERIES CARDINALITY LIMIT 1"), counted);
     assert_eq!(ask("SHOW MEASUREMENT CARDINALITY WHERE h = '1'"), "# -\ncount\n2\n");
+}
+
+/// Of tags the engine is asked with FROM and pages too, and not where only the series tell.
+#[test]
+fn tags_are_estimated_unless_the_series_must_tell() {
+    let store = Decorated::estimating(store_of("a,h=1 f=1 1\na,h=2 f=1 1\nb,h=1 f=1 1"));
+    let options = PolicySpec { name: "p".into(), ..PolicySpec::default() };
+    let change = CatalogueChange::CreatePolicy {
+        database: "d".into(),
+        policy: options,
+        make_default: false,
+    };
+    store.change_catalogue(&change).unwrap().wait().unwrap();
+    let ask = |query: &str| {
+        answer_with(Arc::clone(&store) as _, query, &context(), QueryLimits::default())
+    };
+    let tables = |names: &[&str], count: u32| -> String {
+        names.iter().map(|name| format!("# {name}\ncount\n{count}\n")).collect()
+    };
+    let all = ["a", "b", "c"];
+    // Both policies are asked, unless FROM names one.
+    assert_eq!(ask("SHOW TAG KEY CARDINALITY"), tables(&all, 2));
+    assert_eq!(ask("SHOW TAG KEY CARDINALITY FROM p.a, p./[b]/"), tables(&["a", "b"], 1));
+    let of_h = "SHOW TAG VALUES CARDINALITY";
+    for (rest, names, count) in [
+        ("WITH KEY = h", &all[..], 10),
+        ("ON d WITH KEY IN (h, i, j)", &all, 20),
+        ("WITH KEY !~ /h/ LIMIT 1", &all, 10),
+        ("FROM c, b WITH KEY != h", &["b", "c"], 10),
+        ("FROM d..a, /[b]/ WITH KEY = h", &["a", "b"], 10),
+        ("WITH KEY = h SLIMIT 1 SOFFSET 1", &["b"], 10),
+        ("WITH KEY = h LIMIT 1 OFFSET 1", &[], 0),
+    ] {
+        assert_eq!(ask(&format!("{of_h} {rest}")), tables(names, count), "{rest}");
+    }
+    let counted = "# a\ncount\n2\n# b\ncount\n1\n";
+    assert_eq!(ask("SHOW TAG VALUES EXACT CARDINALITY WITH KEY = h"), counted);
+    assert_eq!(ask(&format!("{of_h} WITH KEY = h WHERE h != ''")), counted);
+    assert_eq!(ask(&format!("{of_h} WITH KEY = h GROUP BY x")).matches("count").count(), 2);
+    assert_eq!(ask("SHOW TAG KEY EXACT CARDINALITY"), tables(&["a", "b"], 1));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! The cardinality report: what the series of all slices and of memory are made of. No row is read. Few series are merged in
-//! order of keys and counted one by one; of many not even the keys are read.
+//! What the series of all slices and of memory are made of: the cardinality report, and the number of tag keys and values.
+//! No row is read. Few series are merged in order of keys and counted one by one; of many not even the keys are read.
 
+mod tags;
 mod united;
 
 use std::cmp::Reverse;
@@ -8,12 +9,16 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use tsdb_core::matcher::TagFilter;
-use tsdb_core::storage::{Cardinality, CardinalityCounter, CardinalityRequest};
-use tsdb_core::{Result, SeriesKey, TimeRange};
+use tsdb_core::storage::{
+    Cardinality, CardinalityCounter, CardinalityRequest, TagCount, TagCountRequest,
+};
+use tsdb_core::{NamespaceId, Result, SeriesKey, TimeRange};
+use tsdb_index::NamespaceHead;
 
 use super::EngineSnapshot;
 use crate::sst::{SliceSeries, Through};
 use crate::view::SliceRef;
+use tags::UnitedTags;
 use united::United;
 
 /// Series of all sources together up to which they are counted one by one: ten milliseconds, at most about.
@@ -47,15 +52,55 @@ impl EngineSnapshot {
     /// (measurements + tag keys)), however many series there are.
     pub(super) fn count_series(&self, request: &CardinalityRequest) -> Result<Cardinality> {
         request.cancel.check()?;
-        let time = self.alive(request.namespace, TimeRange::all())?;
-        let slices = self.view.version.slices(request.namespace, time);
-        let in_runs = slices.iter().map(|slice| u64::from(slice.get().index().len()));
-        let in_memory = self.view.heads.get(&request.namespace).map_or(0, |head| head.series());
-        if in_memory.saturating_add(in_runs.sum()) <= COUNTED_MAX {
+        let slices = self.slices_alive(request.namespace)?;
+        let in_memory = self.head(request.namespace).map_or(0, |head| head.series());
+        if in_memory.saturating_add(series_of(&slices)) <= COUNTED_MAX {
             self.count_one_by_one(request, &slices)
         } else {
             self.unite_sources(request, slices, in_memory)
         }
+    }
+
+    /// The tag keys and values of the measurements that `request` wants, if they have more series than are counted one by
+    /// one.
+    pub(super) fn count_tags(
+        &self,
+        request: &TagCountRequest<'_>,
+    ) -> Result<Option<Vec<TagCount>>> {
+        let mut places = Vec::with_capacity(request.namespaces.len());
+        let mut series = 0u64;
+        for namespace in request.namespaces {
+            let (slices, head) = (self.slices_alive(*namespace)?, self.head(*namespace));
+            series = series.saturating_add(head.map_or(0, |head| head.series()));
+            series = series.saturating_add(series_of(&slices));
+            places.push((*namespace, slices, head));
+        }
+        // Not even all series are many: what the sources say of them need not be read.
+        if series <= COUNTED_MAX {
+            return Ok(None);
+        }
+        let mut united = UnitedTags::new(request)?;
+        for (namespace, slices, head) in places {
+            for slice in &slices {
+                request.cancel.check()?;
+                united.add(namespace, &*slice.get().cardinality()?)?;
+            }
+            if let Some(head) = head {
+                united.add(namespace, &head.cardinality(&request.cancel)?)?;
+            }
+        }
+        Ok((united.series() > COUNTED_MAX).then(|| united.finish()))
+    }
+
+    /// The slices of a namespace that retention has not left behind.
+    fn slices_alive(&self, namespace: NamespaceId) -> Result<Vec<SliceRef>> {
+        let time = self.alive(namespace, TimeRange::all())?;
+        Ok(self.view.version.slices(namespace, time))
+    }
+
+    /// The registered series of a namespace.
+    fn head(&self, namespace: NamespaceId) -> Option<&NamespaceHead> {
+        self.view.heads.get(&namespace).map(|head| &**head)
     }
 
     /// Unites what the sources say of their series. The largest comes first.
@@ -68,7 +113,7 @@ impl EngineSnapshot {
         let mut united = United::new(request)?;
         let series = |slice: &SliceRef| u64::from(slice.get().index().len());
         slices.sort_by_key(|slice| Reverse(series(slice)));
-        let mut head = self.view.heads.get(&request.namespace).filter(|_| in_memory > 0);
+        let mut head = self.head(request.namespace).filter(|_| in_memory > 0);
         let sources = slices.len() as u64 + u64::from(head.is_some());
         for slice in &slices {
             request.cancel.check()?;
@@ -129,7 +174,7 @@ impl EngineSnapshot {
         request: &CardinalityRequest,
         counter: &mut CardinalityCounter,
     ) -> Result<std::vec::IntoIter<SeriesKey>> {
-        let Some(head) = self.view.heads.get(&request.namespace) else {
+        let Some(head) = self.head(request.namespace) else {
             return Ok(Vec::new().into_iter());
         };
         let numbers = head.matching(None, &TagFilter::True, &request.cancel)?;
@@ -141,6 +186,11 @@ impl EngineSnapshot {
         keys.sort_unstable();
         Ok(keys.into_iter())
     }
+}
+
+/// Series of all slices together.
+fn series_of(slices: &[SliceRef]) -> u64 {
+    slices.iter().map(|slice| u64::from(slice.get().index().len())).sum()
 }
 
 fn of_slice(slice: &SliceRef) -> Series<'_> {

@@ -13,7 +13,8 @@ use crate::limits::BLOCK_ROWS_MAX;
 use crate::matcher::{MatchOp, TagFilter};
 use crate::storage::{
     Block, Cardinality, CardinalityRequest, DeleteRequest, FieldPredicate, FieldSelection, Order,
-    PredicateOp, Ranked, ScanRequest, SeriesRequest, Storage, Want, Windows,
+    PredicateOp, Ranked, ScanRequest, SeriesRequest, Storage, TagCount, TagCountRequest, Want,
+    Windows,
 };
 use crate::time::{HOUR, MAX_TIME, MIN_TIME};
 use crate::{
@@ -368,6 +369,16 @@ fn cardinality(runner: &mut Runner) -> Verdict {
             time: found.time,
         };
         ensure(found == expected, || format!("{found:?}, must be {expected:?}"))?;
+        let tags = snapshot.estimate_tags(&TagCountRequest {
+            namespaces: &[namespace],
+            measurement: &|_, _| true,
+            key: &|_| true,
+            budget: MemoryBudget::default(),
+            cancel: CancelToken::new(),
+        })?;
+        let count = |name: &str, values| TagCount { measurement: name.into(), keys: 1, values };
+        let due = [count("m", 2), count("n", 1)];
+        ensure(tags.as_deref().is_none_or(|tags| tags == due), || format!("{tags:?}"))?;
         let all = (BASE, BASE + 1000 * HOUR);
         ensure(found.time.is_none_or(|(min, max)| min <= all.0 && max >= all.1), || {
             format!("rows lie in {all:?}, not in {:?}", found.time)

@@ -18,7 +18,7 @@ use tsdb_index::{MeasurementCardinality, PairCount, SourceCardinality, TagCardin
 const MEASUREMENT_KEY: &str = "__name__";
 
 /// Memory of an entry beside what it points to, in bytes, about.
-const ENTRY_BYTES: usize = 128;
+pub(super) const ENTRY_BYTES: usize = 128;
 
 /// Counts sources together.
 pub(super) struct United {
@@ -150,7 +150,7 @@ impl UnitedTag {
 }
 
 /// The entry of a name, which takes memory if it is new.
-fn entry<'m, T: Default>(
+pub(super) fn entry<'m, T: Default>(
     known: &'m mut BTreeMap<Arc<str>, T>,
     name: &Arc<str>,
     held: &mut Reservation,
