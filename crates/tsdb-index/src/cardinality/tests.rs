@@ -1,5 +1,7 @@
 //! What is said of series against the series themselves.
 
+mod golden;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -7,7 +9,8 @@ use tsdb_core::{CancelToken, NamespaceId, SeriesKey, TagCharset};
 
 use super::*;
 use crate::{
-    Error, IndexPage, IndexSections, IndexWriter, PageSource, Registry, Section, SeriesIndex,
+    Error, IndexPage, IndexSections, IndexWriter, PageSource, Registry, Section, SectionWriter,
+    SeriesIndex,
 };
 
 const HASH_KEY: HashKey = HashKey([5; 16]);
