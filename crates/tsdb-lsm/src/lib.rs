@@ -50,6 +50,6 @@ mod work;
 
 pub use engine::{Engine, RecoveryReport};
 pub use error::{Error, Result};
-pub use options::{Durability, EngineOptions, MERGE_RATE_DEFAULT};
+pub use options::{Durability, EngineOptions, IDLE_TIME_DEFAULT, MERGE_RATE_DEFAULT};
 pub use retention::ClockTrust;
 pub use snapshot::{Problem, SnapshotReport, VerifyReport, restore, verify};

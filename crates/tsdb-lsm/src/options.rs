@@ -66,6 +66,9 @@ pub struct EngineOptions {
     pub background: bool,
 }
 
+/// Default of [`EngineOptions::idle_time`].
+pub const IDLE_TIME_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
 /// Default of [`EngineOptions::merge_rate`].
 pub const MERGE_RATE_DEFAULT: u64 = 64 << 20;
 
@@ -84,7 +87,7 @@ impl EngineOptions {
             wal_segment_bytes: 64 << 20,
             series_max: 5_000_000,
             idle_generations: 2,
-            idle_time: Duration::from_secs(15 * 60),
+            idle_time: IDLE_TIME_DEFAULT,
             evict_min: 10_000,
             retention_force: false,
             replay_threads: None,

@@ -39,6 +39,10 @@ const QUERY_CONCURRENCY_DEFAULT: usize = 16;
 const CONNECTIONS_DEFAULT: usize = 512;
 /// Below this not even the shortest answer could be given.
 const QUERY_MEMORY_MIN: u64 = 1 << 20;
+/// Shorter, and series would leave memory between two rows of an agent that writes now and then.
+const SERIES_IDLE_TIME_MIN: Duration = Duration::from_secs(1);
+/// The engine remembers each generation of rows that was closed so long ago.
+const SERIES_IDLE_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Below this neither a memtable nor a request body has room to work.
 const MEMORY_LIMIT_MIN: u64 = 32 << 20;
 
@@ -118,6 +122,10 @@ pub struct Settings {
     /// what half of the memory beside the managed one holds].
     #[arg(long, env = "TSDB_SERIES_MAX", value_name = "COUNT")]
     pub series_max: Option<usize>,
+    /// How long a series must be without rows before it may leave memory, unless memory holds half of the most series
+    /// [default: 15m].
+    #[arg(long, env = "TSDB_SERIES_IDLE_TIME", value_name = "DURATION")]
+    pub series_idle_time: Option<TimeSpan>,
     /// Characters that names and tags may have [default: utf8 in line protocol, ascii in JSON and CSV].
     #[arg(long, env = "TSDB_TAG_CHARSET", value_name = "CHARSET")]
     pub tag_charset: Option<CharsetChoice>,
@@ -163,6 +171,8 @@ pub struct Config {
     pub retention_force: bool,
     /// Most series in memory, at least 1.
     pub series_max: usize,
+    /// How long a series is without rows before it may leave memory.
+    pub series_idle_time: Duration,
     /// What names and tags may be made of in all formats; `None` is what each format says.
     pub tag_charset: Option<TagCharset>,
     /// Whether to sample this machine.
@@ -229,6 +239,9 @@ impl Config {
                 typed.series_max,
                 memory::default_series_max(memory),
             )?,
+            series_idle_time: typed
+                .series_idle_time
+                .map_or(Ok(tsdb_lsm::IDLE_TIME_DEFAULT), series_idle_time)?,
             tag_charset: typed.tag_charset.map(|choice| match choice {
                 CharsetChoice::Ascii => TagCharset::Ascii,
                 CharsetChoice::Utf8 => TagCharset::Utf8,
@@ -240,6 +253,14 @@ impl Config {
 }
 
 impl Settings {
+    /// The settings in the text of a TOML file.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with line and column for what does not parse, an unknown key, or a value of the wrong form.
+    pub fn from_toml(text: &str) -> Result<Settings, Error> {
+        toml::from_str(text).map_err(|cause| config_error(cause.to_string()))
+    }
+
     /// These settings, and those of `fallback` where nothing was typed.
     #[must_use]
     pub fn or(self, fallback: Settings) -> Settings {
@@ -261,6 +282,7 @@ impl Settings {
             merge_rate: self.merge_rate.or(fallback.merge_rate),
             retention_force: self.retention_force.or(fallback.retention_force),
             series_max: self.series_max.or(fallback.series_max),
+            series_idle_time: self.series_idle_time.or(fallback.series_idle_time),
             tag_charset: self.tag_charset.or(fallback.tag_charset),
             demo: self.demo.or(fallback.demo),
             allow_insecure: self.allow_insecure.or(fallback.allow_insecure),
@@ -276,7 +298,7 @@ fn read_file(path: &Path) -> Result<Settings, Error> {
     let text = std::fs::read_to_string(path).map_err(|cause| {
         config_error(format!("{name}: {cause}: create the file or correct --config"))
     })?;
-    toml::from_str(&text).map_err(|cause| config_error(format!("{name}: {cause}")))
+    Settings::from_toml(&text).map_err(|cause| config_error(format!("{name}: {cause}")))
 }
 
 /// Security checklist 7: who can reach the port can read and delete everything.
@@ -333,6 +355,13 @@ fn query_memory(size: ByteSize) -> Result<usize, Error> {
     to_usize("query-memory", size)
 }
 
+fn series_idle_time(span: TimeSpan) -> Result<Duration, Error> {
+    if (SERIES_IDLE_TIME_MIN..=SERIES_IDLE_TIME_MAX).contains(&span.0) {
+        return Ok(span.0);
+    }
+    Err(config_error(format!("series-idle-time {:?} is out of range: give 1s to 7d", span.0)))
+}
+
 /// `path` without its `.` components, for people to read.
 fn lexically_normal(path: &Path) -> PathBuf {
     path.components().collect()
@@ -343,153 +372,4 @@ fn config_error(message: String) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(flags: &[&str]) -> Settings {
-        let line = std::iter::once("tsdb-server").chain(flags.iter().copied());
-        Args::try_parse_from(line).unwrap().settings
-    }
-
-    fn config(flags: &[&str]) -> Result<Config, Error> {
-        Config::from_settings(settings(flags))
-    }
-
-    #[test]
-    fn nothing_typed_gives_the_documented_defaults() {
-        let config = config(&[]).unwrap();
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8086");
-        assert!(config.data_dir.is_absolute() && config.data_dir.ends_with("tsdb-data"));
-        assert_eq!(config.durability, Durability::Sync);
-        assert_eq!(config.body_bytes_max, 25_000_000);
-        assert_eq!(config.query_timeout, Duration::from_secs(30));
-        assert_eq!(config.query_limits, QueryLimits::default());
-        assert_eq!(config.query_limits.samples_max, 10_000_000_000);
-        assert_eq!((config.query_memory_max, config.disk_reserve), (None, None));
-        assert_eq!(config.merge_rate, Some(64 << 20));
-        assert_eq!(config.tag_charset, None);
-        assert!(!config.demo);
-    }
-
-    #[test]
-    fn limits_of_queries_and_the_reserve_of_disk_are_read() {
-        let config = config(&[
-            "--query-series=1",
-            "--query-samples=2",
-            "--query-rows=3",
-            "--query-buckets=4",
-            "--query-memory=5MiB",
-            "--disk-reserve=0",
-            "--merge-rate=0",
-        ]);
-        let config = config.unwrap();
-        let limits = config.query_limits;
-        let read = [limits.series_max, limits.samples_max, limits.rows_max, limits.buckets_max];
-        assert_eq!(read, [1, 2, 3, 4]);
-        assert_eq!((config.query_memory_max, config.disk_reserve), (Some(5 << 20), Some(0)));
-        assert_eq!(config.merge_rate, None);
-        let file = "query-rows = 7\nquery-memory = '2MiB'\ndisk-reserve = 100\nmerge-rate = '1MiB'";
-        let config = Config::from_settings(toml::from_str(file).unwrap()).unwrap();
-        assert_eq!(config.query_limits.rows_max, 7);
-        assert_eq!((config.query_memory_max, config.disk_reserve), (Some(2 << 20), Some(100)));
-        assert_eq!(config.merge_rate, Some(1 << 20));
-    }
-
-    #[test]
-    fn flag_wins_over_file_wins_over_default() {
-        let file = toml::from_str(
-            "listen = '127.0.0.1:1'\nmemory-limit = '64MiB'\ndurability = 'off'\ndemo = true\nbody-limit = 1000",
-        )
-        .unwrap();
-        let typed = settings(&["--listen", "127.0.0.1:2", "--demo=false"]);
-        let config = Config::from_settings(typed.or(file)).unwrap();
-        assert_eq!(config.listen.port(), 2);
-        assert_eq!(config.memory_bytes, 64 << 20);
-        assert_eq!(config.durability, Durability::Off);
-        assert!(!config.demo);
-        assert_eq!(config.body_bytes_max, 1000);
-        assert_eq!(config.query_concurrency, QUERY_CONCURRENCY_DEFAULT);
-    }
-
-    #[test]
-    fn every_setting_has_a_flag_a_variable_and_a_key_of_one_name() {
-        use clap::CommandFactory;
-        let mut known = String::new();
-        for arg in Args::command().get_arguments().filter(|arg| arg.get_id() != "config") {
-            let Some(flag) = arg.get_long().filter(|flag| *flag != "help" && *flag != "version")
-            else {
-                continue;
-            };
-            let variable = arg.get_env().unwrap().to_str().unwrap();
-            assert_eq!(variable, format!("TSDB_{}", flag.to_uppercase().replace('-', "_")));
-            known.push_str(flag);
-            known.push('\n');
-            // A key of the wrong type is told from an unknown key by the message.
-            let message =
-                toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
-            assert!(!message.contains("unknown field"), "{flag}: {message}");
-        }
-        assert_eq!(known.lines().count(), 21);
-    }
-
-    #[test]
-    fn the_manual_lists_every_setting() {
-        use clap::CommandFactory;
-        let manual = include_str!("../../../docs/operations.md");
-        let rows: Vec<&str> = manual.lines().filter(|line| line.starts_with("| `--")).collect();
-        let mut settings = 0;
-        for arg in Args::command().get_arguments().filter(|arg| arg.get_env().is_some()) {
-            let (flag, variable) = (arg.get_long().unwrap(), arg.get_env().unwrap());
-            if flag == "config" {
-                continue;
-            }
-            let variable = variable.to_str().unwrap();
-            let row = rows.iter().find(|row| row.contains(&format!("`{variable}`")));
-            assert!(row.is_some_and(|row| row.starts_with(&format!("| `--{flag}"))), "{flag}");
-            settings += 1;
-        }
-        assert_eq!(rows.len(), settings, "the manual lists nothing else");
-    }
-
-    #[test]
-    fn what_is_out_of_range_is_refused_with_a_remedy() {
-        for (flags, part) in [
-            (&["--listen", "0.0.0.0:8086"][..], "--allow-insecure"),
-            (&["--listen", "[::]:8086"], "--allow-insecure"),
-            (&["--listen", "192.168.1.5:8086"], "--allow-insecure"),
-            (&["--memory-limit", "1MiB"], "at least 32MiB"),
-            (&["--query-concurrency", "0"], "at least 1"),
-            (&["--connections", "0"], "at least 1"),
-            (&["--query-series", "0"], "query-series must be at least 1"),
-            (&["--query-samples", "0"], "query-samples must be at least 1"),
-            (&["--query-rows", "0"], "query-rows must be at least 1"),
-            (&["--query-buckets", "0"], "query-buckets must be at least 1"),
-            (
-                &["--query-memory", "1000KiB"],
-                "query-memory 1000KiB is too small: give at least 1MiB",
-            ),
-        ] {
-            let message = config(flags).unwrap_err().to_string();
-            assert!(message.contains(part), "{flags:?}: {message}");
-        }
-        assert!(config(&["--listen", "0.0.0.0:1", "--allow-insecure"]).is_ok());
-        assert!(config(&["--listen", "[::ffff:127.0.0.1]:1"]).is_ok());
-    }
-
-    #[test]
-    fn a_bad_file_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("tsdb.toml");
-        let load = || {
-            let args = Args { config: Some(path.clone()), settings: Settings::default() };
-            Config::load(args).map_err(|error| error.to_string())
-        };
-        assert!(load().unwrap_err().contains("tsdb.toml"));
-        for text in ["listne = 'x'", "listen = 'x'", "listen", "durability = 7"] {
-            std::fs::write(&path, text).unwrap();
-            assert!(load().unwrap_err().contains("tsdb.toml"), "{text}");
-        }
-        std::fs::write(&path, "# empty\n").unwrap();
-        assert_eq!(load(), Config::from_settings(Settings::default()).map_err(|e| e.to_string()));
-    }
-}
+mod tests;

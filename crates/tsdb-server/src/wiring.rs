@@ -94,17 +94,7 @@ impl fmt::Debug for Store {
 /// # Errors
 /// [`Error::Storage`]; nothing in the directory was changed then.
 pub fn open(config: &Config, env: &Env, budget: &MemoryBudget) -> Result<Store, Error> {
-    let mut options = EngineOptions::new(&config.data_dir).with_budget(budget.clone());
-    options.env = env.clone();
-    options.disk_reserve = config.disk_reserve;
-    options.merge_rate = config.merge_rate;
-    options.retention_force = config.retention_force;
-    options.series_max = config.series_max;
-    options.durability = match config.durability {
-        Durability::Sync => tsdb_lsm::Durability::Sync,
-        Durability::Interval(every) => tsdb_lsm::Durability::Interval(every),
-        Durability::Off => tsdb_lsm::Durability::Off,
-    };
+    let options = engine_options(config, env, budget);
     let engine = Engine::open(options).map_err(|error| refusal(&error, &config.data_dir))?;
     let found = engine.recovery();
     tracing::info!(
@@ -125,6 +115,23 @@ pub fn open(config: &Config, env: &Env, budget: &MemoryBudget) -> Result<Store, 
     });
     let snapshots = Some(Snapshots { directory: config.data_dir.join("snapshots"), make });
     Ok(Store { storage: engine, counters, failure, snapshots })
+}
+
+/// What the configuration says of the engine.
+fn engine_options(config: &Config, env: &Env, budget: &MemoryBudget) -> EngineOptions {
+    let mut options = EngineOptions::new(&config.data_dir).with_budget(budget.clone());
+    options.env = env.clone();
+    options.disk_reserve = config.disk_reserve;
+    options.merge_rate = config.merge_rate;
+    options.retention_force = config.retention_force;
+    options.series_max = config.series_max;
+    options.idle_time = config.series_idle_time;
+    options.durability = match config.durability {
+        Durability::Sync => tsdb_lsm::Durability::Sync,
+        Durability::Interval(every) => tsdb_lsm::Durability::Interval(every),
+        Durability::Off => tsdb_lsm::Durability::Off,
+    };
+    options
 }
 
 /// Why the engine did not open, with the exit code and what to do.
@@ -198,6 +205,26 @@ pub fn executor(config: &Config, store: &Store) -> Executor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Settings, TimeSpan};
+    use std::time::Duration;
+
+    #[test]
+    fn the_engine_gets_what_is_configured() {
+        let (env, budget) = (Env::real(), MemoryBudget::default());
+        let options = |typed| engine_options(&Config::from_settings(typed).unwrap(), &env, &budget);
+        let usual = options(Settings::default());
+        assert_eq!(usual.idle_time, EngineOptions::new("x").idle_time);
+        let typed = Settings {
+            series_idle_time: Some(TimeSpan(Duration::from_secs(77))),
+            series_max: Some(1234),
+            retention_force: Some(true),
+            durability: Some(Durability::Off),
+            ..Settings::default()
+        };
+        let options = options(typed);
+        assert_eq!((options.idle_time, options.series_max), (Duration::from_secs(77), 1234));
+        assert!(options.retention_force && options.durability == tsdb_lsm::Durability::Off);
+    }
 
     #[test]
     fn exit_codes_tell_what_a_restart_would_cure() {
