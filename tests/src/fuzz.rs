@@ -11,7 +11,10 @@
 #[cfg(feature = "server")]
 mod body;
 mod codecs;
+#[cfg(feature = "server")]
+mod config;
 pub mod corpus;
+mod exec;
 mod index;
 mod ingest;
 mod language;
@@ -26,6 +29,9 @@ mod wal;
 #[cfg(feature = "server")]
 pub use body::content_decoder;
 pub use codecs::codecs;
+#[cfg(feature = "server")]
+pub use config::config;
+pub use exec::query_exec;
 pub use index::index_reader;
 pub use ingest::{csv_write, json_write, line_protocol};
 pub use language::tql_parse;
@@ -63,7 +69,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json_write", run: json_write, bytes_max: 4096 },
     Target { name: "csv_write", run: csv_write, bytes_max: 4096 },
     Target { name: "tql_parse", run: tql_parse, bytes_max: 4096 },
+    Target { name: "query_exec", run: query_exec, bytes_max: 1024 },
     Target { name: "tag_matcher", run: tag_matcher, bytes_max: 1024 },
     #[cfg(feature = "server")]
     Target { name: "content_decoder", run: content_decoder, bytes_max: 8192 },
+    #[cfg(feature = "server")]
+    Target { name: "config", run: config, bytes_max: 2048 },
 ];

@@ -114,8 +114,10 @@ targets! {
     json_write
     csv_write
     tql_parse
+    query_exec
     tag_matcher
     content_decoder
+    config
 }
 
 #[test]

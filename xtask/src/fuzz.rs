@@ -18,8 +18,8 @@ const RUSTFLAGS: &str = "-Zsanitizer=address -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// The target that needs the server, with the feature that brings it.
-const OF_SERVER: &str = "content_decoder";
+/// The targets that need the feature `server`.
+const OF_SERVER: &[&str] = &["content_decoder", "config"];
 
 /// Targets with their longest inputs in bytes, as `TARGETS` in `tests/src/fuzz.rs` says them.
 const TARGETS: &[(&str, u32)] = &[
@@ -34,8 +34,10 @@ const TARGETS: &[(&str, u32)] = &[
     ("json_write", 4096),
     ("csv_write", 4096),
     ("tql_parse", 4096),
+    ("query_exec", 1024),
     ("tag_matcher", 1024),
-    (OF_SERVER, 8192),
+    ("content_decoder", 8192),
+    ("config", 2048),
 ];
 
 /// What a command line asks for.
@@ -86,7 +88,8 @@ pub fn run(args: &[&str]) -> Result<(), String> {
 fn build(root: &Path, target: &str) -> Result<(), String> {
     let args = ["build", "--release", "--target", TRIPLE, "--bin", target];
     let command = Cmd::cargo(root, args).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", RUSTFLAGS);
-    let features: &[&str] = if target == OF_SERVER { &["--features", "server"] } else { &[] };
+    let features: &[&str] =
+        if OF_SERVER.contains(&target) { &["--features", "server"] } else { &[] };
     command.args(features.iter().copied()).run()
 }
 

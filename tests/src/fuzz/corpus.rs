@@ -1,6 +1,8 @@
 //! The first inputs of each target, made by a seed: files that a store wrote, pages of the index, columns, and
 //! requests. `cargo xtask fuzz --seeds` writes them to `fuzz/corpus`; what fuzzing finds stands beside them.
 
+mod texts;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,6 +23,7 @@ use tsdb_wal::Floor;
 
 use super::records::open_engine;
 use crate::seed::Seed;
+use texts::TEXTS;
 
 const DIRECTORY: &str = "/db";
 
@@ -157,7 +160,8 @@ fn play(disk: &SimVfs, lines: &str, end: End) -> Vec<(String, Vec<u8>)> {
     left
 }
 
-fn write(engine: &Arc<Engine>, lines: &str) {
+/// Writes lines of line protocol to the database `d`, until they are synced.
+pub(super) fn write(engine: &Arc<Engine>, lines: &str) {
     if lines.is_empty() {
         return;
     }
@@ -336,48 +340,3 @@ fn packed() -> Vec<Vec<u8>> {
     let twice = pack(&one, 6);
     vec![one, two, cut, twice, pack(b"", 0), pack(text.as_bytes(), 0), pack(&vec![0; 3 << 20], 9)]
 }
-
-/// Texts in the formats that people write.
-const TEXTS: [(&str, &[&str]); 4] = [
-    (
-        "line_protocol",
-        &[
-            "cpu,host=a,dc=eu\\ west usage=0.5,idle=99i,up=t,note=\"a \\\"text\\\", with\nlines\" 1700000000000000000\n",
-            "# a comment\nmem free=-1.5e3,used=12u\r\ndisk,path=/ k\u{f6}ln=1 5\n",
-            "\n  net rx=18446744073709551615u,tx=.5 -7\n",
-            "m\\,n,a\\=b=c\\ d f=1 1\nm\\,n,a\\=b=c\\ d f=2 1\n",
-            "m v=9223372036854775807i 9223372036854775807\nm v=1e400 0\nm,t= v=1\nm v\n",
-            "m,b=1,a=2,b=3 x=1,x=2 10\nm v=NaN\nm v=-0 -9223372036854775808\n",
-        ],
-    ),
-    (
-        "json_write",
-        &[
-            "[{\"measurement\": \"cpu\", \"tags\": {\"host\": \"a\", \"dc\": null}, \"fields\": {\"usage\": 0.5, \"up\": true, \"note\": \"\\u00e4\\ud83d\\ude00\\n\"}, \"time\": 1700000000000000000}, {\"measurement\": \"mem\", \"value\": -1.5e3, \"time\": \"2023-11-14T22:13:20.5Z\"}]",
-            "{\"measurement\":\"cpu\",\"tags\":{\"host\":\"a\"},\"value\":1,\"time\":1}\n\n{\"measurement\":\"mem\",\"fields\":{\"a\":1,\"b\":null}}\n",
-            "{\"measurement\":\"cpu\",\"tags\":{\"host\":\"a\"},\"time\":[1,2,\"1970-01-01T00:00:01Z\",null],\"fields\":{\"usage\":[0.5,null,0.7,1],\"note\":[\"x\",null,null,\"y\"]},\"value\":[1,2,3,4]}",
-            "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
-            "{\"measurement\":\"m\",\"value\":1e309,\"time\":18446744073709551616}",
-        ],
-    ),
-    (
-        "csv_write",
-        &[
-            "\u{feff}measurement,time:s,host:tag,usage,idle,note:ignore\r\ncpu,1700000000,a,0.64,0.36,first\n\"cpu\",1700000001,\"b,\"\"c\"\"\",.5,,\"two\nlines\"\n\nmem,,,true,1e3,\n",
-            "host\tusage\tts:rfc3339\na\t0.64\t2023-11-14T22:13:20Z\nb\t1\t\n",
-            "measurement,time,v\nm,-9223372036854775808,1\nm,1,2,3\nm,2\n",
-            "a,a,time:ns\n1,2,3\n",
-        ],
-    ),
-    (
-        "tql_parse",
-        &[
-            "SELECT mean(usage), max(\"idle\") AS m FROM cpu WHERE host = 'a' AND time >= now() - 1h GROUP BY time(5m, 1m), host, * fill(previous) ORDER BY time DESC LIMIT 10 OFFSET 2 SLIMIT 3 tz('Europe/Berlin')",
-            "SELECT /.*load/::field FROM \"db\".\"rp\"./^m/, (SELECT a + b * -2.5e3 FROM c WHERE d !~ /x\\/y/ OR NOT e) ;",
-            "SHOW TAG VALUES ON db FROM m WITH KEY IN (\"a\", b) WHERE c = 'd' LIMIT 5; SHOW DATABASES",
-            "CREATE DATABASE d WITH DURATION 7d REPLICATION 1 SHARD DURATION 1h NAME \"week\"; DROP SERIES FROM m WHERE a='b'",
-            "DELETE FROM m WHERE time < '2023-01-01T00:00:00Z'; EXPLAIN ANALYZE SELECT percentile(v, 99.9) FROM m -- comment",
-            "SELECT ((((((1 + 2)))))) FROM m WHERE a = 0x1f & 3 | 4 ^ 5 % 6",
-        ],
-    ),
-];
