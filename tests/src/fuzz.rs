@@ -22,6 +22,7 @@ mod manifest;
 mod matcher;
 pub mod mutate;
 mod records;
+mod remote_write;
 mod sst;
 mod take;
 mod wal;
@@ -38,6 +39,7 @@ pub use language::tql_parse;
 pub use manifest::manifest_reader;
 pub use matcher::tag_matcher;
 pub use records::wal_records;
+pub use remote_write::{remote_write_v1, remote_write_v2};
 pub use sst::sst_reader;
 pub use wal::{wal_reader, wal_structured};
 
@@ -68,6 +70,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "line_protocol", run: line_protocol, bytes_max: 4096 },
     Target { name: "json_write", run: json_write, bytes_max: 4096 },
     Target { name: "csv_write", run: csv_write, bytes_max: 4096 },
+    Target { name: "remote_write_v1", run: remote_write_v1, bytes_max: 2048 },
+    Target { name: "remote_write_v2", run: remote_write_v2, bytes_max: 2048 },
     Target { name: "tql_parse", run: tql_parse, bytes_max: 4096 },
     Target { name: "query_exec", run: query_exec, bytes_max: 1024 },
     Target { name: "tag_matcher", run: tag_matcher, bytes_max: 1024 },

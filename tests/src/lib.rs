@@ -1,7 +1,7 @@
 //! What the suites in this package share: a server process ([`server`]), a client that can also
 //! misbehave ([`http`]), the memory that a process takes ([`memory`]), a server in narrow places ([`limits`]), load
 //! and queries that ask too much of it ([`load`], [`hostile`]), what goes on beside ([`beside`]) and figures
-//! ([`meter`]), a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
+//! ([`meter`]), other programs ([`peer`]) and a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
 //! ([`sim`]), and fuzz targets ([`fuzz`]).
 //!
 //! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
@@ -24,6 +24,7 @@ pub mod limits;
 pub mod load;
 pub mod memory;
 pub mod meter;
+pub mod peer;
 pub mod seed;
 pub mod server;
 pub mod sim;

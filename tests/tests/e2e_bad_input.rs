@@ -10,7 +10,7 @@
 
 mod bad_input;
 
-use bad_input::{Bench, csv, grpc, http, json, line, query, sockets, write};
+use bad_input::{Bench, csv, grpc, http, json, line, query, remote_write, sockets, write};
 
 #[test]
 fn line_protocol_is_refused_line_by_line() {
@@ -38,6 +38,13 @@ fn requests_to_write_are_refused_whole() {
     let mut bench = Bench::start();
     write::run(&mut bench);
     bench.finish(write::count());
+}
+
+#[test]
+fn remote_write_is_refused_series_by_series() {
+    let mut bench = Bench::start();
+    remote_write::run(&mut bench);
+    bench.finish(remote_write::count());
 }
 
 #[test]
@@ -75,6 +82,7 @@ fn there_are_hundreds_of_bad_inputs() {
         json::count(),
         csv::count(),
         write::count(),
+        remote_write::count(),
         query::count(),
         http::count(),
         sockets::count(),

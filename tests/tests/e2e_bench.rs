@@ -43,8 +43,7 @@ fn succeed(arguments: &[&str]) -> String {
 
 /// The peers of the comparison that are installed; those that are not are said to be missing.
 fn peers() -> Vec<&'static str> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let influxd = std::env::split_paths(&path).any(|dir| dir.join("influxd").is_file());
+    let influxd = tsdb_tests::peer::is_installed("influxd");
     let duckdb = Command::new("python3").args(["-c", "import duckdb, numpy"]).output();
     let duckdb = duckdb.is_ok_and(|output| output.status.success());
     let mut peers = Vec::new();

@@ -78,13 +78,12 @@ fn what_is_refused_is_listed() {
     );
     assert_eq!(answer["errors"][1]["text"], "m,a");
     assert_eq!(client.number("d", "SELECT count(v) FROM m"), Some(2.0));
-    let remote_write = [("Content-Type", "application/x-protobuf"), ("Content-Encoding", "snappy")];
-    let response =
-        client.request("POST", "/api/v1/write?db=d", &remote_write, b"\x03\x08abc").unwrap();
+    let grpc = [("Content-Type", "application/grpc")];
+    let response = client.request("POST", "/api/v1/write?db=d", &grpc, b"\x03\x08abc").unwrap();
     assert_eq!(response.status, 415);
     let answer = response.json();
     let text = answer["error"].as_str().unwrap();
-    for part in ["application/x-protobuf", "application/json", "text/plain", "text/csv"] {
+    for part in ["application/grpc", "application/json", "text/plain", "text/csv"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
     check_still_works(&mut client);

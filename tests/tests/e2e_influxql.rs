@@ -7,14 +7,13 @@
     reason = "a test reports by panicking, its helpers too"
 )]
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::Value;
 use tsdb_tests::http::{Client, escape};
 use tsdb_tests::influxql::{KINDS, Question, difference, lines, question, tables};
+use tsdb_tests::peer::{Peer, free_address, is_installed};
 use tsdb_tests::seed::Seed;
 use tsdb_tests::server::Server;
 
@@ -26,53 +25,21 @@ const QUERIES: usize = 30;
 const TOLERANCE: f64 = 1e-9;
 const TOLERANCE_OF_FORECASTS: f64 = 1e-3;
 
-/// A running InfluxDB; killed when dropped.
-struct Peer {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-impl Peer {
-    fn start(dir: &Path) -> Peer {
-        let (address, backup) = (free_address(), free_address());
-        let path = |name: &str| dir.join(name).display().to_string();
-        let config = format!(
-            "reporting-disabled = true\nbind-address = \"{backup}\"\n\
-             [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\n\
-             [http]\nbind-address = \"{address}\"\nlog-enabled = false\n\
-             [monitor]\nstore-enabled = false\n",
-            path("meta"),
-            path("data"),
-            path("wal")
-        );
-        std::fs::write(dir.join("influxdb.conf"), config).unwrap();
-        let mut command = Command::new("influxd");
-        command.args(["run", "-config", &path("influxdb.conf")]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let peer = Peer { child, address };
-        let begin = Instant::now();
-        while Client::new(address).get("/ping").is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(60), "InfluxDB does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        peer
-    }
-}
-
-fn is_installed() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join("influxd").is_file())
+fn start_influxdb(dir: &Path) -> Peer {
+    let (address, backup) = (free_address(), free_address());
+    let path = |name: &str| dir.join(name).display().to_string();
+    let config = format!(
+        "reporting-disabled = true\nbind-address = \"{backup}\"\n\
+         [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\n\
+         [http]\nbind-address = \"{address}\"\nlog-enabled = false\n\
+         [monitor]\nstore-enabled = false\n",
+        path("meta"),
+        path("data"),
+        path("wal")
+    );
+    std::fs::write(dir.join("influxdb.conf"), config).unwrap();
+    let mut command = Command::new("influxd");
+    Peer::start(command.args(["run", "-config", &path("influxdb.conf")]), address, "/ping")
 }
 
 /// The answers to the statements of a question; none for a number that InfluxDB does not encode.
@@ -102,13 +69,13 @@ fn differs(ours: &[Value], theirs: &[Value], tolerance: f64) -> Option<String> {
 
 #[test]
 fn every_function_answers_as_influxdb_does() {
-    if !is_installed() {
+    if !is_installed("influxd") {
         return tsdb_tests::skip("answers of InfluxDB: not installed (apt-get install influxdb)");
     }
     let (ours_dir, theirs_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // The data is of 1970, which a server keeps in a database for ever.
     let server = Server::start(ours_dir.path(), &[]);
-    let peer = Peer::start(theirs_dir.path());
+    let peer = start_influxdb(theirs_dir.path());
     let (mut ours, mut theirs) = (server.client(), Client::new(peer.address));
     let mut seed = Seed::from_environment();
     let (mut asked, mut unencoded, mut wrong) = ([0; KINDS.len()], 0, Vec::new());

@@ -113,6 +113,8 @@ targets! {
     line_protocol
     json_write
     csv_write
+    remote_write_v1
+    remote_write_v2
     tql_parse
     query_exec
     tag_matcher

@@ -59,6 +59,16 @@ pub enum Error {
         /// The media types that there are.
         known: String,
     },
+    /// A message of which nothing can be read.
+    #[error("the body is no {message}: {what} at byte {at} of what it unpacks to; send it anew")]
+    Damaged {
+        /// Full name of the message.
+        message: &'static str,
+        /// Offset of the trouble in the unpacked body, from 0.
+        at: usize,
+        /// What is wrong there.
+        what: &'static str,
+    },
     /// Two formats of one name in one registry.
     #[error("format name {name:?} is taken: rename the format")]
     DuplicateFormat {
@@ -76,7 +86,7 @@ pub enum Error {
 impl Error {
     /// Whether a format said so about the request, and another one may read it.
     pub(crate) fn is_of_format(&self) -> bool {
-        matches!(self, Error::Line { .. } | Error::InvalidParameter { .. })
+        matches!(self, Error::Line { .. } | Error::InvalidParameter { .. } | Error::Damaged { .. })
     }
 
     /// What a caller must do about this error.

@@ -5,7 +5,9 @@
 pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod line;
+pub(crate) mod remote_write;
 mod stamp;
+mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! checks of [`Validation`] lie between the two, the same for all formats; the [`Pipeline`] takes a
 //! request through all of it into any `dyn Append` and reports what was stored and what was refused,
 //! line by line. Which format a request is in says a [`FormatRegistry`], where formats of your own stand
-//! beside [`LineProtocol`], [`Json`] and [`Csv`].
+//! beside [`LineProtocol`], [`Json`], [`Csv`] and [`RemoteWrite`].
 //!
 //! What is not here: sockets, HTTP, compression of bodies, and everything behind the storage seam. This
 //! crate sees `tsdb-core` and no engine.
@@ -17,6 +17,7 @@
 mod error;
 mod format;
 pub mod limits;
+pub mod metadata;
 mod pipeline;
 mod precision;
 mod registry;
@@ -30,11 +31,14 @@ pub use error::{Error, Result};
 pub use format::csv::Csv;
 pub use format::json::Json;
 pub use format::line::LineProtocol;
+#[cfg(any(test, feature = "test-util"))]
+pub use format::remote_write::messages as remote_write_messages;
+pub use format::remote_write::{RemoteWrite, RemoteWriteVersion};
 pub use format::{Format, Ingestion, Likelihood, ParseOptions};
 pub use pipeline::{Pipeline, PipelineOptions, WriteRequest};
 pub use precision::Precision;
 pub use registry::{Choice, FormatRegistry};
-pub use report::{HeaderFault, LineError, Origin, Reason, WriteReport};
+pub use report::{Brought, HeaderFault, LineError, Origin, Reason, WriteReport};
 pub use rows::Rows;
 pub use rows::draft::RowBuilder;
 pub use validate::Validation;

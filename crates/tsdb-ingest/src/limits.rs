@@ -34,6 +34,27 @@ pub const JSON_KEPT_BYTES_MAX: usize = 4096;
 /// many again that are ignored or empty in a row.
 pub const COLUMNS_MAX: usize = 4096;
 
+/// Most labels of a series of remote write: the name of its metric, as many tags as a series can have, and as
+/// many again that are empty.
+pub const LABELS_MAX: usize = 2 * tsdb_core::limits::TAGS_MAX + 1;
+
+/// Longest name or value of a label in the table of remote write 2.0; longer ones have no place in a series.
+pub const LABEL_BYTES_MAX: usize = tsdb_core::limits::TAG_VALUE_BYTES_MAX;
+
+/// The labels of all series of a request of remote write 2.0 together have at most so many times the bytes of
+/// the request, and [`SYMBOL_BYTES_FREE`]: a reference of one byte stands for a text of any length, and work
+/// has to be linear in what a client sends. Scrapes stay below 20.
+pub const SYMBOL_BYTES_FACTOR: usize = 64;
+
+/// What small requests may have in any case, in bytes.
+pub const SYMBOL_BYTES_FREE: usize = 1 << 20;
+
+/// Memory for what is known of metrics (type, help, unit), in bytes: some 20 000 metrics.
+pub const METADATA_BYTES_MAX: usize = 4 << 20;
+
+/// Longest help of a metric that is kept, in bytes; what is beyond is cut off.
+pub const METADATA_TEXT_BYTES_MAX: usize = 1024;
+
 /// Most names of fields that were not stored in one report; the values are counted in any case.
 pub const IGNORED_NAMES_MAX: usize = 64;
 

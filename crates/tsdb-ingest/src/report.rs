@@ -196,6 +196,47 @@ pub enum Reason {
         /// The cell, cut.
         text: String,
     },
+    /// A series of remote write that does not say of which metric it is.
+    #[error("no label __name__: give every series the name of its metric")]
+    MissingMetricName,
+    /// A label without a name.
+    #[error("a label has no name: name it, or leave it out")]
+    EmptyLabelName,
+    /// A label of remote write 2.0 that is longer than any that can be stored.
+    #[error("a label has {bytes} bytes, the limit is {max}: shorten it", max = limits::LABEL_BYTES_MAX)]
+    LongLabel {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Labels of remote write 2.0 that are no pairs.
+    #[error("labels_refs has {count} entries: send pairs of a name and a value")]
+    OddReferences {
+        /// Entries of the list.
+        count: u64,
+    },
+    /// A label of remote write 2.0 that is not in the table of texts.
+    #[error("labels_refs has a {number}, and the table has {symbols} symbols: number them from 0")]
+    NoSuchSymbol {
+        /// The number.
+        number: u32,
+        /// Texts in the table.
+        symbols: usize,
+    },
+    /// Native histograms, for which the data model has no place.
+    #[error(
+        "{count} native histograms cannot be stored: scrape classic histograms, and set \
+         send_native_histograms: false"
+    )]
+    NativeHistograms {
+        /// How many of one series.
+        count: u64,
+    },
+    /// Exemplars, for which the data model has no place.
+    #[error("{count} exemplars cannot be stored: set send_exemplars: false")]
+    Exemplars {
+        /// How many of one series.
+        count: u64,
+    },
     /// What a format says that is not of this crate.
     #[error("{text}")]
     Other {
@@ -418,6 +459,8 @@ pub(crate) struct Rejects {
     pub(crate) described: Vec<LineError>,
     pub(crate) total: u64,
     pub(crate) dropped: u64,
+    /// The input is no text, so no part of it is repeated.
+    pub(crate) is_binary: bool,
 }
 
 impl Rejects {
@@ -438,6 +481,7 @@ impl Rejects {
             return;
         }
         let line = input.get(origin.start..origin.end).unwrap_or_default();
+        let line = if self.is_binary { b"" } else { line };
         self.described.push(LineError {
             line: origin.line,
             column: at.saturating_sub(origin.start) + 1,
@@ -445,6 +489,17 @@ impl Rejects {
             reason,
         });
     }
+}
+
+/// What a request brought, stored or not, in formats that bring more than rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Samples.
+    pub samples: u64,
+    /// Native histograms, of which none is stored.
+    pub histograms: u64,
+    /// Exemplars, of which none is stored.
+    pub exemplars: u64,
 }
 
 /// What became of a write request.
@@ -465,6 +520,8 @@ pub struct WriteReport {
     pub ignored_fields: BTreeSet<Arc<str>>,
     /// Number of values that were not stored.
     pub ignored_total: u64,
+    /// What the request brought; remote write alone counts it.
+    pub brought: Brought,
     /// Completes when the rows are visible; `None` when there is no row.
     pub ticket: Option<Ticket>,
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use tsdb_core::{Append, Epoch, MemoryBudget, NamespaceId, Pool, SeriesKey, SeriesRef, WriteBatch};
 
-use crate::report::{LineError, Origin, Rejects};
+use crate::report::{Brought, LineError, Origin, Rejects};
 use crate::{Reason, Validation, WriteReport, limits};
 use columns::Columns;
 use draft::{Draft, DraftSeries, RowBuilder};
@@ -104,6 +104,8 @@ pub struct Rows {
     patches: Vec<Patch>,
     rejects: Rejects,
     row_count: u64,
+    /// What the format counts beside rows.
+    pub(crate) brought: Brought,
     scratch: Vec<f64>,
     memory: RequestMemory,
 }
@@ -155,6 +157,7 @@ impl Rows {
             patches: Vec::new(),
             rejects: Rejects::default(),
             row_count: 0,
+            brought: Brought::default(),
             scratch: Vec::new(),
             memory: RequestMemory::new(budget, overdraft),
         }
@@ -200,6 +203,7 @@ impl Rows {
         self.open_bytes = 0;
         self.rejects = Rejects::default();
         self.row_count = 0;
+        self.brought = Brought::default();
         self.settled.trim();
         self.open.trim();
         self.memory.release();
@@ -257,7 +261,18 @@ impl Rows {
     /// As [`Rows::resolve`].
     #[inline]
     pub(crate) fn settle_portion(&mut self, input: &[u8]) -> tsdb_core::Result<()> {
-        if self.open_bytes < self.portion_bytes_max { Ok(()) } else { self.resolve(input) }
+        if self.is_portion_full() { self.resolve(input) } else { Ok(()) }
+    }
+
+    /// Whether so many rows wait that the store is to be asked; handles of pending series end then.
+    #[inline]
+    pub(crate) fn is_portion_full(&self) -> bool {
+        self.open_bytes >= self.portion_bytes_max
+    }
+
+    /// Namespace of the request.
+    pub(crate) fn namespace(&self) -> NamespaceId {
+        self.settled.batch().namespace()
     }
 
     /// Takes up a series that the cache does not hold, under its raw bytes.
@@ -388,6 +403,16 @@ impl Rows {
         self.rejects.add(input, origin, at, reason);
     }
 
+    /// Whether refusals are still described, or only counted.
+    pub(crate) fn describes_refusals(&self) -> bool {
+        self.rejects.described.len() < limits::ERRORS_MAX
+    }
+
+    /// Says that the input is no text, of which refusals could repeat something.
+    pub(crate) fn input_is_binary(&mut self) {
+        self.rejects.is_binary = true;
+    }
+
     /// Takes note of a refused line that is described already.
     pub(crate) fn refuse_described(&mut self, error: LineError) {
         self.rejects.add_described(error);
@@ -417,6 +442,7 @@ impl Rows {
             dropped_total: self.rejects.dropped,
             ignored_fields,
             ignored_total,
+            brought: self.brought,
             ticket: None,
         }
     }

@@ -13,6 +13,7 @@ use tsdb_core::env::Env;
 use tsdb_core::storage::Storage;
 use tsdb_core::{Error, ErrorKind, MemoryBudget};
 use tsdb_exec::Executor;
+use tsdb_ingest::metadata::MetadataStore;
 use tsdb_ingest::{FormatRegistry, Pipeline};
 
 use crate::config::Config;
@@ -39,6 +40,7 @@ pub struct App {
     budget: MemoryBudget,
     formats: FormatRegistry,
     pipeline: Pipeline,
+    metadata: Arc<MetadataStore>,
     executor: Executor,
     exposition: Exposition,
     bodies: Room,
@@ -67,6 +69,7 @@ impl App {
         Arc::new(App {
             formats: crate::wiring::formats(),
             pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
+            metadata: Arc::new(MetadataStore::new(env.rng.next_u64())),
             executor: crate::wiring::executor(&config, &store),
             bodies: Room::new(&budget),
             running: Running::default(),
@@ -134,6 +137,11 @@ impl App {
     /// The way of bytes into the store.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
+    }
+
+    /// What clients have said about metrics.
+    pub fn metadata(&self) -> &Arc<MetadataStore> {
+        &self.metadata
     }
 
     /// What runs queries.

@@ -24,6 +24,7 @@ const BODY_BYTES: &str = "tsdb_http_request_body_bytes_total";
 const ROWS_WRITTEN: &str = "tsdb_write_rows_total";
 const LINES_REFUSED: &str = "tsdb_write_lines_refused_total";
 const FIELDS_IGNORED: &str = "tsdb_write_fields_ignored_total";
+const NOT_STORED: &str = "tsdb_remote_write_not_stored_total";
 const STATEMENTS: &str = "tsdb_query_statements_total";
 const STATEMENTS_FAILED: &str = "tsdb_query_statements_failed_total";
 const MEMORY_USED: &str = "tsdb_memory_used_bytes";
@@ -70,6 +71,17 @@ pub struct WriteRecord {
     pub fields_ignored: u64,
 }
 
+/// What requests of remote write brought and what is not stored of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NotStoredRecord {
+    /// Samples that were refused.
+    pub samples: u64,
+    /// Native histograms, for which the data model has no place.
+    pub histograms: u64,
+    /// Exemplars, for which it has none either.
+    pub exemplars: u64,
+}
+
 impl Exposition {
     /// An empty registry.
     ///
@@ -110,6 +122,16 @@ impl Exposition {
             counter!(ROWS_WRITTEN).increment(write.rows);
             counter!(LINES_REFUSED).increment(write.lines_refused);
             counter!(FIELDS_IGNORED).increment(write.fields_ignored);
+        });
+    }
+
+    /// Counts what was not stored of a request of remote write, by its reason.
+    pub fn not_stored(&self, record: NotStoredRecord) {
+        let NotStoredRecord { samples, histograms, exemplars } = record;
+        self.record(|| {
+            counter!(NOT_STORED, "reason" => "refused_sample").increment(samples);
+            counter!(NOT_STORED, "reason" => "native_histogram").increment(histograms);
+            counter!(NOT_STORED, "reason" => "exemplar").increment(exemplars);
         });
     }
 
@@ -173,6 +195,7 @@ fn describe() {
     describe_counter!(ROWS_WRITTEN, "Rows that writes stored.");
     describe_counter!(LINES_REFUSED, "Lines that writes refused.");
     describe_counter!(FIELDS_IGNORED, "Text fields that writes left out.");
+    describe_counter!(NOT_STORED, "Elements of remote write that are not stored, by reason.");
     describe_counter!(STATEMENTS, "Query statements that ended.");
     describe_counter!(STATEMENTS_FAILED, "Query statements that ended with an error.");
     describe_gauge!(MEMORY_USED, Unit::Bytes, "Managed memory in use.");
@@ -240,6 +263,7 @@ mod tests {
             lines_refused: 1,
             fields_ignored: 2,
         });
+        exposition.not_stored(NotStoredRecord { samples: 1, histograms: 4, exemplars: 2 });
         exposition.statement(true);
         let counters = StorageCounters::default();
         counters.flushes.add(5);
@@ -253,6 +277,8 @@ mod tests {
             "tsdb_http_request_duration_seconds_count{path=\"/ping\"} 2",
             "tsdb_http_panics_total 1",
             "tsdb_write_rows_total 3",
+            "tsdb_remote_write_not_stored_total{reason=\"native_histogram\"} 4",
+            "tsdb_remote_write_not_stored_total{reason=\"exemplar\"} 2",
             "tsdb_query_statements_failed_total 1",
             "tsdb_storage_flushes_total 5",
             "tsdb_storage_runs 0",

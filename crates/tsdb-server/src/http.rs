@@ -8,11 +8,13 @@ pub mod cardinality;
 pub mod console;
 pub mod formats;
 pub mod guard;
+pub mod metadata;
 pub mod native;
 pub mod observe;
 pub mod ops;
 pub mod params;
 pub mod query;
+pub mod remote_write;
 pub mod reply;
 pub mod snapshots;
 pub mod write;
@@ -43,7 +45,7 @@ pub struct Route {
 }
 
 /// All paths. Tests go through this table, so that none is forgotten.
-pub const ROUTES: [Route; 12] = [
+pub const ROUTES: [Route; 13] = [
     Route { path: "/", methods: "GET, HEAD", handlers: || get(console::page) },
     Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
     Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
@@ -56,6 +58,7 @@ pub const ROUTES: [Route; 12] = [
     },
     Route { path: "/api/v1/query", methods: "POST", handlers: || post(native::query) },
     Route { path: "/api/v1/write", methods: "POST", handlers: || post(formats::write) },
+    Route { path: "/api/v1/metadata", methods: "GET, HEAD", handlers: || get(metadata::list) },
     Route {
         path: "/api/v1/status/tsdb",
         methods: "GET, HEAD",

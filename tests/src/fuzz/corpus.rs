@@ -55,6 +55,8 @@ pub fn seeds() -> Seeds {
     seeds.insert("tag_matcher", choices(2, 24, 60));
     seeds.insert("index_reader", index());
     seeds.insert("codecs", columns());
+    seeds.insert("remote_write_v1", super::remote_write::seeds_v1());
+    seeds.insert("remote_write_v2", super::remote_write::seeds_v2());
     for (target, texts) in TEXTS {
         seeds.entry(target).or_default().extend(texts.iter().map(|text| text.as_bytes().to_vec()));
     }
@@ -323,7 +325,7 @@ fn columns() -> Vec<Vec<u8>> {
     all
 }
 
-/// Packed bodies: whole, in two members, cut, and one that unpacks to much.
+/// Packed bodies: whole, in two members, cut, and one that unpacks to much; and with snappy.
 #[cfg(feature = "server")]
 fn packed() -> Vec<Vec<u8>> {
     use std::io::Write;
@@ -338,5 +340,7 @@ fn packed() -> Vec<Vec<u8>> {
     let two = [one.clone(), pack(b"tail", 1)].concat();
     let cut = one.get(..one.len() / 2).unwrap_or_default().to_vec();
     let twice = pack(&one, 6);
-    vec![one, two, cut, twice, pack(b"", 0), pack(text.as_bytes(), 0), pack(&vec![0; 3 << 20], 9)]
+    let snappy = snap::raw::Encoder::new().compress_vec(text.as_bytes()).expect("it is short");
+    let whole = pack(text.as_bytes(), 0);
+    vec![one, two, cut, twice, pack(b"", 0), whole, pack(&vec![0; 3 << 20], 9), snappy]
 }

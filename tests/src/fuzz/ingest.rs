@@ -42,7 +42,7 @@ pub fn csv_write(data: &[u8]) {
 /// # Panics
 /// If memory is kept, a refusal names no place in the body, what was accepted cannot be read, or is not what
 /// was parsed.
-fn check(format: &dyn Format, body: &[u8], parameters: &[(&str, &str)]) {
+pub(super) fn check(format: &dyn Format, body: &[u8], parameters: &[(&str, &str)]) {
     let (store, budget) = (Arc::new(MemoryStore::new()), MemoryBudget::default());
     let options = PipelineOptions { cache_bytes: 1 << 20, ..PipelineOptions::default() };
     let pipeline = Pipeline::new(Arc::clone(&store) as Arc<dyn Append>, budget.clone(), options);

@@ -11,6 +11,7 @@ pub mod http;
 pub mod json;
 pub mod line;
 pub mod query;
+pub mod remote_write;
 pub mod sockets;
 pub mod write;
 

@@ -307,6 +307,19 @@ impl Rows {
         self.define_shape(&draft.fields, draft.field_list(), || draft.measurement().to_owned())
     }
 
+    /// The shape of rows of one field.
+    ///
+    /// # Errors
+    /// As [`Rows::define_shape`].
+    pub(crate) fn shape_of_field(&mut self, name: &str) -> Result<ShapeId, Reason> {
+        let mut draft = std::mem::take(&mut self.draft);
+        draft.begin_fields();
+        draft.field(name, NUMBER_MARK, None);
+        let shape = self.draft_shape(&draft, None);
+        self.draft = draft;
+        shape
+    }
+
     /// Appends points as rows of one field, numbered from 1.
     ///
     /// # Errors

@@ -124,11 +124,22 @@ impl SeriesCache {
     /// it with the length of its bytes.
     #[inline]
     pub(crate) fn predict(&mut self, rest: &[u8]) -> Option<(Cached, usize)> {
+        self.predict_before(rest, |next| next == Some(b' '))
+    }
+
+    /// The series whose raw bytes `rest` begins with, if it is the expected one and the byte behind them, if
+    /// there is one, `is_end`. Returns it with the length of its bytes.
+    #[inline]
+    pub(crate) fn predict_before(
+        &mut self,
+        rest: &[u8],
+        is_end: impl FnOnce(Option<u8>) -> bool,
+    ) -> Option<(Cached, usize)> {
         let next = self.entries.get(self.last as usize)?.next;
         let entry = self.entries.get(next as usize)?;
         let raw = self.arena.get(entry.start as usize..(entry.start + entry.bytes) as usize)?;
         let (front, behind) = rest.split_at_checked(raw.len())?;
-        if behind.first() != Some(&b' ') || front != raw || entry.scope != self.scope {
+        if !is_end(behind.first().copied()) || front != raw || entry.scope != self.scope {
             return None;
         }
         let cached = Cached { entry: EntryId(next), series: entry.handle?, shape: entry.shape };

@@ -1,5 +1,6 @@
 //! `/api/v1/write`: rows in any of the registered formats. Which one a body is in say the parameter
-//! `format`, the header `Content-Type`, or its first bytes.
+//! `format`, the header `Content-Type`, or its first bytes. Prometheus remote write comes to the same path
+//! and is handed on to `remote_write.rs`.
 //!
 //! Not here: the formats, see [`tsdb_ingest`]; the way from the body to the store, which is that of
 //! `write.rs`.
@@ -13,9 +14,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use tsdb_ingest::{LineError, WriteReport, WriteRequest};
 
+use super::body;
 use super::params::Params;
+use super::remote_write;
 use super::reply::{ApiError, empty_response, header, json_response, mark_refused};
-use super::write::{Target, announce_ignored, refuse, take_in};
+use super::write::{Source, Target, announce_ignored, refuse, take_in};
 use crate::app::App;
 use crate::encode::{json, number};
 
@@ -27,6 +30,9 @@ pub async fn write(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
+    if remote_write::is_meant(&params, &headers) {
+        return Ok(remote_write::write(&app, &params, &headers, body).await);
+    }
     let target = Target::new(&params)?;
     let choice = app
         .formats()
@@ -36,7 +42,8 @@ pub async fn write(
         let formats = app.formats().candidates(&choice, request.body)?;
         app.pipeline().write_first(&formats, request)
     };
-    let report = take_in(&app, &headers, body, target, params, read).await?;
+    let source = Source { headers: &headers, body, encoding: body::encoding(&headers)? };
+    let report = take_in(&app, source, target, params, read).await?;
     Ok(report.map_or_else(|| empty_response(StatusCode::NO_CONTENT), |report| respond(&report)))
 }
 

@@ -82,6 +82,26 @@ impl ApiError {
         &self.message
     }
 
+    /// The response as a line of plain text.
+    pub fn into_plain_response(self) -> Response {
+        let text = self.text();
+        let mut response = text_response(self.status, format!("{text}\n"));
+        self.mark(&mut response, &text);
+        response
+    }
+
+    /// Adds the headers of the refusal.
+    fn mark(&self, response: &mut Response, text: &str) {
+        mark_refused(response, text);
+        let headers = response.headers_mut();
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
     /// Its text, with advice if there is some.
     fn text(&self) -> Cow<'_, str> {
         match &self.advice {
@@ -103,14 +123,7 @@ impl IntoResponse for ApiError {
         let mut body = Vec::with_capacity(text.len() + 16);
         json::push_error(&mut body, &text);
         let mut response = json_response(self.status, body);
-        mark_refused(&mut response, &text);
-        let headers = response.headers_mut();
-        if let Some(allow) = self.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(allow));
-        }
-        if self.close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        self.mark(&mut response, &text);
         response
     }
 }
@@ -127,9 +140,18 @@ pub fn mark_refused(response: &mut Response, message: &str) {
 
 /// A response with a JSON body.
 pub fn json_response(status: StatusCode, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
+    typed_response(status, body.into(), "application/json")
+}
+
+/// A response with a body of plain text.
+pub fn text_response(status: StatusCode, body: impl Into<Body>) -> Response {
+    typed_response(status, body.into(), "text/plain; charset=utf-8")
+}
+
+fn typed_response(status: StatusCode, body: Body, content_type: &'static str) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -30,7 +30,7 @@ const IGNORED_FIELDS_BYTES_MAX: usize = 1024;
 /// Where and how to write, as the URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    database: String,
+    pub(super) database: String,
     policy: Option<String>,
     precision: Precision,
 }
@@ -41,6 +41,11 @@ impl Target {
     pub(super) fn new(params: &Params) -> Result<Target, ApiError> {
         let database =
             params.filled("db").ok_or_else(|| ApiError::bad_request("database is required"))?;
+        Target::in_database(database, params)
+    }
+
+    /// As [`Target::new`], for clients that need not name a database.
+    pub(super) fn in_database(database: &str, params: &Params) -> Result<Target, ApiError> {
         let precision = params.get("precision").unwrap_or_default();
         let precision = precision
             .parse()
@@ -75,10 +80,18 @@ pub async fn write(
     let read = |app: &App, request: &WriteRequest<'_>| {
         app.pipeline().write(&LineProtocol::default(), request)
     };
-    let report = take_in(&app, &headers, body, target, Params::default(), read)
+    let source = Source { headers: &headers, body, encoding: body::encoding(&headers)? };
+    let report = take_in(&app, source, target, Params::default(), read)
         .await
         .map_err(ApiError::in_bare_words)?;
     Ok(report.map_or_else(|| empty_response(StatusCode::OK), |report| respond(&report)))
+}
+
+/// A body that is still to be received.
+pub(super) struct Source<'a> {
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: Body,
+    pub(super) encoding: Encoding,
 }
 
 /// Receives a body and stores what `read` finds in it. Returns when that is visible; `None` for an empty
@@ -88,13 +101,12 @@ pub async fn write(
 /// The refusal of a request that was stored in no part.
 pub(super) async fn take_in(
     app: &Arc<App>,
-    headers: &HeaderMap,
-    body: Body,
+    source: Source<'_>,
     target: Target,
     parameters: Params,
     read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<Option<WriteReport>, ApiError> {
-    let encoding = body::encoding(headers)?;
+    let Source { headers, body, encoding } = source;
     let received = body::receive(app.bodies(), headers, body, app.config().body_bytes_max).await?;
     if received.bytes.is_empty() {
         return Ok(None);
