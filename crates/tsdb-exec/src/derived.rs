@@ -101,7 +101,8 @@ impl Derived {
         }
         let times = table.times.as_deref().unwrap_or_default();
         let cells = times.len().saturating_mul(numbers.len().saturating_mul(CELL_BYTES));
-        self.charge.grow(cells.saturating_add(size_of_val(times)))?;
+        // The places of the rows, by which they are told apart, take as much as their times.
+        self.charge.grow(cells.saturating_add(2 * size_of_val(times)))?;
         // Rows with the same texts, each list in the order of the answer.
         let mut parts: BTreeMap<Vec<Option<&str>>, Vec<usize>> = BTreeMap::new();
         let mut pace = Pace::new(cancel);

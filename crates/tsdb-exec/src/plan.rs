@@ -7,6 +7,7 @@ mod compile;
 mod functions;
 mod optimise;
 mod subquery;
+mod zone;
 
 use std::sync::Arc;
 

@@ -12,17 +12,14 @@ use tsdb_ql::{Condition, ConditionContext, Expr, Select, split_condition, time_z
 use super::columns::{Schema, expand, group_keys, needs_tags};
 use super::compile::Compiler;
 use super::functions::lead;
-use super::subquery::derive;
+use super::subquery::{derive, time_of};
+use super::zone::windows;
 use super::{Frame, ScanPlan, SelectPlan, Work, optimise};
+use crate::Result;
 use crate::derived::Derived;
 use crate::op::filter::{RowFilter, predicates};
 use crate::run::Runner;
 use crate::scope::Place;
-use crate::{Error, Result};
-
-/// Widest window whose boundaries are the same in all zones: offsets from UTC are multiples of it, at
-/// least since 1986.
-const ZONE_STEP_NS: i64 = 15 * time::MINUTE;
 
 /// What is scanned for one measurement.
 struct Scanned {
@@ -53,6 +50,8 @@ pub(crate) fn plan_within(
     let view = runner.view;
     let mut schema = Schema::default();
     let sources = sources(select, runner, within, &mut schema)?;
+    let now_ns = view.context.now_ns;
+    let windows = windows(select, now_ns, time_of(select, now_ns)?.intersect(&within))?;
     let group_keys = group_keys(select, &schema)?;
     let (exprs, columns) = expand(select, &schema, &group_keys)?;
     let mut plan = SelectPlan {
@@ -63,7 +62,7 @@ pub(crate) fn plan_within(
         frame: Frame {
             time: TimeRange::all(),
             has_start: false,
-            windows: windows(select, view.context.now_ns)?,
+            windows,
             lead: exprs.iter().map(lead).max().unwrap_or(0),
             fill: match fill(select.fill) {
                 // A row of null is none; InfluxDB does not write the 0 of an empty window either.
@@ -125,18 +124,6 @@ fn sources(
 
 /// The namespace of what is not in the store.
 const NO_NAMESPACE: NamespaceId = NamespaceId(u32::MAX);
-
-fn windows(select: &Select, now_ns: i64) -> Result<Option<Windows>> {
-    let Some(window) = select.window() else { return Ok(None) };
-    let zone = select.zone.as_ref().filter(|zone| !zone.name.eq_ignore_ascii_case("utc"));
-    if zone.is_some() && ZONE_STEP_NS % window.every_ns != 0 {
-        return Err(Error::Unsupported {
-            what: "GROUP BY time() with tz() and windows that do not divide 15m",
-            remedy: "leave out tz(), or shift the windows by hand, as in time(1d, -1h)",
-        });
-    }
-    Ok(Some(Windows { every: window.every_ns, offset: window.offset.resolve(now_ns) }))
-}
 
 fn fill(fill: tsdb_ql::Fill) -> Fill {
     match fill {
