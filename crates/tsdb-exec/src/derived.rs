@@ -111,7 +111,7 @@ impl Derived {
             let row = if order == Order::Descending { times.len() - 1 - row } else { row };
             let tags =
                 texts.iter().map(|(_, values)| values.get(row).map(|text| &**text)).collect();
-            let rows = parts.entry(tags).or_insert_with(Vec::new);
+            let rows = parts.entry(tags).or_default();
             rows.push(row);
         }
         let measurement = self.measurements.entry(Arc::clone(&name)).or_default();

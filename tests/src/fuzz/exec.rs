@@ -36,6 +36,7 @@ const LIMITS: QueryLimits = QueryLimits {
     samples_max: 20_000,
     buckets_max: 2000,
     rows_max: 5000,
+    estimate_max: u64::MAX,
     parallel_samples_min: 100,
 };
 
