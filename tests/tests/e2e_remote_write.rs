@@ -59,8 +59,9 @@ type Samples = BTreeMap<(String, i64), f64>;
 
 /// What our server has of a metric.
 fn ours(client: &mut Client, metric: &str) -> Samples {
-    let results =
-        client.query("prometheus", &format!("SELECT value FROM \"{metric}\" GROUP BY instance"));
+    let text = format!("SELECT value FROM \"{metric}\" GROUP BY instance");
+    // Before the first write there is no database, and no series in the answer.
+    let results = client.try_query("prometheus", &text).unwrap();
     let mut samples = Samples::new();
     for series in results[0]["series"].as_array().into_iter().flatten() {
         let instance = series["tags"]["instance"].as_str().unwrap();

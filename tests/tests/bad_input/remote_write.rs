@@ -12,7 +12,7 @@ type Damaged = (&'static str, &'static [u8], &'static str);
 
 #[rustfmt::skip]
 const DAMAGED: &[Damaged] = &[
-    ("text", b"up 1", "a field of the wrong wire type"),
+    ("text", b"up 1", "a number that is cut off"),
     ("a cut length", b"\x0a", "an integer that does not end at byte 1"),
     ("a length beyond the end", b"\x0a\x05abcd", "a length beyond the end at byte 1"),
     ("the largest length", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "a length beyond the end"),

@@ -477,8 +477,8 @@ mod tests {
         // It declares 2 704 094 487 bytes and has 47, as one that was sent to Prometheus.
         let mut liar = vec![0x97, 0xea, 0xb4, 0x89, 0x0a];
         liar.resize(47, 0xfe);
-        // And this one 60 MiB, which would be few enough.
-        let mut modest_liar = vec![0x80, 0x80, 0x80, 0x1e];
+        // And this one 16 MiB, which would be few enough.
+        let mut modest_liar = vec![0x80, 0x80, 0x80, 0x08];
         modest_liar.resize(47, 0xfe);
         for (packed, expected) in [
             (pack(&text), Ok(text.len())),
