@@ -1,6 +1,7 @@
 //! A store with one planted error: the store in memory behind calls that get something wrong, each an
 //! error that an engine may well have.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -8,7 +9,7 @@ use parking_lot::Mutex;
 use crate::storage::{
     Append, Block, Column, Cursor, DeleteRequest, Estimate, Maintain, Order, PredicateOp, Presence,
     Resolution, ScanRequest, Select, Selection, SeriesRequest, Snapshot, Statistics, Summary,
-    TimeColumn, Want, Windows,
+    TagCount, TagCountRequest, TimeColumn, Want, Windows,
 };
 use crate::time::window_start;
 use crate::{
@@ -42,6 +43,7 @@ pub(super) enum Planted {
     SummaryLosesLast,
     SummaryTakesNan,
     FieldsOfHiddenRows,
+    TagValuesOfOthers,
     RetentionTakesOneMore,
     CancelIgnored,
     CloseForgotten,
@@ -72,6 +74,7 @@ impl Planted {
         Planted::SummaryLosesLast,
         Planted::SummaryTakesNan,
         Planted::FieldsOfHiddenRows,
+        Planted::TagValuesOfOthers,
         Planted::RetentionTakesOneMore,
         Planted::CancelIgnored,
         Planted::CloseForgotten,
@@ -79,13 +82,14 @@ impl Planted {
         Planted::RowsNotCounted,
     ];
 
-    /// Whether random scripts can meet it: not what needs threads, many rows or a refused call.
+    /// Whether random scripts can meet it: not what needs threads, many rows or a refused call, nor what they do not ask.
     pub(super) fn shows_in_scripts(self) -> bool {
         !matches!(
             self,
             Planted::BatchInTwoParts
                 | Planted::EpochNeverEnds
                 | Planted::BlockTooLong
+                | Planted::TagValuesOfOthers
                 | Planted::CancelIgnored
                 | Planted::CloseForgotten
         )
@@ -296,6 +300,22 @@ impl Snapshot for PlantedSnapshot {
             names.dedup();
         }
         Ok(names)
+    }
+
+    fn estimate_tags(&self, request: &TagCountRequest<'_>) -> Result<Option<Vec<TagCount>>> {
+        if self.planted != Planted::TagValuesOfOthers {
+            return self.now()?.estimate_tags(request);
+        }
+        let (mut names, mut values) = (BTreeSet::new(), BTreeSet::new());
+        for namespace in request.namespaces {
+            for key in self.now()?.series(&SeriesRequest::all(*namespace))? {
+                names.insert(Arc::<str>::from(key.measurement()));
+                values.extend(key.tags().map(|(_, value)| value.to_owned()));
+            }
+        }
+        let values = values.len() as u64;
+        let count = |measurement| TagCount { measurement, keys: 1, values };
+        Ok(Some(names.into_iter().map(count).collect()))
     }
 
     fn statistics(&self) -> Statistics {
