@@ -84,7 +84,6 @@ const UNREADABLE: &[Row] = &[
     ("KILL QUERY x", "1:12", "found x, expected integer", QUOTES),
     ("KILL QUERY -1", "1:12", "found -, expected integer", QUOTES),
     ("KILL QUERY 18446744073709551616", "1:12", "18446744073709551616", "use a smaller number"),
-    ("SELECT v INTO n FROM m", "1:10", "found INTO, expected FROM", QUOTES),
 ];
 
 /// Queries without a meaning, and such about things that do not exist.

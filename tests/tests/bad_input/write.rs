@@ -58,7 +58,6 @@ const OWN: &[Request] = &[
     ("db=$DB", &[("Content-Type", "application/vnd.google.protobuf")], 415, MEDIA_TYPES),
     ("db=$DB", &[("Content-Type", "application/protobuf")], 415, MEDIA_TYPES),
     ("db=$DB", &[("Content-Type", "application/grpc")], 415, MEDIA_TYPES),
-    ("db=$DB", &[("Content-Type", "APPLICATION/X-PROTOBUF;proto=io.prometheus.write.v2.Request")], 415, MEDIA_TYPES),
 ];
 
 /// Bodies whose format nobody names, which look like none.
