@@ -44,17 +44,59 @@ impl Executor {
         statement: &Statement,
         context: &QueryContext<'_>,
     ) -> Result<StatementResult> {
+        self.over_snapshot(statement, context, |view| self.answer(statement, view))
+    }
+
+    /// Executes a statement if it is a SELECT that takes a millisecond at most where its pages are in memory:
+    /// for threads that should not block for long. `None` if it is another one, or takes more, or fails; then
+    /// [`Executor::execute`] has its answer or its error. The context's memory bounds what finding out takes.
+    #[must_use]
+    pub fn execute_quick(
+        &self,
+        statement: &Statement,
+        context: &QueryContext<'_>,
+    ) -> Option<StatementResult> {
+        let Statement::Select(select) = statement else { return None };
+        let quick = |view: &View<'_>| small::quick(select, view, &self.limits);
+        // What is wrong with it is told when it runs.
+        self.over_snapshot(statement, context, quick).unwrap_or(None)
+    }
+
+    /// Whether a statement is a SELECT that surely takes some milliseconds at most, by the engine's estimates
+    /// of what it reads. False also where that cannot be told within the context's memory and time. Blocks
+    /// for as long as planning takes.
+    #[must_use]
+    pub fn is_small(&self, statement: &Statement, context: &QueryContext<'_>) -> bool {
+        let Statement::Select(select) = statement else { return false };
+        if select.target.is_some() {
+            return false;
+        }
+        let look = |view: &View<'_>| small::is_small(select, view, &self.limits);
+        // What is wrong with it is told when it runs.
+        self.over_snapshot(statement, context, look).unwrap_or(false)
+    }
+
+    /// Checks the statement and hands `work` what it sees of the store: one snapshot.
+    fn over_snapshot<T>(
+        &self,
+        statement: &Statement,
+        context: &QueryContext<'_>,
+        work: impl FnOnce(&View<'_>) -> Result<T>,
+    ) -> Result<T> {
         context.cancel.check()?;
         tsdb_ql::check(statement)?;
-        let store = &*self.store;
         // The catalogue first: a namespace that is dropped between the two is an error, not an answer from
         // rows that nobody can name any more.
-        let catalogue = store.catalogue();
-        let snapshot = store.snapshot()?;
-        let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
+        let catalogue = self.store.catalogue();
+        let snapshot = self.store.snapshot()?;
+        work(&View { catalogue: &catalogue, snapshot: &*snapshot, context })
+    }
+
+    fn answer(&self, statement: &Statement, view: &View<'_>) -> Result<StatementResult> {
+        let store = &*self.store;
         let answer = match statement {
             Statement::Select(select) => {
-                let runner = Runner::new(&view, &self.limits);
+                let runner = Runner::new(view, &self.limits);
                 let plan = plan(select, &runner)?;
                 match &select.target {
                     Some(target) => into::select_into(&runner, &plan, target, store),
@@ -62,18 +104,18 @@ impl Executor {
                 }
             }
             Statement::Explain { analyze, select } => {
-                explain::explain(&Runner::new(&view, &self.limits), select, *analyze)
+                explain::explain(&Runner::new(view, &self.limits), select, *analyze)
             }
-            Statement::ShowDatabases => Ok(show::databases(&view)),
+            Statement::ShowDatabases => Ok(show::databases(view)),
             Statement::ShowRetentionPolicies { database } => {
-                show::policies(&view, database.as_deref())
+                show::policies(view, database.as_deref())
             }
-            Statement::ShowMeasurements(scope) => show::measurements(&view, scope),
-            Statement::ShowTagKeys(scope) => show::all_tag_keys(&view, scope),
-            Statement::ShowTagValues { scope, keys } => show::tag_values(&view, scope, keys),
-            Statement::ShowFieldKeys(scope) => show::field_keys(&view, scope),
-            Statement::ShowSeries(scope) => show::all_series(&view, scope),
-            Statement::ShowCardinality(statement) => show::cardinality(&view, statement),
+            Statement::ShowMeasurements(scope) => show::measurements(view, scope),
+            Statement::ShowTagKeys(scope) => show::all_tag_keys(view, scope),
+            Statement::ShowTagValues { scope, keys } => show::tag_values(view, scope, keys),
+            Statement::ShowFieldKeys(scope) => show::field_keys(view, scope),
+            Statement::ShowSeries(scope) => show::all_series(view, scope),
+            Statement::ShowCardinality(statement) => show::cardinality(view, statement),
             Statement::ShowQueries => Err(Error::Unsupported {
                 what: "SHOW QUERIES outside of the server",
                 remedy: "ask the server, which knows what runs",
@@ -90,53 +132,11 @@ impl Executor {
                 what: "SHOW DIAGNOSTICS outside of the server",
                 remedy: "ask the server, which knows how it was started",
             }),
-            Statement::ShowShards => show::shards(&view),
-            Statement::ShowShardGroups => show::shard_groups(&view),
-            change => manage::execute(change, store, &view).map(|()| StatementResult::default()),
+            Statement::ShowShards => show::shards(view),
+            Statement::ShowShardGroups => show::shard_groups(view),
+            change => manage::execute(change, store, view).map(|()| StatementResult::default()),
         }?;
         check_rows(answer.rows(), &self.limits)?;
         Ok(answer)
-    }
-
-    /// Executes a statement if it is a SELECT that takes a millisecond at most where its pages are in memory:
-    /// for threads that should not block for long. `None` if it is another one, or takes more, or fails; then
-    /// [`Executor::execute`] has its answer or its error. The context's memory bounds what finding out takes.
-    #[must_use]
-    pub fn execute_quick(
-        &self,
-        statement: &Statement,
-        context: &QueryContext<'_>,
-    ) -> Option<StatementResult> {
-        let Statement::Select(select) = statement else { return None };
-        let run = || {
-            context.cancel.check()?;
-            tsdb_ql::check(statement)?;
-            let catalogue = self.store.catalogue();
-            let snapshot = self.store.snapshot()?;
-            let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
-            small::quick(select, &view, &self.limits)
-        };
-        // What is wrong with it is told when it runs.
-        run().unwrap_or(None)
-    }
-
-    /// Whether a statement is a SELECT that surely takes some milliseconds at most, by the engine's estimates
-    /// of what it reads. False also where that cannot be told within the context's memory and time. Blocks
-    /// for as long as planning takes.
-    #[must_use]
-    pub fn is_small(&self, statement: &Statement, context: &QueryContext<'_>) -> bool {
-        let Statement::Select(select) = statement else { return false };
-        if select.target.is_some() {
-            return false;
-        }
-        let look = || {
-            tsdb_ql::check(statement)?;
-            let catalogue = self.store.catalogue();
-            let snapshot = self.store.snapshot()?;
-            let view = View { catalogue: &catalogue, snapshot: &*snapshot, context };
-            small::is_small(select, &view, &self.limits)
-        };
-        // What is wrong with it is told when it runs.
-        look().unwrap_or(false)
     }
 }

@@ -18,6 +18,7 @@ use tsdb_core::storage::{FieldPredicate, GroupBy, Order, Want, Windows};
 use tsdb_ql::Page;
 
 pub(crate) use build::{plan, plan_within};
+pub(crate) use columns::needs_tags;
 pub(crate) use subquery::{subqueries, time_of};
 
 use crate::derived::Derived;

@@ -5,7 +5,7 @@ use tsdb_ql::{MeasurementName, Select, Source};
 
 use crate::Result;
 use crate::limits::QueryLimits;
-use crate::plan::{plan, subqueries};
+use crate::plan::{needs_tags, plan, subqueries};
 use crate::result::StatementResult;
 use crate::run::{Runner, check_rows};
 use crate::scope::View;
@@ -55,7 +55,9 @@ pub(crate) fn quick(
     limits: &QueryLimits,
 ) -> Result<Option<StatementResult>> {
     let [Source::Measurement(from)] = &*select.sources else { return Ok(None) };
-    if select.target.is_some() || !matches!(from.name, MeasurementName::Name(_)) {
+    // Before planning, which looks at every series where all tags are asked for.
+    let names_all = matches!(from.name, MeasurementName::Name(_)) && !needs_tags(select);
+    if select.target.is_some() || select.condition.is_none() || !names_all {
         return Ok(None);
     }
     let limits = limits.quick();

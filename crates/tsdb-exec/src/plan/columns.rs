@@ -27,7 +27,7 @@ impl Schema {
 }
 
 /// Whether `select` asks for all tags there are, which must be looked up then.
-pub(super) fn needs_tags(select: &Select) -> bool {
+pub(crate) fn needs_tags(select: &Select) -> bool {
     let wild = |field: &Field| matches!(field.expr, Expr::Wildcard { .. } | Expr::Regex { .. });
     let all = |by: &Dimension| matches!(by, Dimension::Wildcard { .. } | Dimension::Regex { .. });
     select.fields.iter().any(wild) || select.dimensions.iter().any(all)

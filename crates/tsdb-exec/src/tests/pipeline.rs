@@ -553,7 +553,7 @@ fn what_is_quick_is_answered_as_ever_and_the_rest_is_left_alone() {
         "SELECT last(f) FROM m WHERE host = 'h7'",
         "SELECT f FROM m WHERE host = 'h7' OR host = 'h8'",
         "SELECT mean(f) FROM m WHERE host = 'long' AND dc != 'b' AND time < 10 GROUP BY time(5ns)",
-        "SELECT f FROM nowhere",
+        "SELECT f FROM nowhere WHERE host = 'h7'",
     ] {
         let (answer, expected) = quick(query).unwrap_or_else(|| panic!("{query}"));
         assert_eq!(format!("{:?}", answer.series), format!("{:?}", expected.series), "{query}");
@@ -570,6 +570,9 @@ fn what_is_quick_is_answered_as_ever_and_the_rest_is_left_alone() {
         // What fails is told by running it.
         "SELECT last(f) FROM nobody.rp.m WHERE host = 'h7'",
         "SELECT mean(f) FROM (SELECT f FROM m WHERE host = 'h7')",
+        // All tags, for which all series are looked at.
+        "SELECT * FROM m WHERE host = 'h7'",
+        "SELECT last(f) FROM m WHERE host = 'h7' GROUP BY *",
         "SELECT last(f) INTO other FROM m WHERE host = 'h7'",
         "SHOW SERIES",
         "DROP MEASUREMENT m",
