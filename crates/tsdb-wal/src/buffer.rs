@@ -280,6 +280,7 @@ mod tests {
             salt: 9,
             synced_upto: 0,
             continues_after: crate::frame::Predecessor::default(),
+            stale_bytes: 0,
         };
         header.encode().1
     }

@@ -18,6 +18,7 @@ use crate::{
     frame::{FrameHeader, Predecessor, SegmentHeader, begin_frame, end_frame, seal_frame},
     progress::Progress,
     segment::{Failure, Segment},
+    spares::{self, Spare, Spares},
 };
 
 /// A segment that takes no more frames.
@@ -25,7 +26,10 @@ use crate::{
 pub(crate) struct Closed {
     pub(crate) path: PathBuf,
     pub(crate) generation: u64,
+    /// What counts of it.
     pub(crate) bytes: u64,
+    /// Length of the file; 0 if an earlier process wrote it, as nothing is written over that.
+    pub(crate) file_bytes: u64,
 }
 
 /// What the committer was told at opening.
@@ -48,6 +52,8 @@ pub(crate) struct Committer {
     current: Option<Segment>,
     /// Oldest first.
     closed: VecDeque<Closed>,
+    /// Files of removed segments.
+    spares: Spares,
     /// Where the last segment ended, when there is no current one.
     predecessor: Predecessor,
     next_segment: u64,
@@ -70,6 +76,7 @@ impl Committer {
             spare: Vec::new(),
             current: None,
             closed: closed.into(),
+            spares: Spares::default(),
             predecessor,
             next_segment,
             witnessed: 0,
@@ -128,6 +135,7 @@ impl Committer {
             salt: self.env.rng.next_u64(),
             synced_upto: progress.synced(),
             continues_after,
+            stale_bytes: 0,
         };
         assert!(
             continues_after.last_seq <= header.synced_upto && continues_after.last_seq < first_seq,
@@ -135,7 +143,11 @@ impl Committer {
         );
         // Used up even when the creation fails: the remains of it must not meet a second file.
         self.next_segment += 1;
-        let created = Segment::create(&*self.env.vfs, &self.settings.dir, &header, reserve_bytes);
+        let (vfs, dir) = (&*self.env.vfs, &self.settings.dir);
+        let created = match self.spares.take() {
+            Some(spare) => Segment::write_over(vfs, dir, &spare, &header),
+            None => Segment::create(vfs, dir, &header, reserve_bytes),
+        };
         let segment = created.map_err(|failure| failed(failure, progress))?;
         progress.segments.fetch_add(1, Ordering::Relaxed);
         progress.grew(segment.length);
@@ -200,26 +212,64 @@ impl Committer {
         if self.current.as_ref().is_some_and(|current| current.generation <= generation) {
             self.close_current();
         }
-        let mut removed = false;
+        // Nothing came since: the log is at rest, and keeps nothing.
+        let at_rest = self.current.is_none() && progress.buffered_bytes() == 0;
+        if at_rest {
+            self.spares.clear(&*self.env.vfs);
+        }
+        let mut removed = Ok(());
+        let mut retired = Vec::new();
+        let closed_before = self.closed.len();
         // Oldest first, so that a crash leaves the later part of the chain.
         while let Some(oldest) = self.closed.front().filter(|s| s.generation <= generation) {
-            match self.env.vfs.unlink(&oldest.path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    let path = oldest.path.clone();
-                    return Err(Error::Io { operation: FileOperation::Remove, path, source });
-                }
-                _ => removed = true,
+            removed = self.retire(oldest, at_rest, &mut retired);
+            if removed.is_err() {
+                break;
             }
             self.closed.pop_front();
         }
         self.count_disk_bytes(progress);
-        if removed {
+        if self.closed.len() < closed_before {
             let dir = &self.settings.dir;
             self.env.vfs.sync_dir(dir).map_err(|error| {
                 failed(Failure::new(FileOperation::SyncDir, dir, error), progress)
             })?;
         }
-        Ok(())
+        // Before the sync a crash could bring the segments' names back: nothing is written over until then.
+        self.spares.keep(retired);
+        removed
+    }
+
+    /// Takes the name of a segment away: its file becomes a spare if it is worth it, or goes.
+    fn retire(&self, closed: &Closed, at_rest: bool, retired: &mut Vec<Spare>) -> Result<()> {
+        let vfs = &*self.env.vfs;
+        let Closed { path, bytes, file_bytes, .. } = closed;
+        let segment_bytes_max = self.settings.segment_bytes_max;
+        if !at_rest
+            && *file_bytes > 0
+            && self.spares.want(*file_bytes, *bytes, segment_bytes_max, retired.len())
+        {
+            let spare = Spare { path: spares::path_of(path), bytes: *file_bytes };
+            if vfs.rename(path, &spare.path).is_ok() {
+                retired.push(spare);
+                return Ok(());
+            }
+        }
+        match vfs.unlink(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                let path = path.clone();
+                Err(Error::Io { operation: FileOperation::Remove, path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Cuts off what the current segment's file has behind its frames.
+    pub(crate) fn trim(&mut self) {
+        if let Some(segment) = &mut self.current {
+            segment.trim();
+        }
+        self.spares.clear(&*self.env.vfs);
     }
 
     /// Tells `progress` the length of all segments.
@@ -238,9 +288,11 @@ impl Committer {
             // possible is written.
             let room = self.settings.segment_bytes_max.saturating_sub(segment.length);
             let run = chunk.seal(room.min(self.settings.reserve_bytes), segment.seed, synced_upto);
-            segment
-                .reserve(run.bytes, self.settings.reserve_bytes)
-                .map_err(|failure| failed(failure, progress))?;
+            if let Err(failure) = segment.reserve(run.bytes, self.settings.reserve_bytes) {
+                // What is kept for speed is not kept where there is no space.
+                self.spares.clear(&*self.env.vfs);
+                return Err(failed(failure, progress));
+            }
             let (written, result) = segment.write(chunk.frames(run));
             if let Some(whole) = chunk.whole_frames(written) {
                 segment.keep(whole.bytes, whole.last_seq, synced_upto);
@@ -283,7 +335,9 @@ impl Committer {
     fn close_current(&mut self) {
         if let Some(segment) = self.current.take() {
             self.predecessor = segment.as_predecessor();
+            let file_bytes = segment.file_bytes();
             self.closed.push_back(Closed {
+                file_bytes,
                 path: segment.path,
                 generation: segment.generation,
                 bytes: segment.length,

@@ -53,6 +53,9 @@ pub(crate) struct SegmentHeader {
     /// Highest number known to be synced when the header was written: all before the segment.
     pub(crate) synced_upto: u64,
     pub(crate) continues_after: Predecessor,
+    /// Length of the file that the segment is written over, 0 if its file is its own: what no frame has reached
+    /// up to there are bytes of an earlier segment.
+    pub(crate) stale_bytes: u64,
 }
 
 /// What the checksums of a segment's frames start from: the checksum of its header.
@@ -85,6 +88,7 @@ impl SegmentHeader {
             after.segment,
             after.length,
             after.last_seq,
+            self.stale_bytes,
         ] {
             bytes.extend_from_slice(&field.to_le_bytes());
         }
@@ -135,6 +139,7 @@ impl SegmentHeader {
                 length: fields.u64()?,
                 last_seq: fields.u64()?,
             },
+            stale_bytes: fields.u64()?,
         };
         Some((version, header))
     }
@@ -267,6 +272,7 @@ mod tests {
             salt: 0x1122_3344_5566_7788,
             synced_upto: 41,
             continues_after: Predecessor { segment: 6, length: 4096, last_seq: 41 },
+            stale_bytes: 0,
         }
     }
 
@@ -314,6 +320,10 @@ mod tests {
     fn headers_and_frames_come_back() {
         let (bytes, seed) = header().encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok((header(), seed)));
+        let over = SegmentHeader { stale_bytes: 0x0102_0304, ..header() };
+        let (bytes, over_seed) = over.encode();
+        assert_eq!(bytes[96..104], [4, 3, 2, 1, 0, 0, 0, 0]);
+        assert_eq!(SegmentHeader::decode(&bytes), Ok((over, over_seed)));
         let frame = frame(seed);
         let read = FrameHeader::decode(&frame).unwrap();
         assert!(read.is_sound(&frame, seed));

@@ -16,7 +16,7 @@
 //! - a lack of space loses nothing: frames wait in memory, without a gap in their numbers.
 //!
 //! The bytes are drawn in `docs/format/wal.md`. In reading order: [`Wal`] (`wal`), `buffer` (appending),
-//! `committer` (writing, rotation, sync, poison), `segment`, `frame` (the bytes), `replay` and `reader`
+//! `committer` (writing, rotation, sync, poison), `segment`, `spares` (files that are written over), `frame` (the bytes), `replay` and `reader`
 //! (recovery), `progress` (numbers that anyone may read), `error`, [`PointLog`] (`point_log`).
 
 mod buffer;
@@ -28,6 +28,7 @@ mod progress;
 mod reader;
 mod replay;
 mod segment;
+mod spares;
 mod wal;
 
 pub use buffer::Position;

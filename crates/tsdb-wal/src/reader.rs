@@ -1,5 +1,5 @@
 //! Reading the frames of one segment: in order as long as they are sound, and, past the first that is
-//! not, whatever sound frames there still are. What a bad frame means is decided in `replay`.
+//! not, whatever sound frames and torn bytes there still are. What a bad frame means is decided in `replay`.
 
 use std::io;
 
@@ -92,6 +92,8 @@ pub(crate) struct Beyond {
     pub(crate) last_seq: u64,
     /// Highest `synced_upto` of any.
     pub(crate) synced_upto: u64,
+    /// Where the last one ends; 0 without any.
+    pub(crate) end: u64,
 }
 
 /// Looks for sound frames between two offsets, at every byte, since the length of the bad frame before
@@ -125,12 +127,50 @@ pub(crate) fn scan_beyond(
                 beyond.last_seq = beyond.last_seq.max(header.seq);
                 beyond.synced_upto = beyond.synced_upto.max(header.synced_upto);
                 step = shift + header.total_bytes;
+                beyond.end = place + header.total_bytes as u64;
                 break;
             }
         }
         at += step as u64;
     }
     Ok(beyond)
+}
+
+/// What a file has behind its last sound frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tail {
+    /// Where that frame ends.
+    pub(crate) start: u64,
+    /// The end of the file.
+    pub(crate) end: u64,
+    /// Length of the file that the segment was written over, 0 for none.
+    pub(crate) stale_end: u64,
+}
+
+/// Bytes of a tail that were meant to be frames, the first with the number `next_seq`.
+///
+/// In a file that was written over, bytes of the earlier segment follow the last frame, torn or not: there only
+/// those count that bear the number of the next frame, up to the end that they say, or have a sound frame behind
+/// them.
+pub(crate) fn torn_bytes(
+    file: &dyn VfsFile,
+    tail: Tail,
+    next_seq: u64,
+    beyond: Beyond,
+) -> io::Result<u64> {
+    let left = tail.end - tail.start;
+    if tail.end > tail.stale_end {
+        return Ok(left);
+    }
+    let mut head = [0; FRAME_HEADER_BYTES];
+    let claimed = if left < FRAME_HEADER_BYTES as u64 {
+        None
+    } else {
+        read_exact_at(file, &mut head, tail.start)?;
+        FrameHeader::decode(&head).filter(|header| header.seq == next_seq)
+    };
+    let claimed = claimed.map_or(0, |header| header.total_bytes as u64).min(left);
+    Ok(claimed.max(beyond.end.saturating_sub(tail.start)))
 }
 
 #[cfg(test)]
@@ -152,6 +192,7 @@ mod tests {
             salt: 9,
             synced_upto: 0,
             continues_after,
+            stale_bytes: 0,
         };
         header.encode().1
     }
@@ -218,9 +259,9 @@ mod tests {
         let (seen, offset, whole) = read_all(&*file, end);
         assert_eq!((seen, offset, whole), (vec![(1, 35)], 35, false));
         let beyond = scan_beyond(&*file, seed(), 2, offset + 1, end).unwrap();
-        assert_eq!(beyond, Beyond { last_seq: 4, synced_upto: 3 });
+        assert_eq!(beyond, Beyond { last_seq: 4, synced_upto: 3, end });
         let cut = scan_beyond(&*file, seed(), 2, offset + 1, end - 1).unwrap();
-        assert_eq!(cut, Beyond { last_seq: 3, synced_upto: 2 });
+        assert_eq!(cut, Beyond { last_seq: 3, synced_upto: 2, end: end - 30 });
         let none = scan_beyond(&*file, seed(), 2, end - 24, end).unwrap();
         assert_eq!(none, Beyond::default());
     }

@@ -22,7 +22,7 @@ use crate::{
         FrameHeader, FrameSeed, HEADER_BYTES, HeaderError, Predecessor, SegmentHeader, VERSION,
         kind, payload,
     },
-    reader::{FrameReader, Step, scan_beyond},
+    reader::{FrameReader, Step, Tail, scan_beyond, torn_bytes},
     segment::parse_file_name,
 };
 
@@ -71,12 +71,13 @@ pub(crate) struct Replayed {
     pub(crate) files: Vec<Closed>,
 }
 
-/// A tail that was written and never synced.
+/// What stands behind the last sound frame of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Torn {
     pub(crate) path: PathBuf,
     /// What is sound of the file.
     pub(crate) length: u64,
+    /// Bytes that were written and never synced; the rest are of the file that the segment was written over.
     pub(crate) torn_bytes: u64,
 }
 
@@ -128,7 +129,12 @@ pub(crate) fn replay<E>(
     // What is left belongs to no chain: flushed, abandoned, or never begun.
     replayed.files = found
         .into_values()
-        .map(|segment| Closed { path: segment.path, generation: 0, bytes: segment.bytes })
+        .map(|segment| Closed {
+            path: segment.path,
+            generation: 0,
+            bytes: segment.bytes,
+            file_bytes: 0,
+        })
         .collect();
     for (at, link) in chain.iter().enumerate() {
         match chain.get(at + 1) {
@@ -139,6 +145,7 @@ pub(crate) fn replay<E>(
             path: link.path.clone(),
             generation: link.header.generation,
             bytes: link.bytes,
+            file_bytes: 0,
         });
     }
     if replayed.last_seq < floor.synced_upto && !accepts_loss(vfs, dir)? {
@@ -326,13 +333,12 @@ impl Replayed {
                     Error::Corrupt { path, offset, seq: next_seq, synced_upto, damage }.into()
                 );
             }
-            self.clean = false;
+            let tail = Tail { start: offset, end: link.bytes, stale_end: link.header.stale_bytes };
+            let torn_bytes = torn_bytes(&*file, tail, next_seq, beyond)
+                .map_err(|error| read_failed(&link.path, error))?;
+            self.clean &= torn_bytes == 0;
             self.seq_max = self.seq_max.max(beyond.last_seq);
-            self.torn = Some(Torn {
-                path: link.path.clone(),
-                length: offset,
-                torn_bytes: link.bytes - offset,
-            });
+            self.torn = Some(Torn { path: link.path.clone(), length: offset, torn_bytes });
         }
         self.predecessor = Predecessor {
             segment: link.header.segment,

@@ -1,4 +1,5 @@
-//! One segment on disk: its name, its creation, and growth by whole frames with space reserved ahead.
+//! One segment on disk: its name, its creation, in a new file or over an old one, and growth by whole frames
+//! with space reserved ahead.
 //! When to rotate and what a failure means for the log is the committer's business.
 
 use std::{
@@ -12,6 +13,7 @@ use tsdb_core::env::{Vfs, VfsFile, write_prefix_at};
 use crate::{
     error::FileOperation,
     frame::{FrameSeed, HEADER_BYTES, NUMBER_MAX, Predecessor, SegmentHeader},
+    spares::Spare,
 };
 
 /// Name of a segment: its number in decimal, so that names sort as numbers do.
@@ -57,6 +59,7 @@ pub(crate) struct Segment {
     pub(crate) last_seq: u64,
     /// Highest `synced_upto` in it.
     pub(crate) witness: u64,
+    /// Bytes of the file that have space.
     reserved: u64,
     synced_length: u64,
     /// Ends in a partial frame: nothing may follow.
@@ -85,7 +88,46 @@ impl Segment {
         }
         file.sync_all().map_err(|error| Failure::new(FileOperation::Sync, &path, error))?;
         vfs.sync_dir(dir).map_err(|error| Failure::new(FileOperation::SyncDir, dir, error))?;
-        Ok(Self {
+        Ok(Self::begun(file, path, header, seed, reserve_bytes))
+    }
+
+    /// As [`create`](Self::create), over the bytes of a spare file, which gets the segment's name when the
+    /// header in it is durable.
+    ///
+    /// On failure the spare is unlinked as far as possible.
+    pub(crate) fn write_over(
+        vfs: &dyn Vfs,
+        dir: &Path,
+        spare: &Spare,
+        header: &SegmentHeader,
+    ) -> Result<Self, Failure> {
+        let path = dir.join(file_name(header.segment));
+        let begin = || {
+            let failed = |operation| {
+                let path = &spare.path;
+                move |error| Failure::new(operation, path, error)
+            };
+            let file = vfs.open_rw(&spare.path).map_err(failed(FileOperation::Create))?;
+            let stale_bytes = file.len().map_err(failed(FileOperation::Create))?;
+            let (bytes, seed) = SegmentHeader { stale_bytes, ..header.clone() }.encode();
+            write_prefix_at(&*file, &bytes, 0).1.map_err(failed(FileOperation::Write))?;
+            file.sync_all().map_err(failed(FileOperation::Sync))?;
+            vfs.rename(&spare.path, &path).map_err(failed(FileOperation::Create))?;
+            Ok(Self::begun(file, path.clone(), header, seed, stale_bytes))
+        };
+        let segment = begin().inspect_err(|_| drop(vfs.unlink(&spare.path)))?;
+        vfs.sync_dir(dir).map_err(|error| Failure::new(FileOperation::SyncDir, dir, error))?;
+        Ok(segment)
+    }
+
+    fn begun(
+        file: Arc<dyn VfsFile>,
+        path: PathBuf,
+        header: &SegmentHeader,
+        seed: FrameSeed,
+        reserved: u64,
+    ) -> Self {
+        Self {
             file,
             path,
             id: header.segment,
@@ -94,10 +136,24 @@ impl Segment {
             length: HEADER_BYTES as u64,
             last_seq: header.first_seq.saturating_sub(1),
             witness: header.synced_upto,
-            reserved: reserve_bytes,
+            reserved,
             synced_length: HEADER_BYTES as u64,
             abandoned: false,
-        })
+        }
+    }
+
+    /// Cuts off what the file has behind the frames, if that can be done: nobody needs it, and a reader
+    /// would have to look at it.
+    pub(crate) fn trim(&mut self) {
+        if !self.abandoned && self.file.len().is_ok_and(|bytes| bytes > self.length) {
+            drop(self.file.set_len(self.length));
+            self.reserved = self.length;
+        }
+    }
+
+    /// Length of the file.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file.len().unwrap_or(0).max(self.length)
     }
 
     /// Whether it holds no frame.

@@ -14,6 +14,7 @@ use crate::{
     frame::kind,
     progress::{Progress, Stats},
     replay::{ACCEPTS_LOSS, Floor, Replayed, ReplayedFrame, Torn, replay},
+    spares::remove_leftovers,
 };
 
 /// How a log is kept.
@@ -197,6 +198,7 @@ impl Wal {
             Err(error) => return Err(error.into()),
         }
         forget_accepted_loss(env, &dir)?;
+        remove_leftovers(&*env.vfs, &dir);
         let wal = Self {
             buffer: Mutex::new(AppendBuffer::new(generation, recovery.next_seq)),
             committer: Mutex::new(committer),
@@ -310,11 +312,14 @@ impl Wal {
         let mut committer = self.committer.lock();
         self.progress.check()?;
         committer.sync(&self.buffer, &self.progress)?;
+        committer.trim();
         committer.mark(kind::CLEAN, false, &self.progress)?;
         Ok(())
     }
 
-    /// Removes all segments of generations up to `generation`, whose rows are in the manifest.
+    /// Removes all segments of generations up to `generation`, whose rows are in the manifest. While the log is in
+    /// use the files of up to two of them stay, under names that no reader looks at, for later segments to be
+    /// written over.
     ///
     /// # Errors
     /// [`Error::GenerationInUse`] if one of them is open or not wholly synced; a failing file, after
@@ -350,7 +355,7 @@ impl Wal {
         self.progress.buffered_bytes()
     }
 
-    /// Length of all segments in bytes.
+    /// Length of all segments in bytes: of what counts in them, without spare files.
     pub fn disk_bytes(&self) -> u64 {
         self.progress.disk_bytes()
     }

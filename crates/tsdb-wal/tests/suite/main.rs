@@ -11,3 +11,4 @@ mod generations;
 mod golden;
 mod round_trip;
 mod support;
+mod written_over;

@@ -90,7 +90,18 @@ pub fn try_append(wal: &Wal) -> Result<u64, Error> {
 
 /// The segments of the log.
 pub fn segments(vfs: &SimVfs) -> Vec<DirEntry> {
-    vfs.list(Path::new(DIR)).unwrap()
+    files(vfs, ".wal")
+}
+
+/// The files that wait to be written over.
+pub fn spares(vfs: &SimVfs) -> Vec<DirEntry> {
+    files(vfs, ".spare")
+}
+
+fn files(vfs: &SimVfs, suffix: &str) -> Vec<DirEntry> {
+    let mut files = vfs.list(Path::new(DIR)).unwrap();
+    files.retain(|file| file.name.ends_with(suffix));
+    files
 }
 
 pub fn segment_path(entry: &DirEntry) -> PathBuf {
