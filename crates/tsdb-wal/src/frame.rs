@@ -4,7 +4,7 @@
 //! A frame's checksum continues that of its segment's header, which holds a random salt: a frame is
 //! sound in the one segment that it was written to, and stale bytes of any other never are.
 
-use tsdb_core::checksum::{self, crc32c, crc32c_append};
+use tsdb_core::checksum::{self, crc32c, crc32c_append, crc32c_combine};
 use tsdb_core::planted::{Planted, is_planted};
 
 /// First bytes of every segment.
@@ -25,7 +25,7 @@ pub(crate) const HEADER_BYTES: usize = 128;
 pub(crate) const FRAME_HEADER_BYTES: usize = 25;
 
 /// Bytes of a frame that its length does not count: the length itself and the checksum.
-const UNCOUNTED_BYTES: usize = 8;
+pub(crate) const UNCOUNTED_BYTES: usize = 8;
 
 /// The smallest value of a frame's length: kind, number, `synced_upto`, no payload.
 const COUNTED_BYTES_MIN: usize = FRAME_HEADER_BYTES - UNCOUNTED_BYTES;
@@ -191,6 +191,15 @@ impl FrameHeader {
             && (checksum_of(frame, seed) == Some(self.checksum)
                 || is_planted(Planted::ChecksumsIgnored))
     }
+
+    /// As [`is_sound`](Self::is_sound), from the CRC32C of all that follows the checksum's own place.
+    pub(crate) fn is_sound_by(&self, rest: u32, seed: FrameSeed) -> bool {
+        let counted_bytes = self.total_bytes - UNCOUNTED_BYTES;
+        // It was read from four bytes.
+        let length = u32::try_from(counted_bytes).unwrap_or(u32::MAX).to_le_bytes();
+        let checksum = crc32c_combine(crc32c_append(seed.0, &length), rest, counted_bytes);
+        checksum == self.checksum || is_planted(Planted::ChecksumsIgnored)
+    }
 }
 
 /// Starts a frame at the end of `out`. Its length comes with [`end_frame`], its checksum and
@@ -326,7 +335,8 @@ mod tests {
         assert_eq!(SegmentHeader::decode(&bytes), Ok((over, over_seed)));
         let frame = frame(seed);
         let read = FrameHeader::decode(&frame).unwrap();
-        assert!(read.is_sound(&frame, seed));
+        assert!(read.is_sound(&frame, seed) && read.is_sound_by(crc32c(&frame[8..]), seed));
+        assert!(!read.is_sound_by(crc32c(&frame[9..]), seed));
         assert_eq!((read.kind, read.seq, read.synced_upto), (kind::DATA, 42, 41));
         assert_eq!((read.total_bytes, payload(&frame)), (frame.len(), &b"payload"[..]));
     }

@@ -16,8 +16,9 @@
 //! - a lack of space loses nothing: frames wait in memory, without a gap in their numbers.
 //!
 //! The bytes are drawn in `docs/format/wal.md`. In reading order: [`Wal`] (`wal`), `buffer` (appending),
-//! `committer` (writing, rotation, sync, poison), `segment`, `spares` (files that are written over), `frame` (the bytes), `replay` and `reader`
-//! (recovery), `progress` (numbers that anyone may read), `error`, [`PointLog`] (`point_log`).
+//! `committer` (writing, rotation, sync, poison), `segment`, `spares` (files that are written over), `frame`
+//! (the bytes), `replay`, `reader` and `tail` (recovery), `progress` (numbers that anyone may read), `error`,
+//! [`PointLog`] (`point_log`).
 
 mod buffer;
 mod committer;
@@ -29,6 +30,7 @@ mod reader;
 mod replay;
 mod segment;
 mod spares;
+mod tail;
 mod wal;
 
 pub use buffer::Position;

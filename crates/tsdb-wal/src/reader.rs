@@ -1,5 +1,5 @@
-//! Reading the frames of one segment: in order as long as they are sound, and, past the first that is
-//! not, whatever sound frames and torn bytes there still are. What a bad frame means is decided in `replay`.
+//! Reading the frames of one segment in order, as long as they are sound. What stands behind the first that
+//! is not is looked at in `tail`; what that means is decided in `replay`.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tsdb_core::env::{VfsFile, read_exact_at};
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameSeed};
 
 /// Bytes read at once, unless a frame is longer.
-const WINDOW_BYTES: usize = 256 * 1024;
+pub(crate) const WINDOW_BYTES: usize = 256 * 1024;
 
 /// What stands at the reader's place.
 #[derive(Debug)]
@@ -85,96 +85,8 @@ impl<'f> FrameReader<'f> {
     }
 }
 
-/// What the sound frames behind a bad one say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Beyond {
-    /// Highest number of any; 0 without any.
-    pub(crate) last_seq: u64,
-    /// Highest `synced_upto` of any.
-    pub(crate) synced_upto: u64,
-    /// Where the last one ends; 0 without any.
-    pub(crate) end: u64,
-}
-
-/// Looks for sound frames between two offsets, at every byte, since the length of the bad frame before
-/// them says nothing. `expected_seq` is the number that the bad frame should have.
-///
-/// A place is checked in full only if its number is one that a frame so far behind can have, which
-/// random bytes hardly hit: O(n) for what crashes and rot leave.
-pub(crate) fn scan_beyond(
-    file: &dyn VfsFile,
-    seed: FrameSeed,
-    expected_seq: u64,
-    start: u64,
-    end: u64,
-) -> io::Result<Beyond> {
-    let seq_max = expected_seq.saturating_add((end - start) / FRAME_HEADER_BYTES as u64 + 1);
-    let seqs = expected_seq.saturating_sub(1)..=seq_max;
-    let mut beyond = Beyond::default();
-    let mut window = Vec::new();
-    let mut at = start;
-    while end.saturating_sub(at) >= FRAME_HEADER_BYTES as u64 {
-        let bytes = usize::try_from(end - at).unwrap_or(usize::MAX).min(WINDOW_BYTES);
-        window.resize(bytes, 0);
-        read_exact_at(file, &mut window, at)?;
-        let mut step = bytes + 1 - FRAME_HEADER_BYTES;
-        for (shift, place) in window.windows(FRAME_HEADER_BYTES).enumerate() {
-            let Some(header) = FrameHeader::decode(place).filter(|h| seqs.contains(&h.seq)) else {
-                continue;
-            };
-            let place = at + shift as u64;
-            if let Step::Frame(..) = FrameReader::new(file, seed, place, end).next()? {
-                beyond.last_seq = beyond.last_seq.max(header.seq);
-                beyond.synced_upto = beyond.synced_upto.max(header.synced_upto);
-                step = shift + header.total_bytes;
-                beyond.end = place + header.total_bytes as u64;
-                break;
-            }
-        }
-        at += step as u64;
-    }
-    Ok(beyond)
-}
-
-/// What a file has behind its last sound frame.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tail {
-    /// Where that frame ends.
-    pub(crate) start: u64,
-    /// The end of the file.
-    pub(crate) end: u64,
-    /// Length of the file that the segment was written over, 0 for none.
-    pub(crate) stale_end: u64,
-}
-
-/// Bytes of a tail that were meant to be frames, the first with the number `next_seq`.
-///
-/// In a file that was written over, bytes of the earlier segment follow the last frame, torn or not: there only
-/// those count that bear the number of the next frame, up to the end that they say, or have a sound frame behind
-/// them.
-pub(crate) fn torn_bytes(
-    file: &dyn VfsFile,
-    tail: Tail,
-    next_seq: u64,
-    beyond: Beyond,
-) -> io::Result<u64> {
-    let left = tail.end - tail.start;
-    if tail.end > tail.stale_end {
-        return Ok(left);
-    }
-    let mut head = [0; FRAME_HEADER_BYTES];
-    let claimed = if left < FRAME_HEADER_BYTES as u64 {
-        None
-    } else {
-        read_exact_at(file, &mut head, tail.start)?;
-        FrameHeader::decode(&head).filter(|header| header.seq == next_seq)
-    };
-    let claimed = claimed.map_or(0, |header| header.total_bytes as u64).min(left);
-    Ok(claimed.max(beyond.end.saturating_sub(tail.start)))
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{path::Path, sync::Arc};
 
     use tsdb_core::env::{ShortLength, SimVfs, Vfs, When, write_all_at};
@@ -182,7 +94,7 @@ mod tests {
     use super::*;
     use crate::frame::{Predecessor, SegmentHeader, begin_frame, end_frame, kind, seal_frame};
 
-    fn seed() -> FrameSeed {
+    pub(crate) fn seed() -> FrameSeed {
         let continues_after = Predecessor::default();
         let header = SegmentHeader {
             database_id: [1; 16],
@@ -198,7 +110,7 @@ mod tests {
     }
 
     /// Frames 1, 2, … with payloads of these lengths; `synced_upto` is one less than the number.
-    fn frames(lengths: &[usize]) -> Vec<Vec<u8>> {
+    pub(crate) fn frames(lengths: &[usize]) -> Vec<Vec<u8>> {
         let make = |(n, length): (usize, &usize)| {
             let mut frame = Vec::new();
             begin_frame(&mut frame, kind::DATA, n as u64 + 1);
@@ -210,7 +122,7 @@ mod tests {
         lengths.iter().enumerate().map(make).collect()
     }
 
-    fn file(bytes: &[u8]) -> (SimVfs, Arc<dyn VfsFile>) {
+    pub(crate) fn file(bytes: &[u8]) -> (SimVfs, Arc<dyn VfsFile>) {
         let vfs = SimVfs::new(1);
         let file = vfs.create_new(Path::new("/file"), 0).unwrap();
         write_all_at(&*file, bytes, 0).unwrap();
@@ -247,22 +159,5 @@ mod tests {
             effect: tsdb_core::env::Effect::Short(ShortLength::Half),
         });
         assert_eq!(read_all(&*file, end), (expected, end, true), "short reads are gone on with");
-    }
-
-    #[test]
-    fn sound_frames_behind_a_bad_one_are_found() {
-        let mut parts = frames(&[10, 20, WINDOW_BYTES, 5]);
-        parts[1][30] ^= 1;
-        let bytes = parts.concat();
-        let (_vfs, file) = file(&bytes);
-        let end = bytes.len() as u64;
-        let (seen, offset, whole) = read_all(&*file, end);
-        assert_eq!((seen, offset, whole), (vec![(1, 35)], 35, false));
-        let beyond = scan_beyond(&*file, seed(), 2, offset + 1, end).unwrap();
-        assert_eq!(beyond, Beyond { last_seq: 4, synced_upto: 3, end });
-        let cut = scan_beyond(&*file, seed(), 2, offset + 1, end - 1).unwrap();
-        assert_eq!(cut, Beyond { last_seq: 3, synced_upto: 2, end: end - 30 });
-        let none = scan_beyond(&*file, seed(), 2, end - 24, end).unwrap();
-        assert_eq!(none, Beyond::default());
     }
 }

@@ -22,8 +22,9 @@ use crate::{
         FrameHeader, FrameSeed, HEADER_BYTES, HeaderError, Predecessor, SegmentHeader, VERSION,
         kind, payload,
     },
-    reader::{FrameReader, Step, Tail, scan_beyond, torn_bytes},
+    reader::{FrameReader, Step},
     segment::parse_file_name,
+    tail::Tail,
 };
 
 /// What the manifest knows about the log.
@@ -322,8 +323,16 @@ impl Replayed {
         let (offset, next_seq, sound) = self.read(vfs, link, link.bytes, visit)?;
         if !sound {
             let file = open(vfs, &link.path)?;
-            let beyond = scan_beyond(&*file, link.seed, next_seq, offset + 1, link.bytes)
-                .map_err(|error| read_failed(&link.path, error))?;
+            let tail = Tail {
+                file: &*file,
+                seed: link.seed,
+                start: offset,
+                end: link.bytes,
+                next_seq,
+                synced_min: link.header.synced_upto,
+                stale_end: link.header.stale_bytes,
+            };
+            let beyond = tail.sound_frames().map_err(|error| read_failed(&link.path, error))?;
             let witnesses = [beyond.synced_upto, floor.flushed_through, floor.synced_upto];
             let synced_upto = witnesses.into_iter().max().unwrap_or(0);
             if synced_upto >= next_seq {
@@ -333,9 +342,8 @@ impl Replayed {
                     Error::Corrupt { path, offset, seq: next_seq, synced_upto, damage }.into()
                 );
             }
-            let tail = Tail { start: offset, end: link.bytes, stale_end: link.header.stale_bytes };
-            let torn_bytes = torn_bytes(&*file, tail, next_seq, beyond)
-                .map_err(|error| read_failed(&link.path, error))?;
+            let torn_bytes =
+                tail.torn_bytes(beyond).map_err(|error| read_failed(&link.path, error))?;
             self.clean &= torn_bytes == 0;
             self.seq_max = self.seq_max.max(beyond.last_seq);
             self.torn = Some(Torn { path: link.path.clone(), length: offset, torn_bytes });
