@@ -200,6 +200,40 @@ fn the_newest_windows_are_read_alone_when_they_are_full() {
 }
 
 #[test]
+fn the_oldest_windows_are_read_alone_when_they_are_full_and_few() {
+    let rows: Vec<support::Row> = (0..40_i32)
+        .filter(|i| !(20..30).contains(i))
+        .map(|i| support::row(&format!("m,host=h{} f={i} {}", i % 3, 105 + 5 * i)))
+        .collect();
+    let ask = |query: &str| {
+        let store = support::empty_store();
+        support::load(&*store, support::DATABASE, None, &rows);
+        let store = Decorated::new(store, false);
+        let text = answer_with(Arc::clone(&store) as _, query, &context(), QueryLimits::default());
+        let times: Vec<TimeRange> = store.requests.lock().unwrap().iter().map(|r| r.time).collect();
+        (times.last().copied().unwrap(), text)
+    };
+    let select = "SELECT max(f), count(f) FROM m";
+    let (time, text) = ask(&format!("{select} GROUP BY time(10ns) LIMIT 2"));
+    assert_eq!(time, TimeRange::new(105, 120));
+    assert_eq!(text, "# m\ntime max count\n100 0 1\n110 2 2\n");
+    let (time, text) =
+        ask(&format!("{select} WHERE time >= 108 GROUP BY time(10ns, 3ns) LIMIT 1 OFFSET 1"));
+    assert_eq!(time, TimeRange::new(108, 123));
+    assert_eq!(text, "# m\ntime max count\n113 3 2\n");
+    // Too much of it, an empty window, and one that only the rows behind it fill.
+    let all = TimeRange::all().start;
+    let (time, text) = ask(&format!("{select} WHERE time < 150 GROUP BY time(10ns) LIMIT 4"));
+    assert_eq!(time, TimeRange::new(all, 150));
+    assert_eq!(text.lines().count(), 6);
+    let fill = "GROUP BY time(10ns) fill(linear) LIMIT 1 OFFSET 1";
+    let (time, text) = ask(&format!("SELECT max(f) FROM m WHERE time >= 200 {fill}"));
+    assert_eq!(time.start, 200);
+    assert!(time.end > 300, "{time:?}");
+    assert_eq!(text, "# m\ntime max\n210 21.2\n");
+}
+
+#[test]
 fn answers_do_not_depend_on_the_number_of_threads() {
     // Sums of these depend on the order of additions in the last bits, without compensation in all.
     let rows: Vec<support::Row> = (0..4000_i32)
