@@ -51,19 +51,52 @@ impl Assembler<'_> {
         // What paid for the rows pays for the answer, which is made of them.
         self.charge = charge;
         let (offset, limit) = self.page();
+        let page = offset..offset.saturating_add(limit);
         let mut tables = self.tables(groups.len())?;
         for (group, rows) in groups.iter_mut() {
             cancel.check()?;
             let (group, rows) = (*group, std::mem::take(rows));
+            self.charge.grow(rows.len().min(limit).saturating_mul(rows.more_bytes_in_order()))?;
             let mut scratch = self.memory.charge();
             let order = self.frame.order;
             let GroupRows { times, columns } =
-                rows.arrange(order, offset, limit, &mut scratch, cancel)?;
+                rows.arrange(order, page.clone(), &mut scratch, cancel)?;
             if !times.is_empty() {
                 tables.push(self.table(group, times, columns, |_, _| false)?);
             }
         }
         Ok(tables.into_vec())
+    }
+
+    /// The rows of the only group, in slices of at most `rows_max`: `take` learns whether rows of the table came
+    /// before.
+    pub(crate) fn row_slices(
+        &mut self,
+        rows: Rows<'_>,
+        rows_max: usize,
+        mut take: impl FnMut(&Series, bool) -> Result<()>,
+    ) -> Result<()> {
+        let cancel = self.progress.cancel();
+        let (mut groups, charge) = rows.into_groups(cancel)?;
+        self.charge = charge;
+        let (offset, limit) = self.page();
+        let page = offset..offset.saturating_add(limit);
+        for (group, rows) in groups.iter_mut() {
+            let (group, mut rows) = (*group, std::mem::take(rows));
+            if rows.len() > rows_max {
+                // Up to half as much as the rows take, which what is made of them needs.
+                self.charge.give_back(rows.shrink());
+            }
+            let mut scratch = self.memory.charge();
+            let mut continues = false;
+            let order = self.frame.order;
+            rows.slices(order, page.clone(), rows_max, &mut scratch, cancel, |slice| {
+                let GroupRows { times, columns } = slice;
+                let table = self.table(group, times, columns, |_, _| false)?;
+                take(&table, std::mem::replace(&mut continues, true))
+            })?;
+        }
+        Ok(())
     }
 
     /// Tables of aggregates, one per group that has a value in one of them.

@@ -9,7 +9,7 @@ use tsdb_ql::Statement;
 use crate::context::QueryContext;
 use crate::limits::QueryLimits;
 use crate::plan::plan;
-use crate::result::StatementResult;
+use crate::result::{Slice, StatementResult};
 use crate::run::{Runner, check_rows};
 use crate::scope::View;
 use crate::{Error, Result, explain, into, manage, show, small};
@@ -45,6 +45,29 @@ impl Executor {
         context: &QueryContext<'_>,
     ) -> Result<StatementResult> {
         self.over_snapshot(statement, context, |view| self.answer(statement, view))
+    }
+
+    /// As [`Executor::execute`], and hands tables to `take` as they are there, a long one in slices of `slice_rows`
+    /// rows, or of a few times as many where that is cheaper: an answer of rows takes half the memory, and begins
+    /// before it ends. The tables of the result that is returned come behind them.
+    ///
+    /// # Errors
+    /// As [`Executor::execute`], and what `take` says. Slices may have been handed out before.
+    pub fn execute_in_slices(
+        &self,
+        statement: &Statement,
+        context: &QueryContext<'_>,
+        slice_rows: usize,
+        take: &mut dyn FnMut(Slice<'_>) -> Result<()>,
+    ) -> Result<StatementResult> {
+        self.over_snapshot(statement, context, |view| match statement {
+            Statement::Select(select) if select.target.is_none() => {
+                let runner = Runner::new(view, &self.limits);
+                let plan = plan(select, &runner)?;
+                runner.run_in_slices(&plan, slice_rows, take)
+            }
+            _ => self.answer(statement, view),
+        })
     }
 
     /// Executes a statement if it is a SELECT that takes a millisecond at most where its pages are in memory:

@@ -56,5 +56,5 @@ pub use error::{Error, Result};
 pub use executor::Executor;
 pub use limits::QueryLimits;
 pub use memory::{Charge, QueryMemory};
-pub use result::{Message, ResultColumn, Series, StatementResult, Validity, Values};
+pub use result::{Message, ResultColumn, Series, Slice, StatementResult, Validity, Values};
 pub use texts::TextColumn;

@@ -37,6 +37,17 @@ pub struct Series {
     pub columns: Vec<ResultColumn>,
 }
 
+/// A part of an answer: a table, or some of the rows of a long one.
+#[derive(Debug, Clone, Copy)]
+pub struct Slice<'s> {
+    /// The rows, with the head of their table.
+    pub table: &'s Series,
+    /// Rows of the same table came before.
+    pub continues: bool,
+    /// As [`StatementResult::time_zone`].
+    pub time_zone: Option<&'s str>,
+}
+
 /// A column of a [`Series`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultColumn {
@@ -239,6 +250,22 @@ impl Values {
             Values::Integers(..) => size_of::<i64>() + 1,
             Values::Booleans(_) => 1,
             Values::Strings(_) => TextColumn::ROW_BYTES,
+        }
+    }
+
+    /// Gives back room that no row takes.
+    pub(crate) fn shrink(&mut self) {
+        match self {
+            Values::Floats(values, validity) => {
+                values.shrink_to_fit();
+                validity.flags.shrink_to_fit();
+            }
+            Values::Integers(values, validity) => {
+                values.shrink_to_fit();
+                validity.flags.shrink_to_fit();
+            }
+            Values::Booleans(values) => values.shrink_to_fit(),
+            Values::Strings(values) => values.shrink(),
         }
     }
 

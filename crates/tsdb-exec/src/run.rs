@@ -1,6 +1,7 @@
 //! Carries out a plan: asks the engine, drives the pipeline, keeps to the limits.
 
 mod pieces;
+mod slices;
 
 use std::sync::Arc;
 
@@ -175,10 +176,26 @@ impl<'r> Runner<'r> {
 
     /// As [`Runner::scan`], with errors that know nothing of functions.
     fn tables(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> Result<Tables> {
+        let Some((mut selection, grid)) = self.select(plan, scan, frame)? else {
+            return Ok((Vec::new(), None));
+        };
+        let series = selection.series.len();
+        let tables = self.tables_of(&mut selection, plan, scan, frame, grid);
+        let_go(selection, series);
+        tables
+    }
+
+    /// What a scan reads, and its windows; `None` where there is nothing.
+    fn select(
+        &self,
+        plan: &SelectPlan,
+        scan: &ScanPlan,
+        frame: &Frame,
+    ) -> Result<Option<(Selection, Option<WindowGrid>)>> {
         let mut request = self.request(plan, scan, frame);
         let estimate = self.snapshot(scan).estimate(&request)?;
         if estimate.rows == 0 {
-            return Ok((Vec::new(), None));
+            return Ok(None);
         }
         self.check_series(estimate.series)?;
         let samples = estimate.rows.saturating_mul(scan.fields.len() as u64);
@@ -187,12 +204,9 @@ impl<'r> Runner<'r> {
         }
         let grid = self.grid(scan, frame, &request, &estimate)?;
         request.parts = usize::try_from(parts(scan, &estimate, self.limits)).unwrap_or(1);
-        let mut selection = self.snapshot(scan).select(&request)?;
-        let series = selection.series.len();
-        self.check_series(series as u64)?;
-        let tables = self.tables_of(&mut selection, plan, scan, frame, grid);
-        let_go(selection, series);
-        tables
+        let selection = self.snapshot(scan).select(&request)?;
+        self.check_series(selection.series.len() as u64)?;
+        Ok(Some((selection, grid)))
     }
 
     /// The tables that a selection gives.
@@ -206,16 +220,7 @@ impl<'r> Runner<'r> {
     ) -> Result<Tables> {
         let kept = self.keep(scan, frame, selection, grid)?;
         self.progress.count_scan(&selection.counters.read());
-        let mut assembler = Assembler {
-            plan,
-            frame,
-            place: &scan.place,
-            selection,
-            grid,
-            memory: self.memory(),
-            progress: &self.progress,
-            charge: self.memory().charge(),
-        };
+        let mut assembler = self.assembler(plan, scan, frame, selection, grid);
         let tables = match (kept, &scan.work) {
             (Some(Kept::Streams(streams)), Work::Streams(plan)) => {
                 assembler.streams(streams, plan)?
@@ -233,6 +238,26 @@ impl<'r> Runner<'r> {
             _ => Vec::new(),
         };
         Ok((tables, Some(assembler.charge)))
+    }
+
+    fn assembler<'a>(
+        &'a self,
+        plan: &'a SelectPlan,
+        scan: &'a ScanPlan,
+        frame: &'a Frame,
+        selection: &'a Selection,
+        grid: Option<WindowGrid>,
+    ) -> Assembler<'a> {
+        Assembler {
+            plan,
+            frame,
+            place: &scan.place,
+            selection,
+            grid,
+            memory: self.memory(),
+            progress: &self.progress,
+            charge: self.memory().charge(),
+        }
     }
 
     /// Reads the selection and keeps of it what the work of the scan needs; `None` without any part.

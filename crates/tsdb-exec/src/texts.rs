@@ -15,13 +15,19 @@ use crate::pace::ROWS_PER_LOOK;
 pub struct TextColumn {
     /// Per row, the place of its text.
     numbers: Vec<u32>,
-    /// The texts, of which equal ones may stand there several times.
-    texts: Vec<Option<Arc<str>>>,
+    /// The texts, of which equal ones may stand there several times. Shared by the columns that are picked from
+    /// one.
+    texts: Arc<Vec<Option<Arc<str>>>>,
 }
 
 impl TextColumn {
     /// Memory of a row in bytes, apart from the texts.
     pub(crate) const ROW_BYTES: usize = size_of::<u32>();
+
+    /// A column of the texts at the places `numbers`, one per row.
+    pub(crate) fn of(numbers: Vec<u32>, texts: Arc<Vec<Option<Arc<str>>>>) -> TextColumn {
+        TextColumn { numbers, texts }
+    }
 
     /// Number of rows.
     #[must_use]
@@ -54,7 +60,7 @@ impl TextColumn {
             _ => false,
         };
         if !self.texts.last().is_some_and(same) {
-            self.texts.push(text.cloned());
+            Arc::make_mut(&mut self.texts).push(text.cloned());
         }
         // Four billion texts would have been too many for the memory of a query long before.
         let number = u32::try_from(self.texts.len() - 1).unwrap_or(u32::MAX);
@@ -64,7 +70,8 @@ impl TextColumn {
     /// Appends the rows of another column.
     pub(crate) fn append(&mut self, later: &mut TextColumn) {
         let before = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.append(&mut later.texts);
+        Arc::make_mut(&mut self.texts).extend(later.texts.iter().cloned());
+        later.texts = Arc::default();
         self.numbers.extend(later.numbers.drain(..).map(|number| before.saturating_add(number)));
     }
 
@@ -78,7 +85,12 @@ impl TextColumn {
             cancel.check()?;
             numbers.extend(some.iter().filter_map(|row| self.numbers.get(*row)));
         }
-        Ok(TextColumn { numbers, texts: self.texts.clone() })
+        Ok(TextColumn { numbers, texts: Arc::clone(&self.texts) })
+    }
+
+    /// Gives back room that no row takes.
+    pub(crate) fn shrink(&mut self) {
+        self.numbers.shrink_to_fit();
     }
 
     /// Makes room for `rows` rows in all.
@@ -117,7 +129,7 @@ impl PartialEq for TextColumn {
 impl From<Vec<Option<Arc<str>>>> for TextColumn {
     /// A row for each text, in their order.
     fn from(texts: Vec<Option<Arc<str>>>) -> TextColumn {
-        TextColumn { numbers: (0..).take(texts.len()).collect(), texts }
+        TextColumn { numbers: (0..).take(texts.len()).collect(), texts: Arc::new(texts) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! be large, append to an [`output::Output`].
 
 pub mod csv;
+pub mod document;
 pub mod json;
 pub mod lines;
 pub mod number;

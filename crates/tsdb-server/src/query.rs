@@ -11,7 +11,7 @@ mod watch;
 
 use tsdb_ql::{Parameters, ParseErrors, Statement};
 
-pub use run::{Run, failed};
+pub use run::{Listener, Run, SLICE_ROWS, failed};
 pub use running::{Listed, NoSuchQuery, Running};
 pub use watch::{Canceller, Watch};
 

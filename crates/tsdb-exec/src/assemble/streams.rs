@@ -62,7 +62,7 @@ impl Assembler<'_> {
             let of_group = kept.next_if(|(kept, _)| *kept == group);
             let rows = of_group.map(|(_, rows)| std::mem::take(rows)).unwrap_or_default();
             let mut scratch = self.memory.charge();
-            let rows = rows.arrange(self.frame.order, 0, usize::MAX, &mut scratch, cancel)?;
+            let rows = rows.arrange(self.frame.order, 0..usize::MAX, &mut scratch, cancel)?;
             for (number, column) in columns.iter_mut().enumerate() {
                 fold.finalize(number, base, cancel, column)?;
             }

@@ -1,11 +1,12 @@
 //! Plain rows: evaluates the output columns block by block, then puts the series of each group together in
 //! order of time.
 
-use std::ops::Range;
+mod kept;
+
 use std::sync::Arc;
 
 use tsdb_agg::capacity_for;
-use tsdb_core::storage::{Order, Presence, SelectedSeries};
+use tsdb_core::storage::{Presence, SelectedSeries};
 use tsdb_core::{Block, CancelToken, Column};
 
 use super::bits;
@@ -13,12 +14,13 @@ use super::expr::{Operand, ValueExpr};
 use super::fold::Places;
 use super::scan::Sink;
 use crate::Result;
-use crate::letgo::{Long, let_go};
+use crate::letgo::Long;
 use crate::memory::Charge;
 use crate::pace::Pace;
 use crate::result::{Validity, Values};
-use crate::sort::sort_by;
-use crate::texts::TextColumn;
+
+use kept::KeptColumn;
+pub(crate) use kept::{GroupRows, KeptRows};
 
 /// Memory of an `Arc<str>` beside its text.
 pub(crate) const ARC_BYTES: usize = 2 * size_of::<usize>();
@@ -44,22 +46,17 @@ pub(crate) struct RowsPlan {
     pub(crate) per_series: Option<u64>,
 }
 
-/// Rows of one group, series after series.
-#[derive(Debug, Default)]
-pub(crate) struct GroupRows {
-    pub(crate) times: Vec<i64>,
-    pub(crate) columns: Vec<Values>,
-}
-
 /// The rows of one part of a scan.
 #[derive(Debug)]
 pub(crate) struct Rows<'p> {
     plan: &'p RowsPlan,
     places: Places,
-    groups: Long<GroupRows>,
+    groups: Long<KeptRows>,
     current: usize,
     /// Tags of the current series, one per output that is a tag.
     tags: Vec<Option<Arc<str>>>,
+    /// The current series has a number in its group.
+    has_number: bool,
     left: u64,
     charge: Charge,
 }
@@ -73,6 +70,7 @@ impl<'p> Rows<'p> {
             groups: Long::new(),
             current: 0,
             tags: Vec::new(),
+            has_number: false,
             left: 0,
             charge,
         }
@@ -81,13 +79,12 @@ impl<'p> Rows<'p> {
     fn enter(&mut self, group: u32) -> Result<usize> {
         let (place, is_new) = self.places.enter(group, &mut self.charge)?;
         if is_new {
-            let columns = self.plan.outputs.len().saturating_mul(size_of::<Values>());
+            let columns = self.plan.outputs.len().saturating_mul(size_of::<KeptColumn>());
             let list = capacity_for(self.groups.capacity(), place + 1) - self.groups.capacity();
-            self.charge
-                .grow(list.saturating_mul(size_of::<GroupRows>()).saturating_add(columns))?;
+            self.charge.grow(list.saturating_mul(size_of::<KeptRows>()).saturating_add(columns))?;
             self.groups.reserve_exact(list);
             let columns = self.plan.outputs.iter().map(Output::empty).collect();
-            self.groups.push(GroupRows { times: Vec::new(), columns });
+            self.groups.push(KeptRows { columns, ..KeptRows::default() });
         }
         Ok(place)
     }
@@ -122,6 +119,13 @@ impl<'p> Rows<'p> {
         Ok(self)
     }
 
+    /// Rows of all groups that LIMIT and OFFSET leave of them.
+    pub(crate) fn shown(&self, offset: Option<u64>, limit: Option<u64>) -> usize {
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let (offset, limit) = (offset.map_or(0, count), limit.map_or(usize::MAX, count));
+        self.groups.iter().map(|rows| rows.len().saturating_sub(offset).min(limit)).sum()
+    }
+
     /// Groups with rows, in order of groups, and what keeps their memory charged.
     ///
     /// # Errors
@@ -129,9 +133,9 @@ impl<'p> Rows<'p> {
     pub(crate) fn into_groups(
         self,
         cancel: &CancelToken,
-    ) -> Result<(Long<(u32, GroupRows)>, Charge)> {
+    ) -> Result<(Long<(u32, KeptRows)>, Charge)> {
         let Rows { places, mut groups, mut charge, .. } = self;
-        charge.grow(groups.len().saturating_mul(size_of::<(u32, GroupRows)>()))?;
+        charge.grow(groups.len().saturating_mul(size_of::<(u32, KeptRows)>()))?;
         let mut taken = Long::from(Vec::with_capacity(groups.len()));
         let mut pace = Pace::new(cancel);
         for (group, place) in places.iter() {
@@ -141,16 +145,18 @@ impl<'p> Rows<'p> {
                 taken.push((group, rows));
             }
         }
-        charge.give_back(groups.capacity().saturating_mul(size_of::<GroupRows>()));
+        charge.give_back(groups.capacity().saturating_mul(size_of::<KeptRows>()));
         Ok((taken, charge))
     }
 }
 
 impl Output {
-    fn empty(&self) -> Values {
+    fn empty(&self) -> KeptColumn {
         match self {
-            Output::Value(_) => Values::Floats(Vec::new(), Validity::default()),
-            Output::Tag(_) => Values::Strings(TextColumn::default()),
+            Output::Value(_) => {
+                KeptColumn::Numbers(Values::Floats(Vec::new(), Validity::default()))
+            }
+            Output::Tag(_) => KeptColumn::Texts(Arc::default()),
         }
     }
 }
@@ -160,6 +166,7 @@ impl Sink for Rows<'_> {
         self.current = self.enter(series.group)?;
         self.left = self.plan.per_series.unwrap_or(u64::MAX);
         self.tags.clear();
+        self.has_number = false;
         for output in &self.plan.outputs {
             let tag = match output {
                 Output::Tag(key) => series.key.tag(key),
@@ -183,19 +190,21 @@ impl Sink for Rows<'_> {
         self.left -= count as u64;
         let Some(group) = self.groups.get_mut(self.current) else { return Ok(()) };
         self.charge.grow(group.growth(count))?;
+        if !std::mem::replace(&mut self.has_number, true) {
+            group.enter(&self.tags);
+        }
         group.make_room(count);
         rows.each(block.len(), |row| group.times.extend(block.times.get(row)));
-        let columns = group.columns.iter_mut().zip(&self.plan.outputs).zip(&self.tags);
-        for ((column, output), tag) in columns {
-            match (column, output) {
-                (Values::Floats(values, validity), Output::Value(expr)) => {
-                    let operand = expr.evaluate(&block.columns, block.len());
-                    append_numbers(values, validity, &operand, &rows, block.len());
-                }
-                (Values::Strings(values), _) => {
-                    values.extend(count, tag.as_ref());
-                }
-                _ => {}
+        if group.has_texts() {
+            // The current series came last.
+            group.series.resize(group.times.len(), group.series_count.saturating_sub(1));
+        }
+        for (column, output) in group.columns.iter_mut().zip(&self.plan.outputs) {
+            if let (KeptColumn::Numbers(Values::Floats(values, validity)), Output::Value(expr)) =
+                (column, output)
+            {
+                let operand = expr.evaluate(&block.columns, block.len());
+                append_numbers(values, validity, &operand, &rows, block.len());
             }
         }
         Ok(())
@@ -266,108 +275,5 @@ fn append_numbers(
             values.push(value.unwrap_or(0.0));
             validity.push(value.is_some());
         }),
-    }
-}
-
-impl GroupRows {
-    /// Rows that there is room for once `more` have been added, and those that there is room for now.
-    fn capacities(&self, more: usize) -> (usize, usize) {
-        let now = self.times.capacity();
-        (capacity_for(now, self.times.len().saturating_add(more)), now)
-    }
-
-    /// Bytes of a row.
-    fn row_bytes(&self) -> usize {
-        size_of::<i64>() + self.columns.iter().map(Values::row_bytes).sum::<usize>()
-    }
-
-    /// Bytes of the rows that there is room for.
-    fn bytes(&self) -> usize {
-        self.times.capacity().saturating_mul(self.row_bytes())
-    }
-
-    /// Bytes that making room for `more` rows takes.
-    fn growth(&self, more: usize) -> usize {
-        let (wanted, now) = self.capacities(more);
-        (wanted - now).saturating_mul(self.row_bytes())
-    }
-
-    fn make_room(&mut self, more: usize) {
-        let (wanted, now) = self.capacities(more);
-        if wanted > now {
-            self.times.reserve_exact(wanted - self.times.len());
-            self.columns.iter_mut().for_each(|column| column.make_room(wanted));
-        }
-    }
-
-    fn append(&mut self, mut later: GroupRows) {
-        self.make_room(later.times.len());
-        self.times.append(&mut later.times);
-        for (column, more) in self.columns.iter_mut().zip(later.columns) {
-            column.append(more);
-        }
-    }
-
-    /// Puts the rows in order of time and keeps those of the page: `limit` rows behind the first `offset`.
-    /// Of rows with equal times, those of the earlier series come first; last in descending order, which
-    /// is the whole table read backwards. `scratch` pays for what it takes to sort, and for the rows that are
-    /// kept while those that they are taken from are still there.
-    ///
-    /// # Errors
-    /// A token that was used, memory that is used up.
-    pub(crate) fn arrange(
-        self,
-        order: Order,
-        offset: usize,
-        limit: usize,
-        scratch: &mut Charge,
-        cancel: &CancelToken,
-    ) -> Result<GroupRows> {
-        let count = self.times.len();
-        let end = offset.saturating_add(limit).min(count);
-        let times = &self.times;
-        let in_order = match order {
-            Order::Ascending => times.is_sorted(),
-            Order::Descending => times.is_sorted_by(|a, b| a > b),
-        };
-        if in_order && offset == 0 && end == count {
-            return Ok(self);
-        }
-        let arranged = self.sorted(order, in_order, offset..end, scratch, cancel);
-        // The counters of millions of texts take their time.
-        let_go(self, count);
-        arranged
-    }
-
-    /// The rows at the places `page`, once they are in order.
-    fn sorted(
-        &self,
-        order: Order,
-        in_order: bool,
-        page: Range<usize>,
-        scratch: &mut Charge,
-        cancel: &CancelToken,
-    ) -> Result<GroupRows> {
-        let (times, columns, count) = (&self.times, &self.columns, self.times.len());
-        let (offset, end) = (page.start, page.end);
-        let kept = end.saturating_sub(offset).saturating_mul(self.row_bytes());
-        scratch.grow(count.saturating_mul(2 * size_of::<usize>()).saturating_add(kept))?;
-        let mut rows: Vec<usize> = (0..count).collect();
-        if !in_order {
-            let time = |row: &usize| times.get(*row).copied();
-            // The runs of the series are sorted already, which a merge sort turns to account.
-            rows = match order {
-                Order::Ascending => sort_by(rows, cancel, |a, b| time(a).cmp(&time(b))),
-                Order::Descending => {
-                    sort_by(rows, cancel, |a, b| time(b).cmp(&time(a)).then_with(|| b.cmp(a)))
-                }
-            }?;
-        }
-        let page = rows.get(offset.min(end)..end).unwrap_or_default();
-        let columns = columns.iter().map(|column| column.pick(page, cancel)).collect::<Result<_>>();
-        Ok(GroupRows {
-            times: page.iter().filter_map(|row| times.get(*row).copied()).collect(),
-            columns: columns?,
-        })
     }
 }

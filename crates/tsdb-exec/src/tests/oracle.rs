@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::decorated::Decorated;
-use super::support::{DATABASE, NOW_NS, Row, answer_with, context, empty_store, load, row};
+use super::support::{
+    DATABASE, NOW_NS, Row, answer_in_slices, answer_with, context, empty_store, load, row,
+};
 use crate::QueryLimits;
 use proptest::prelude::*;
 use tsdb_core::time::window_start;
@@ -392,7 +394,9 @@ proptest! {
         for (summarise, parallel_samples_min) in [(false, u64::MAX), (false, 1), (true, 20)] {
             let store = Decorated::new(Arc::clone(&store), summarise);
             let limits = QueryLimits { parallel_samples_min, ..QueryLimits::default() };
-            let got = answer_with(store as _, &text, &context(), limits);
+            let got = answer_with(Arc::clone(&store) as _, &text, &context(), limits);
+            let sliced = answer_in_slices(store as _, &text, &context(), limits);
+            prop_assert_eq!(&sliced, &got, "{} in slices", text);
             let (got, expected) = (rounded(&got), rounded(&expected));
             prop_assert_eq!(got, expected, "{} (summaries: {})", text, summarise);
         }

@@ -233,6 +233,49 @@ fn the_oldest_windows_are_read_alone_when_they_are_full_and_few() {
     assert_eq!(text, "# m\ntime max\n210 21.2\n");
 }
 
+/// Rows come as they are wanted, with the tags of their series; whoever takes them can end it.
+#[test]
+fn rows_come_in_slices() {
+    let rows: Vec<support::Row> = (0..20_i32)
+        .map(|i| support::row(&format!("m,host=h{},dc=d{} f={i} {}", i % 3, i % 2, 100 - i / 2)))
+        .collect();
+    let store = support::empty_store();
+    support::load(&*store, support::DATABASE, None, &rows);
+    let limits = QueryLimits { parallel_samples_min: 1, ..QueryLimits::default() };
+    for (query, slices) in [
+        ("SELECT * FROM m", 7),
+        ("SELECT * FROM m ORDER BY time DESC", 7),
+        ("SELECT f, host FROM m WHERE f > 6 LIMIT 7 OFFSET 2", 3),
+        ("SELECT f FROM m GROUP BY host ORDER BY time DESC", 3),
+        ("SELECT f FROM m, /^m$/ WHERE host = 'h0'", 3),
+        ("SELECT f FROM m fill(previous)", 1),
+        ("SELECT f FROM m SLIMIT 1", 1),
+        ("SELECT f FROM m WHERE f > 99", 0),
+        ("SELECT mean(f) FROM m GROUP BY dc", 2),
+    ] {
+        let statement = tsdb_ql::parse(query).unwrap().remove(0);
+        let executor = Executor::new(Arc::clone(&store) as _, limits);
+        let ask = |most: usize| {
+            let (mut count, mut rows) = (0, 0);
+            let result = executor.execute_in_slices(&statement, &context(), 3, &mut |slice| {
+                count += 1;
+                rows += slice.table.rows();
+                if count > most { Err(tsdb_core::Error::Killed.into()) } else { Ok(()) }
+            });
+            (count, rows, result.is_ok())
+        };
+        let all = executor.execute(&statement, &context()).unwrap().rows();
+        assert_eq!(ask(usize::MAX), (slices, all, true), "{query}");
+        assert_eq!(ask(0).0, slices.min(1), "{query}");
+        let sliced = support::answer_in_slices(Arc::clone(&store) as _, query, &context(), limits);
+        let whole = answer_with(Arc::clone(&store) as _, query, &context(), limits);
+        assert_eq!(sliced, whole, "{query}");
+    }
+    let few = QueryLimits { rows_max: 10, ..limits };
+    let refused = support::answer_in_slices(store as _, "SELECT * FROM m", &context(), few);
+    assert!(refused.starts_with("error: "), "{refused}");
+}
+
 #[test]
 fn answers_do_not_depend_on_the_number_of_threads() {
     // Sums of these depend on the order of additions in the last bits, without compensation in all.

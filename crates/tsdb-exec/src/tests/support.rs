@@ -113,6 +113,53 @@ pub(super) fn answer_with(
     text
 }
 
+/// As [`answer_with`], put together from the slices that it is handed out in.
+pub(super) fn answer_in_slices(
+    store: Arc<dyn Storage>,
+    query: &str,
+    context: &QueryContext<'_>,
+    limits: QueryLimits,
+) -> String {
+    let executor = Executor::new(store, limits);
+    let mut text = String::new();
+    for statement in tsdb_ql::parse(query).unwrap() {
+        let (mut of_statement, mut heads) = (String::new(), Vec::new());
+        let result = executor.execute_in_slices(&statement, context, 3, &mut |slice| {
+            let mut rows = String::new();
+            table(slice.table, &mut rows);
+            let head_end = rows.match_indices('\n').nth(1).unwrap().0 + 1;
+            if slice.continues {
+                assert_eq!(heads.last().unwrap(), &rows[..head_end]);
+                rows.replace_range(..head_end, "");
+            } else {
+                heads.push(rows[..head_end].to_owned());
+            }
+            of_statement.push_str(&rows);
+            Ok(())
+        });
+        match result {
+            Ok(result) => {
+                for message in &result.messages {
+                    writeln!(text, "{}: {}", message.level, message.text).unwrap();
+                }
+                result.series.iter().for_each(|series| table(series, &mut of_statement));
+                text.push_str(&of_statement);
+            }
+            Err(error) => {
+                let error = error.to_string();
+                writeln!(text, "error: {}", error.lines().next().unwrap_or_default()).unwrap();
+            }
+        }
+    }
+    text
+}
+
+/// Whether a query can be asked twice.
+fn is_read_only(query: &str) -> bool {
+    let statements = tsdb_ql::parse(query);
+    statements.is_ok_and(|all| all.iter().all(tsdb_ql::Statement::is_read_only))
+}
+
 fn table(series: &Series, text: &mut String) {
     write!(text, "# {}", series.name.as_deref().unwrap_or("-")).unwrap();
     series.tags.iter().for_each(|(key, value)| write!(text, ",{key}={value}").unwrap());
@@ -155,6 +202,11 @@ pub(super) fn check_file_within(
     for block in text.split("\n> ").filter(|block| !block.trim().is_empty()) {
         let (question, expected) = block.split_once('\n').unwrap_or((block, ""));
         let got = answer_with(Arc::clone(store) as _, question, context, QueryLimits::default());
+        if is_read_only(question) && !question.contains("EXPLAIN") {
+            let limits = QueryLimits::default();
+            let sliced = answer_in_slices(Arc::clone(store) as _, question, context, limits);
+            assert_eq!(sliced, got, "{question}: in slices");
+        }
         questions += 1;
         if !same(got.trim(), expected.trim(), tolerance) {
             writeln!(wrong, "> {question}\nexpected:\n{}\ngot:\n{got}", expected.trim()).unwrap();

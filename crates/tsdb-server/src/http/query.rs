@@ -4,17 +4,20 @@
 //! there would take longer. The async side waits, ends the statements when the client goes away, their time is up
 //! or somebody kills them, and sends what comes.
 //!
-//! Not here: parameters (`query/request.rs`), pieces of a chunked response (`query/chunks.rs`), the form
-//! of results (`encode/results.rs`), and statements (`crate::query`).
+//! Not here: parameters (`query/request.rs`), responses of one document (`query/whole.rs`) and of many
+//! (`query/chunks.rs`), the way of their pieces to the client (`query/pieces.rs`), the form of results
+//! (`encode/results.rs`), and statements (`crate::query`).
 
 mod chunks;
+mod pieces;
 pub mod request;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -22,12 +25,12 @@ use axum::response::Response;
 use tsdb_core::ErrorKind;
 use tsdb_ql::Statement;
 
-use super::reply::{ApiError, empty_response, header, json_response, mark_refused};
+use super::reply::{ApiError, empty_response, header};
 use super::{body, guard, params::Params};
 use crate::app::{App, blocking};
 use crate::encode::json;
 use crate::encode::output::Output;
-use crate::encode::results::{self, Answer, Epoch};
+use crate::encode::results::{self, Epoch};
 use crate::query::{Run, failed};
 use crate::status;
 use request::QueryRequest;
@@ -128,14 +131,12 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
     match request.chunk_rows {
         Some(rows_max) => Ok(chunks::respond(run, form, rows_max, watch)),
         None => {
-            let response = match run.quick() {
-                Some(answer) => Ok(document(&run, form, |tell| {
-                    tell(&answer, None);
-                })),
-                None => blocking(move || document(&run, form, |tell| run.each(tell))).await,
-            };
-            drop(watch);
-            response
+            if let Some(answer) = run.quick() {
+                let response = whole::of_answer(&run, form, &answer);
+                drop(watch);
+                return Ok(response);
+            }
+            whole::respond(run, form, watch).await
         }
     }
 }
@@ -147,47 +148,12 @@ struct Form {
     pretty: bool,
 }
 
-/// Takes what an answer is, and the kind of its error if it failed; says whether to go on.
-type Tell<'t> = dyn FnMut(&Answer, Option<ErrorKind>) -> bool + 't;
-
-/// Makes one document of the answers that `tell_all` hands out.
-fn document(run: &Run, form: Form, tell_all: impl FnOnce(&mut Tell<'_>)) -> Response {
-    let mut out = Output::new(run.memory(), run.canceller().token());
-    let mut outcome = Told::default();
-    results::begin_document(&mut out.bytes);
-    tell_all(&mut |answer, kind| {
-        if answer.statement > 0 {
-            out.bytes.push(b',');
-        }
-        let begin = out.bytes.len();
-        match results::push_answer(&mut out, answer, form.epoch) {
-            Ok(()) => outcome.note(kind, answer),
-            // The answer does not fit into the memory of queries, or nobody wants it any more: the error
-            // takes its place.
-            Err(error) => {
-                out.roll_back(begin);
-                let failed = failed(answer.statement, error.to_string());
-                results::push_failure(&mut out.bytes, &failed);
-                outcome.note(Some(error.kind()), &failed);
-            }
-        }
-        true
-    });
-    results::end_document(&mut out.bytes);
-    let out = if form.pretty { laid_out(run, out, &mut outcome) } else { out };
-    let mut response = json_response(outcome.status, Bytes::from_owner(out));
-    if outcome.status != StatusCode::OK {
-        mark_refused(&mut response, &outcome.refusal);
-    }
-    response
-}
-
 /// The document laid out for people; an error if there is no memory or no time for that.
 fn laid_out(run: &Run, compact: Output, outcome: &mut Told) -> Output {
     let mut pretty = Output::new(run.memory(), run.canceller().token());
     if let Err(error) = json::indent(&compact.bytes, &mut pretty) {
         let failed = failed(0, error.to_string());
-        outcome.note(Some(error.kind()), &failed);
+        outcome.note(error.kind(), &error.to_string());
         pretty.roll_back(0);
         results::begin_document(&mut pretty.bytes);
         results::push_failure(&mut pretty.bytes, &failed);
@@ -209,10 +175,8 @@ impl Default for Told {
 }
 
 impl Told {
-    fn note(&mut self, kind: Option<ErrorKind>, answer: &Answer) {
-        if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
-            self.status = status::of_statement(kind);
-            self.refusal.clone_from(error);
-        }
+    fn note(&mut self, kind: ErrorKind, error: &str) {
+        self.status = status::of_statement(kind);
+        error.clone_into(&mut self.refusal);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tsdb_core::{CancelToken, ErrorKind, MemoryBudget, Pool, Reservation};
-use tsdb_exec::{Message, QueryContext, QueryMemory, StatementResult};
+use tsdb_exec::{Message, QueryContext, QueryMemory, Slice, StatementResult};
 use tsdb_ql::Statement;
 
 use super::Query;
@@ -26,6 +26,9 @@ const WAITING_BYTES: usize = 2048;
 /// What finding out whether a query is small may take. One that takes more is not.
 const LOOK_TIME_MAX: Duration = Duration::from_millis(100);
 const LOOK_BYTES_MAX: usize = 4 << 20;
+
+/// Rows of a slice of an answer: about a megabyte.
+pub const SLICE_ROWS: usize = 8192;
 
 /// Memory of a query that runs on a thread of the runtime. One that takes more is not quick.
 const QUICK_BYTES_MAX: usize = 1 << 20;
@@ -128,16 +131,25 @@ impl Run {
 
     /// Runs one statement after the other and hands each answer, and the kind of its error if it failed,
     /// to `f`, which says whether to go on. After a failure the rest is answered as not executed.
-    pub fn each(&self, mut f: impl FnMut(&Answer, Option<ErrorKind>) -> bool) {
+    pub fn each(&self, f: impl FnMut(&Answer, Option<ErrorKind>) -> bool) {
+        self.run_all(&mut Whole(f));
+    }
+
+    /// As [`Run::each`], with answers in slices as they come.
+    pub fn each_in_slices(&self, listener: &mut dyn Listener) {
+        self.run_all(listener);
+    }
+
+    fn run_all(&self, listener: &mut dyn Listener) {
         let mut has_failed = false;
         for (at, statement) in self.statements.iter().enumerate() {
             let (answer, kind) = if has_failed {
                 (failed(at, "not executed".to_owned()), None)
             } else {
-                self.one(at, statement)
+                self.one(at, statement, listener)
             };
             has_failed |= answer.outcome.is_err();
-            let goes_on = f(&answer, kind);
+            let goes_on = listener.end(&answer, kind);
             if let Ok(result) = answer.outcome {
                 result.let_go();
             }
@@ -168,8 +180,13 @@ impl Run {
         }
     }
 
-    fn one(&self, at: usize, statement: &Statement) -> (Answer, Option<ErrorKind>) {
-        let outcome = self.outcome(statement);
+    fn one(
+        &self,
+        at: usize,
+        statement: &Statement,
+        listener: &mut dyn Listener,
+    ) -> (Answer, Option<ErrorKind>) {
+        let outcome = self.outcome(at, statement, listener);
         self.app.exposition().statement(outcome.is_err());
         let kind = outcome.as_ref().err().map(|failure| failure.kind);
         let messages = self.warning(statement).into_iter().collect();
@@ -177,7 +194,12 @@ impl Run {
         (Answer { statement: at, outcome, messages }, kind)
     }
 
-    fn outcome(&self, statement: &Statement) -> Result<StatementResult, Failure> {
+    fn outcome(
+        &self,
+        at: usize,
+        statement: &Statement,
+        listener: &mut dyn Listener,
+    ) -> Result<StatementResult, Failure> {
         let context = self.context(self.memory.clone());
         match statement {
             Statement::ShowQueries => {
@@ -201,7 +223,14 @@ impl Run {
                 Ok(tables::diagnostics(&self.app, module.as_deref()))
             }
             _ => {
-                let executed = self.app.executor().execute(statement, &context);
+                let executor = self.app.executor();
+                let executed = match listener.slice_rows() {
+                    Some(rows) => {
+                        let mut take = |slice: Slice<'_>| listener.slice(at, slice);
+                        executor.execute_in_slices(statement, &context, rows, &mut take)
+                    }
+                    None => executor.execute(statement, &context),
+                };
                 executed.map_err(|error| self.failure(&error))
             }
         }
@@ -228,6 +257,41 @@ impl Run {
                 "deprecated use of '{statement}' in a read only context, please use a POST request instead"
             ),
         })
+    }
+}
+
+/// Who takes the answers of a request.
+pub trait Listener {
+    /// Rows of the slices that answers come in, where they can; `None` for whole answers.
+    fn slice_rows(&self) -> Option<usize> {
+        Some(SLICE_ROWS)
+    }
+
+    /// A part of the answer of the statement at a place in the query; behind the last comes the end.
+    ///
+    /// # Errors
+    /// There is no room for it, or nobody wants it any more: the statement ends with that.
+    fn slice(&mut self, statement: usize, slice: Slice<'_>) -> tsdb_exec::Result<()>;
+
+    /// The end of an answer: what was in no slice, or the error, and its kind. Says whether to go on.
+    fn end(&mut self, answer: &Answer, kind: Option<ErrorKind>) -> bool;
+}
+
+/// Takes whole answers alone.
+struct Whole<F>(F);
+
+impl<F: FnMut(&Answer, Option<ErrorKind>) -> bool> Listener for Whole<F> {
+    fn slice_rows(&self) -> Option<usize> {
+        None
+    }
+
+    fn slice(&mut self, _: usize, _: Slice<'_>) -> tsdb_exec::Result<()> {
+        // Never asked for.
+        Ok(())
+    }
+
+    fn end(&mut self, answer: &Answer, kind: Option<ErrorKind>) -> bool {
+        (self.0)(answer, kind)
     }
 }
 

@@ -4,71 +4,55 @@
 //! never takes more memory than its tables and a few pieces. A client that goes away ends the statements; one
 //! that is slow has as much time as statements have, since it holds their turn.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::Response;
-use http_body_util::channel::{Channel, Sender};
-use hyper::body::{Body as HttpBody, Frame};
 use tokio::runtime::Handle;
-use tsdb_exec::Result;
+use tsdb_core::ErrorKind;
+use tsdb_exec::{Error, Result, Slice};
 
 use super::Form;
+use super::pieces::{Pieces, body};
 use crate::encode::json;
 use crate::encode::output::Output;
-use crate::encode::results::{self, Answer};
+use crate::encode::results::{self, Answer, Clock};
 use crate::http::reply::json_response;
-use crate::query::{Run, Watch, failed};
+use crate::query::{Listener, Run, SLICE_ROWS, Watch, failed};
 
 /// Pieces that wait for the client.
 const PIECES_AHEAD: usize = 2;
 
 /// Starts the statements and answers with what they will give.
 pub(super) fn respond(run: Run, form: Form, rows_max: usize, watch: Watch) -> Response {
-    let (sender, pieces) = Channel::new(PIECES_AHEAD);
-    let runtime = Handle::current();
+    let (pieces, coming) = Pieces::new(PIECES_AHEAD, Handle::current());
     tokio::task::spawn_blocking(move || {
-        let mut line = Line { sender: Some(sender), runtime, form, run: &run };
-        run.each(|answer, _| line.answer(answer, rows_max));
+        let rows_max = rows_max.max(1);
+        run.each_in_slices(&mut Line { pieces, form, rows_max, run: &run, held: None });
     });
-    json_response(StatusCode::OK, Body::new(Watched { pieces, _watch: watch }))
-}
-
-/// The body of a chunked response. It is dropped when it has been sent, or when the client went away: the
-/// watch ends statements that still run then.
-struct Watched {
-    pieces: Channel<Bytes, tsdb_exec::Error>,
-    _watch: Watch,
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = tsdb_exec::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.pieces).poll_frame(context)
-    }
+    json_response(StatusCode::OK, body(coming, watch))
 }
 
 /// The way to the client.
 struct Line<'r> {
-    /// `None` once the response is over.
-    sender: Option<Sender<Bytes, tsdb_exec::Error>>,
-    runtime: Handle,
+    pieces: Pieces,
     form: Form,
+    rows_max: usize,
     run: &'r Run,
+    /// A piece that waits for what follows: it says whether something does.
+    held: Option<Held>,
+}
+
+/// A piece without its end.
+struct Held {
+    statement: usize,
+    out: Output,
+    rows: usize,
 }
 
 impl Line<'_> {
-    /// Sends an answer in its pieces. False when nothing more is to be sent.
-    fn answer(&mut self, answer: &Answer, rows_max: usize) -> bool {
+    /// Sends a whole answer in its pieces. False when nothing more is to be sent.
+    fn answer(&mut self, answer: &Answer) -> bool {
         let epoch = self.form.epoch;
-        let mut pieces = results::pieces(answer, rows_max).peekable();
+        let mut pieces = results::pieces(answer, self.rows_max).peekable();
         if pieces.peek().is_none() {
             return self.piece(answer, |out| results::push_answer(out, answer, epoch));
         }
@@ -78,54 +62,86 @@ impl Line<'_> {
 
     /// Waits until there is room and sends one piece. False when nothing more is to be sent.
     fn piece(&mut self, answer: &Answer, push: impl FnOnce(&mut Output) -> Result<()>) -> bool {
-        let Some(sender) = &mut self.sender else { return false };
-        let canceller = self.run.canceller();
-        let ended = match document(self.run, self.form, push) {
-            Ok(piece) => {
-                let sent = async {
-                    tokio::select! {
-                        biased;
-                        sent = sender.send_data(Bytes::from_owner(piece)) => Ok(sent.is_ok()),
-                        reason = canceller.cancelled() => Err(reason.into()),
-                    }
-                };
-                match self.runtime.block_on(sent) {
-                    Ok(is_there) => return is_there,
-                    Err(reason) => reason,
-                }
-            }
-            Err(error) => error,
-        };
-        self.end(answer, ended);
-        false
+        let sent = document(self.run, push).and_then(|piece| self.send(piece));
+        self.goes_on(answer.statement, sent)
     }
 
-    /// Ends the response with an error in the place of the rest; if the client has no room for that, in a way
-    /// that looks like no end.
-    fn end(&mut self, answer: &Answer, error: tsdb_exec::Error) {
-        let Some(mut sender) = self.sender.take() else { return };
-        let failed = failed(answer.statement, error.to_string());
-        let mut last = Vec::new();
-        results::begin_document(&mut last);
-        results::push_failure(&mut last, &failed);
-        results::end_document(&mut last);
-        if sender.try_send(Frame::data(Bytes::from(last))).is_err() {
-            sender.abort(error);
+    /// Ends the document of a piece and sends it. False when the client is gone.
+    fn send(&mut self, mut piece: Output) -> Result<bool> {
+        results::end_document(&mut piece.bytes);
+        if self.form.pretty {
+            let compact = piece;
+            piece = new_output(self.run);
+            json::indent(&compact.bytes, &mut piece)?;
         }
+        self.pieces.send(piece, self.run.canceller())
+    }
+
+    /// Whether to go on behind a piece. What kept it from being sent is the last word.
+    fn goes_on(&mut self, statement: usize, sent: Result<bool>) -> bool {
+        sent.unwrap_or_else(|error| {
+            let failed = failed(statement, error.to_string());
+            let mut last = Vec::new();
+            results::begin_document(&mut last);
+            results::push_failure(&mut last, &failed);
+            results::end_document(&mut last);
+            self.pieces.end(last, error);
+            false
+        })
+    }
+
+    /// Ends the piece that waits, and sends it.
+    fn send_held(&mut self, more_rows: bool, last_of: Option<&Answer>) -> Result<()> {
+        let Some(Held { statement, mut out, rows }) = self.held.take() else { return Ok(()) };
+        results::end_piece(&mut out.bytes, statement, rows, more_rows, last_of);
+        if self.send(out)? { Ok(()) } else { Err(Error::Storage(tsdb_core::Error::Cancelled)) }
     }
 }
 
-/// A document of one piece.
-fn document(run: &Run, form: Form, push: impl FnOnce(&mut Output) -> Result<()>) -> Result<Output> {
-    let new = || Output::new(run.memory(), run.canceller().token());
-    let mut out = new();
+impl Listener for Line<'_> {
+    /// As many whole pieces as fit into a slice of the usual size, so that only the last of a table is shorter.
+    fn slice_rows(&self) -> Option<usize> {
+        let whole = SLICE_ROWS / self.rows_max * self.rows_max;
+        Some(if whole > 0 { whole } else { self.rows_max.min(8 * SLICE_ROWS) })
+    }
+
+    fn slice(&mut self, statement: usize, slice: Slice<'_>) -> Result<()> {
+        let mut more_rows = slice.continues;
+        let clock = Clock::new(self.form.epoch, slice.time_zone);
+        let count = slice.table.rows();
+        for start in (0..count).step_by(self.rows_max) {
+            self.send_held(more_rows, None)?;
+            more_rows = true;
+            let rows = start..count.min(start.saturating_add(self.rows_max));
+            let held = rows.len();
+            let out = document(self.run, |out| {
+                results::begin_piece(out, statement, slice.table, rows, &clock)
+            })?;
+            self.held = Some(Held { statement, out, rows: held });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, answer: &Answer, _: Option<ErrorKind>) -> bool {
+        if self.held.is_none() {
+            return self.answer(answer);
+        }
+        // What is behind the slices is a piece of its own: an error, as a rule.
+        let is_all = answer.outcome.as_ref().is_ok_and(|rest| rest.series.is_empty());
+        let sent = self.send_held(answer.outcome.is_err(), is_all.then_some(answer));
+        let goes_on = self.goes_on(answer.statement, sent.map(|()| true));
+        goes_on && (is_all || self.answer(answer))
+    }
+}
+
+fn new_output(run: &Run) -> Output {
+    Output::new(run.memory(), run.canceller().token())
+}
+
+/// A document of one piece, without its end.
+fn document(run: &Run, push: impl FnOnce(&mut Output) -> Result<()>) -> Result<Output> {
+    let mut out = new_output(run);
     results::begin_document(&mut out.bytes);
     push(&mut out)?;
-    results::end_document(&mut out.bytes);
-    if !form.pretty {
-        return Ok(out);
-    }
-    let mut pretty = new();
-    json::indent(&out.bytes, &mut pretty)?;
-    Ok(pretty)
+    Ok(out)
 }

@@ -2,6 +2,7 @@
 //! what those beside them notice.
 
 mod statements;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
