@@ -1,28 +1,41 @@
-//! The Python package `influxdb`, unchanged, against the server: `examples/python/quickstart.py` creates
-//! a database, writes, and queries with GROUP BY and fill.
+//! The Python packages `influxdb` and `influxdb-client`, unchanged, against the server: the scripts in
+//! `examples/python` write and query with them, and check what they get.
+
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking, its helpers too")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tsdb_tests::server::Server;
 
-/// A Python with the package, in an environment of its own below the target directory, where the next
-/// run finds it again.
-fn python() -> Result<PathBuf, String> {
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-influxdb");
-    let python = environment.join("bin/python");
-    if !has_package(&python) {
-        let create = ["-m", "venv", "--clear"];
-        run(Command::new("python3").args(create).arg(&environment), "python3 -m venv")?;
-        // requests and its kin come along; the version is the last of the package.
-        let install = ["-m", "pip", "install", "--quiet", "--no-input", "influxdb==5.3.2"];
-        run(Command::new(&python).args(install), "pip install influxdb")?;
-    }
-    if has_package(&python) { Ok(python) } else { Err("the package does not import".to_owned()) }
+/// A package, and the script that uses it.
+struct Client {
+    /// What pip installs. requests and its kin come along; the version is the last of the package.
+    requirement: &'static str,
+    module: &'static str,
+    script: &'static str,
+    /// The database that the script makes and drops.
+    database: &'static str,
 }
 
-fn has_package(python: &Path) -> bool {
-    let import = Command::new(python).args(["-c", "import influxdb"]).output();
+/// A Python with the package, in an environment of its own below the target directory, where the next
+/// run finds it again.
+fn python(client: &Client) -> Result<PathBuf, String> {
+    let environment = format!("python-{}", client.module);
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(environment);
+    let python = environment.join("bin/python");
+    if !has_module(&python, client.module) {
+        let create = ["-m", "venv", "--clear"];
+        run(Command::new("python3").args(create).arg(&environment), "python3 -m venv")?;
+        let install = ["-m", "pip", "install", "--quiet", "--no-input", client.requirement];
+        run(Command::new(&python).args(install), &format!("pip install {}", client.requirement))?;
+    }
+    let imports = has_module(&python, client.module);
+    if imports { Ok(python) } else { Err("the package does not import".to_owned()) }
+}
+
+fn has_module(python: &Path, module: &str) -> bool {
+    let import = Command::new(python).args(["-c", &format!("import {module}")]).output();
     import.is_ok_and(|done| done.status.success())
 }
 
@@ -40,26 +53,48 @@ fn text(done: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))
 }
 
-#[test]
-fn the_python_client_works_unchanged() {
-    let python = match python() {
+fn check(client: &Client) {
+    let python = match python(client) {
         Ok(python) => python,
         Err(why) => {
-            return tsdb_tests::skip(&format!("no Python with the package influxdb: {why}"));
+            return tsdb_tests::skip(&format!(
+                "no Python with the package (python3 -m venv, pip install {}): {why}",
+                client.requirement
+            ));
         }
     };
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python/quickstart.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python");
     let address = server.address();
     let done = Command::new(python)
-        .arg(script)
+        .arg(script.join(client.script))
         .args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()])
         .output()
         .unwrap();
     let text = text(&done);
     assert!(done.status.success(), "{text}");
-    assert!(text.ends_with("all as expected\n"), "{text}");
+    assert!(text.contains("all as expected\n"), "{text}");
     let left = server.client().query("", "SHOW DATABASES").to_string();
-    assert!(!left.contains("quickstart"), "the example cleans up: {left}");
+    assert!(!left.contains(client.database), "the example cleans up: {left}");
+}
+
+#[test]
+fn the_python_client_works_unchanged() {
+    check(&Client {
+        requirement: "influxdb==5.3.2",
+        module: "influxdb",
+        script: "quickstart.py",
+        database: "quickstart",
+    });
+}
+
+#[test]
+fn the_python_client_of_influxdb_2_writes_unchanged() {
+    check(&Client {
+        requirement: "influxdb-client==1.50.0",
+        module: "influxdb_client",
+        script: "influxdb2.py",
+        database: "influxdb2",
+    });
 }

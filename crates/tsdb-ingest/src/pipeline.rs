@@ -87,8 +87,30 @@ impl Pipeline {
     /// A database or policy that does not exist, no memory, a store that takes no writes; nothing was
     /// stored then.
     pub fn write(&self, format: &dyn Format, request: &WriteRequest<'_>) -> Result<WriteReport> {
+        self.write_if(format, request, |_| true)
+    }
+
+    /// As [`Pipeline::write`], but a single refusal refuses the whole request: its report has no rows then.
+    ///
+    /// # Errors
+    /// As [`Pipeline::write`].
+    pub fn write_whole(
+        &self,
+        format: &dyn Format,
+        request: &WriteRequest<'_>,
+    ) -> Result<WriteReport> {
+        self.write_if(format, request, |report| report.errors_total == 0)
+    }
+
+    /// Writes a request if `is_wanted` says so of what was read.
+    fn write_if(
+        &self,
+        format: &dyn Format,
+        request: &WriteRequest<'_>,
+        is_wanted: impl Fn(&WriteReport) -> bool,
+    ) -> Result<WriteReport> {
         let mut rows = self.take_parser();
-        let outcome = self.write_with(&mut rows, format, request);
+        let outcome = self.write_with(&mut rows, format, request, &is_wanted);
         rows.end();
         self.keep_parser(rows);
         outcome
@@ -125,9 +147,10 @@ impl Pipeline {
         rows: &mut Rows,
         format: &dyn Format,
         request: &WriteRequest<'_>,
+        is_wanted: &dyn Fn(&WriteReport) -> bool,
     ) -> Result<WriteReport> {
         for _ in 0..limits::EPOCH_ATTEMPTS {
-            match self.attempt(rows, format, request) {
+            match self.attempt(rows, format, request, is_wanted) {
                 Err(Error::Store(tsdb_core::Error::StaleEpoch { .. })) => rows.forget(),
                 outcome => return outcome,
             }
@@ -142,17 +165,22 @@ impl Pipeline {
         rows: &mut Rows,
         format: &dyn Format,
         request: &WriteRequest<'_>,
+        is_wanted: &dyn Fn(&WriteReport) -> bool,
     ) -> Result<WriteReport> {
         let namespace = self.namespace(request)?;
         let charset = self.options.charset.unwrap_or(format.charset());
         rows.begin(namespace.id, Validation { charset, cutoff: namespace.cutoff });
         format.parse_rows(request.body, &request.options, rows)?;
         rows.resolve(request.body)?;
+        let report = rows.report();
+        if !is_wanted(&report) {
+            return Ok(WriteReport { rows: 0, samples: 0, ..report });
+        }
         let ticket = match rows.batch() {
             batch if batch.is_empty() => None,
             batch => Some(self.store.append(batch)?),
         };
-        Ok(WriteReport { ticket, ..rows.report() })
+        Ok(WriteReport { ticket, ..report })
     }
 
     /// Where the request goes; creates the database if that is asked for.

@@ -22,19 +22,37 @@ pub enum Precision {
     Minutes,
     /// Hours: `h`.
     Hours,
+    /// What the size of each timestamp says, as InfluxDB 3 has it: see [`Precision::ns_of`]. No text names it
+    /// here; who offers it names it.
+    Auto,
 }
 
+/// Timestamps whose absolute value is below this many units of 10^9 are of a unit, for [`Precision::Auto`]: a count
+/// of seconds stays below the first until 2128, a count of milliseconds is above it since 1970-02-27.
+const AUTO_BOUNDS: [(u64, i64); 3] =
+    [(5, time::SECOND), (5_000, time::MILLISECOND), (5_000_000, time::MICROSECOND)];
+
 impl Precision {
-    /// Length of the unit in ns.
+    /// Length of the unit in ns; 1 where each timestamp has its own.
     pub const fn ns(self) -> i64 {
         match self {
-            Precision::Nanoseconds => 1,
+            Precision::Nanoseconds | Precision::Auto => 1,
             Precision::Microseconds => time::MICROSECOND,
             Precision::Milliseconds => time::MILLISECOND,
             Precision::Seconds => time::SECOND,
             Precision::Minutes => time::MINUTE,
             Precision::Hours => time::HOUR,
         }
+    }
+
+    /// Length of the unit of `stamp` in ns.
+    #[inline]
+    pub fn ns_of(self, stamp: i64) -> i64 {
+        if self != Precision::Auto {
+            return self.ns();
+        }
+        let size = stamp.unsigned_abs() / 1_000_000_000;
+        AUTO_BOUNDS.iter().find(|(bound, _)| size < *bound).map_or(1, |(_, ns)| *ns)
     }
 
     /// `time_ns` without what is finer than the unit, towards the past.
@@ -88,6 +106,27 @@ mod tests {
             let error = text.parse::<Precision>().unwrap_err();
             assert!(error.to_string().contains("use n, u, ms, s, m or h"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_size_of_a_timestamp_tells_its_unit() {
+        for (stamp, ns) in [
+            (0, time::SECOND),
+            (1_700_000_000, time::SECOND),
+            (4_999_999_999, time::SECOND),
+            (5_000_000_000, time::MILLISECOND),
+            (1_700_000_000_000, time::MILLISECOND),
+            (4_999_999_999_999, time::MILLISECOND),
+            (5_000_000_000_000, time::MICROSECOND),
+            (-4_999_999_999_999_999, time::MICROSECOND),
+            (5_000_000_000_000_000, 1),
+            (i64::MAX, 1),
+            (i64::MIN, 1),
+        ] {
+            assert_eq!(Precision::Auto.ns_of(stamp), ns, "{stamp}");
+            assert_eq!(Precision::Hours.ns_of(stamp), time::HOUR);
+        }
+        assert!("auto".parse::<Precision>().is_err(), "not a unit of InfluxDB 1");
     }
 
     #[test]

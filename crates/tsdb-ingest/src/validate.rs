@@ -79,7 +79,7 @@ impl Validation {
     /// [`Reason::TimeOutsideRange`], also when the product leaves 64 bits.
     #[inline]
     pub fn time(&self, stamp: i64, precision: Precision) -> Result<i64, Reason> {
-        let time = stamp.checked_mul(precision.ns()).ok_or(Reason::TimeOutsideRange)?;
+        let time = stamp.checked_mul(precision.ns_of(stamp)).ok_or(Reason::TimeOutsideRange)?;
         time::check_time(time).map_err(|_| Reason::TimeOutsideRange)?;
         Ok(time)
     }

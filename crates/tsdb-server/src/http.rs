@@ -18,6 +18,8 @@ pub mod remote_write;
 pub mod reply;
 pub mod snapshots;
 pub mod write;
+pub mod write_v2;
+pub mod write_v3;
 
 #[cfg(test)]
 mod tests;
@@ -45,12 +47,14 @@ pub struct Route {
 }
 
 /// All paths. Tests go through this table, so that none is forgotten.
-pub const ROUTES: [Route; 13] = [
+pub const ROUTES: [Route; 15] = [
     Route { path: "/", methods: "GET, HEAD", handlers: || get(console::page) },
     Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
     Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
     Route { path: "/metrics", methods: "GET, HEAD", handlers: || get(ops::metrics) },
     Route { path: "/write", methods: "POST", handlers: || post(write::write) },
+    Route { path: "/api/v2/write", methods: "POST", handlers: || post(write_v2::write) },
+    Route { path: "/api/v3/write_lp", methods: "POST", handlers: || post(write_v3::write) },
     Route {
         path: "/query",
         methods: "GET, HEAD, POST",
@@ -109,5 +113,7 @@ async fn not_found(uri: Uri) -> ApiError {
 }
 
 async fn method_not_allowed(uri: Uri) -> ApiError {
-    ApiError::method_not_allowed(find(uri.path()).map_or("GET", |route| route.methods))
+    let refusal =
+        ApiError::method_not_allowed(find(uri.path()).map_or("GET", |route| route.methods));
+    if uri.path().starts_with(write_v2::PREFIX) { refusal.with_code() } else { refusal }
 }

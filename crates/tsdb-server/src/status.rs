@@ -85,6 +85,22 @@ pub fn code_of(status: StatusCode) -> Code {
     }
 }
 
+/// What InfluxDB 2 calls a refusal, in the `code` of its body.
+pub fn code_of_influx2(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not found",
+        StatusCode::METHOD_NOT_ALLOWED => "method not allowed",
+        StatusCode::PAYLOAD_TOO_LARGE => "request too large",
+        StatusCode::UNPROCESSABLE_ENTITY => "unprocessable entity",
+        StatusCode::TOO_MANY_REQUESTS => "too many requests",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => "unavailable",
+        status if status.is_client_error() => "invalid",
+        _ => "internal error",
+    }
+}
+
 /// Whether the same request may succeed later, so that the response carries `Retry-After`.
 pub fn is_worth_repeating(status: StatusCode) -> bool {
     status == StatusCode::SERVICE_UNAVAILABLE
@@ -131,6 +147,25 @@ mod tests {
             assert_eq!(of(kind).query.as_u16(), own, "{kind:?}");
             assert_eq!(of(kind).grpc, grpc, "{kind:?}");
             assert_eq!(is_worth_repeating(of_statement(kind)), influx == 503);
+        }
+    }
+
+    #[test]
+    fn refusals_have_the_codes_of_influxdb_2() {
+        for (status, code) in [
+            (400, "invalid"),
+            (401, "unauthorized"),
+            (403, "forbidden"),
+            (404, "not found"),
+            (405, "method not allowed"),
+            (413, "request too large"),
+            (415, "invalid"),
+            (422, "unprocessable entity"),
+            (429, "too many requests"),
+            (500, "internal error"),
+            (503, "unavailable"),
+        ] {
+            assert_eq!(code_of_influx2(StatusCode::from_u16(status).unwrap()), code);
         }
     }
 

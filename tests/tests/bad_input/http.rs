@@ -15,8 +15,8 @@ const WRITES: &[&str] = &["use POST"];
 const REQUESTS: &[Request] = &[
     // Paths that do not exist.
     ("GET", "/nowhere", &[], 404, &["path \"/nowhere\" not found", "there are /, /ping"]),
-    ("POST", "/api/v2/write?bucket=d", &[], 404, &["path \"/api/v2/write\" not found", "/api/v1/write"]),
-    ("POST", "/api/v3/write_lp?db=d", &[], 404, &["path \"/api/v3/write_lp\" not found"]),
+    ("POST", "/api/v2/query?org=o", &[], 404, &["path \"/api/v2/query\" not found", "/api/v1/query"]),
+    ("POST", "/api/v3/query_sql?db=d", &[], 404, &["path \"/api/v3/query_sql\" not found"]),
     ("GET", "/api/v1/query_range", &[], 404, &["path \"/api/v1/query_range\" not found"]),
     ("GET", "/write/", &[], 404, &["path \"/write/\" not found"]),
     ("GET", "//write", &[], 404, &["path \"//write\" not found"]),
@@ -36,6 +36,8 @@ const REQUESTS: &[Request] = &[
     ("GET", "/write?db=$DB", &[], 405, WRITES),
     ("PUT", "/write?db=$DB", &[], 405, WRITES),
     ("PATCH", "/api/v1/write?db=$DB", &[], 405, WRITES),
+    ("GET", "/api/v2/write?bucket=$DB", &[], 405, WRITES),
+    ("PUT", "/api/v3/write_lp?db=$DB", &[], 405, WRITES),
     ("GET", "/api/v1/write?db=$DB", &[], 405, WRITES),
     ("GET", "/api/v1/query?q=SHOW+DATABASES", &[], 405, WRITES),
     ("DELETE", "/query?q=SHOW+DATABASES", &[], 405, &["use GET, HEAD, POST"]),
@@ -67,6 +69,8 @@ const REQUESTS: &[Request] = &[
     ("POST", "/write?db=$DB", &[("Origin", "")], 403, CROSS_SITE),
     ("POST", "/write?db=$DB", &[("Origin", "http://127.0.0.1:1")], 403, CROSS_SITE),
     ("POST", "/api/v1/write?db=$DB", &[("Origin", "https://evil.example")], 403, CROSS_SITE),
+    ("POST", "/api/v2/write?bucket=$DB", &[("Origin", "https://evil.example")], 403, CROSS_SITE),
+    ("POST", "/api/v3/write_lp?db=$DB", &[("Sec-Fetch-Site", "cross-site")], 403, CROSS_SITE),
     ("POST", "/api/v1/query?q=DROP+DATABASE+control", &[("Origin", "https://evil.example")], 403, CROSS_SITE),
     ("POST", "/query?q=DROP+DATABASE+control", &[("Origin", "https://evil.example")], 403, CROSS_SITE),
     ("POST", "/query?q=DROP+DATABASE+control", &[("Sec-Fetch-Site", "cross-site")], 403, CROSS_SITE),

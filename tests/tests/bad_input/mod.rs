@@ -185,7 +185,12 @@ impl Case {
             || format!("{} {}", response.status, text.chars().take(400).collect::<String>());
         self.expect(response.status == status, || format!("{status} expected: {}", shown()));
         let document: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let error = document["error"].as_str().unwrap_or_default();
+        // InfluxDB 2 has a code and a message.
+        let error = match document["code"].as_str() {
+            Some(_) => &document["message"],
+            None => &document["error"],
+        };
+        let error = error.as_str().unwrap_or_default();
         self.expect(!error.is_empty(), || format!("no error: {}", shown()));
         for part in says {
             let part = part.replace(DATABASE, &self.database);

@@ -60,6 +60,28 @@ const OWN: &[Request] = &[
     ("db=$DB", &[("Content-Type", "application/grpc")], 415, MEDIA_TYPES),
 ];
 
+/// Requests that the paths of InfluxDB 2 and 3 refuse.
+#[rustfmt::skip]
+const OTHERS: &[Request] = &[
+    ("/api/v2/write", &[], 400, &["bucket is required"]),
+    ("/api/v2/write?bucket=&db=d", &[], 400, &["bucket is required"]),
+    ("/api/v2/write?bucket=..", &[], 400, &["database name \"..\" is not valid", NAMES]),
+    ("/api/v2/write?bucket=/x", &[], 400, &["database name \"\" is not valid", NAMES]),
+    ("/api/v2/write?bucket=$DB/nope", &[], 404, &["retention policy not found: nope"]),
+    ("/api/v2/write?bucket=$DB/../x", &[], 404, &["retention policy not found: ../x"]),
+    ("/api/v2/write?bucket=$DB&precision=n", &[], 400, &["valid precision units are ns, us, ms, and s"]),
+    ("/api/v2/write?bucket=$DB&precision=%00%ff", &[], 400, &["valid precision units are ns, us, ms, and s"]),
+    ("/api/v2/write?bucket=$DB", &[("Content-Encoding", "br")], 415, &["unsupported content encoding \"br\""]),
+    ("/api/v2/write?bucket=$DB", &[("Content-Encoding", "gzip")], 400, BROKEN),
+    ("/api/v3/write_lp", &[], 400, &["database is required"]),
+    ("/api/v3/write_lp?bucket=$DB", &[], 400, &["database is required"]),
+    ("/api/v3/write_lp?db=a/b", &[], 400, &["database name \"a/b\" is not valid", NAMES]),
+    ("/api/v3/write_lp?db=$DB&precision=m", &[], 400, &["invalid precision \"m\"", "use auto, nanosecond"]),
+    ("/api/v3/write_lp?db=$DB&accept_partial=no", &[], 400, &["invalid accept_partial \"no\"", "use true or false"]),
+    ("/api/v3/write_lp?db=$DB&no_sync=", &[], 400, &["invalid no_sync \"\"", "use true or false"]),
+    ("/api/v3/write_lp?db=$DB", &[("Content-Encoding", "gzip")], 400, BROKEN),
+];
+
 /// Bodies whose format nobody names, which look like none.
 #[rustfmt::skip]
 const UNRECOGNISED: &[(&[u8], u16, &[&str])] = &[
@@ -155,7 +177,13 @@ fn noisy(bytes: usize) -> Vec<u8> {
 
 /// How many bad inputs the tables hold.
 pub fn count() -> usize {
-    2 * BOTH.len() + OWN.len() + UNRECOGNISED.len() + PACKED.len() + LARGE.len() + 2 * SIZES.len()
+    2 * BOTH.len()
+        + OWN.len()
+        + OTHERS.len()
+        + UNRECOGNISED.len()
+        + PACKED.len()
+        + LARGE.len()
+        + 2 * SIZES.len()
 }
 
 /// Sends them all.
@@ -172,6 +200,13 @@ pub fn run(bench: &mut Bench) {
     for (query, headers, status, says) in OWN {
         bench.case(&format!("{query} {headers:?}"), |case| {
             let response = case.send("POST", &format!("/api/v1/write?{query}"), headers, LINES);
+            case.refused(&response, *status, says);
+            case.stored(0);
+        });
+    }
+    for (target, headers, status, says) in OTHERS {
+        bench.case(&format!("{target} {headers:?}"), |case| {
+            let response = case.send("POST", target, headers, LINES);
             case.refused(&response, *status, says);
             case.stored(0);
         });

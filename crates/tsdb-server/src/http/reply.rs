@@ -30,12 +30,23 @@ pub struct ApiError {
     advice: Option<String>,
     allow: Option<&'static str>,
     close: bool,
+    form: Form,
+}
+
+/// What the body of a refusal looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// `{"error":"…"}`: InfluxDB 1 and 3, and ours.
+    Error,
+    /// `{"code":"…","message":"…"}`: InfluxDB 2.
+    CodeAndMessage,
 }
 
 impl ApiError {
     /// A refusal with any status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> ApiError {
-        ApiError { status, message: message.into(), advice: None, allow: None, close: false }
+        let (message, form) = (message.into(), Form::Error);
+        ApiError { status, message, advice: None, allow: None, close: false, form }
     }
 
     /// 400: the request is wrong.
@@ -70,6 +81,12 @@ impl ApiError {
     #[must_use]
     pub fn closing(self) -> ApiError {
         ApiError { close: true, ..self }
+    }
+
+    /// With a body as InfluxDB 2 has it, for its clients.
+    #[must_use]
+    pub fn with_code(self) -> ApiError {
+        ApiError { form: Form::CodeAndMessage, ..self }
     }
 
     /// Its status.
@@ -120,8 +137,17 @@ impl From<tsdb_core::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let text = self.text();
-        let mut body = Vec::with_capacity(text.len() + 16);
-        json::push_error(&mut body, &text);
+        let mut body = Vec::with_capacity(text.len() + 48);
+        match self.form {
+            Form::Error => json::push_error(&mut body, &text),
+            Form::CodeAndMessage => {
+                body.extend_from_slice(b"{\"code\":");
+                json::push_string(&mut body, status::code_of_influx2(self.status));
+                body.extend_from_slice(b",\"message\":");
+                json::push_string(&mut body, &text);
+                body.extend_from_slice(b"}\n");
+            }
+        }
         let mut response = json_response(self.status, body);
         self.mark(&mut response, &text);
         response

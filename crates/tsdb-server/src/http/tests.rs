@@ -2,6 +2,7 @@
 //! every method, and what clients are told when something below breaks.
 
 mod formats;
+mod influx;
 mod remote_write;
 
 use std::sync::Arc;

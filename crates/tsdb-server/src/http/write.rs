@@ -3,7 +3,8 @@
 //!
 //! Unpacking and parsing happen on a blocking thread, at most as many at once as there are cores; the
 //! wait for the disk holds no thread at all. Not here: parsing and storing, see [`tsdb_ingest`]; other
-//! formats, see `formats.rs`, which goes the same way.
+//! formats, see `formats.rs`, and the write paths of InfluxDB 2 and 3, see `write_v2.rs` and `write_v3.rs`, which
+//! go the same way.
 
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ const IGNORED_FIELDS_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) database: String,
-    policy: Option<String>,
-    precision: Precision,
+    pub(super) policy: Option<String>,
+    pub(super) precision: Precision,
 }
 
 impl Target {
@@ -106,6 +107,26 @@ pub(super) async fn take_in(
     parameters: Params,
     read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<Option<WriteReport>, ApiError> {
+    let Some(mut report) = hand_in(app, source, target, parameters, read).await? else {
+        return Ok(None);
+    };
+    if let Some(ticket) = report.ticket.take() {
+        visible(ticket).await.map_err(|error| app.refuse(error))?;
+    }
+    Ok(Some(report))
+}
+
+/// As [`take_in`], but returns as soon as the rows have their place in the log, with the ticket in the report.
+///
+/// # Errors
+/// As [`take_in`].
+pub(super) async fn hand_in(
+    app: &Arc<App>,
+    source: Source<'_>,
+    target: Target,
+    parameters: Params,
+    read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
+) -> Result<Option<WriteReport>, ApiError> {
     let Source { headers, body, encoding } = source;
     let received = body::receive(app.bodies(), headers, body, app.config().body_bytes_max).await?;
     if received.bytes.is_empty() {
@@ -113,10 +134,7 @@ pub(super) async fn take_in(
     }
     let body_bytes = received.bytes.len() as u64;
     let work = Work { target, received, encoding, parameters };
-    let mut report = store(app, work, read).await?;
-    if let Some(ticket) = report.ticket.take() {
-        visible(ticket).await.map_err(|error| app.refuse(error))?;
-    }
+    let report = store(app, work, read).await?;
     app.exposition().write(WriteRecord {
         body_bytes,
         rows: report.rows,
