@@ -5,6 +5,7 @@
 pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod line;
+pub(crate) mod pieces;
 pub(crate) mod remote_write;
 mod stamp;
 mod wire;
@@ -14,6 +15,7 @@ mod tests;
 
 use tsdb_core::{DataPoint, MemoryBudget, NamespaceId, TagCharset};
 
+use self::pieces::Pieces;
 use crate::rows::Overdraft;
 use crate::{Error, Precision, Result, Rows, Validation};
 
@@ -93,6 +95,16 @@ pub trait Format: Ingestion + Send + Sync {
     fn looks_like(&self, head: &[u8]) -> Likelihood {
         let _ = head;
         Likelihood::No
+    }
+
+    /// How a request that is too long for one batch is cut into pieces, each of which is a request of this format;
+    /// `head` is its beginning. `None` for what is only read whole.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`].
+    fn pieces(&self, head: &[u8], options: &ParseOptions<'_>) -> Result<Option<Pieces>> {
+        let _ = (head, options);
+        Ok(None)
     }
 
     /// Appends the rows of `input` to `rows` ([`Rows::row`]) and notes refused records there

@@ -31,6 +31,7 @@ pub use error::{Error, Result};
 pub use format::csv::Csv;
 pub use format::json::Json;
 pub use format::line::LineProtocol;
+pub use format::pieces::Pieces;
 #[cfg(any(test, feature = "test-util"))]
 pub use format::remote_write::messages as remote_write_messages;
 pub use format::remote_write::{RemoteWrite, RemoteWriteVersion};

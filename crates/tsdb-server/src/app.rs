@@ -28,6 +28,8 @@ const QUERY_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Turns beside those of queries, for small ones that meet none free: else a few queries that take seconds
 /// would make those wait that take a millisecond.
 const SMALL_QUERY_TURNS: usize = 4;
+/// Streams of rows at once. Each holds an eighth of the memory for bodies at most.
+pub const STREAMS_MAX: usize = 4;
 /// Longest wait for one of the turns of writes. Bodies that wait hold memory of the budget, so their
 /// number is bounded by that; this bounds their time.
 const WRITE_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -50,6 +52,7 @@ pub struct App {
     small_query_turns: Arc<Semaphore>,
     quick_turns: Semaphore,
     admin_turns: Arc<Semaphore>,
+    stream_turns: Arc<Semaphore>,
     stopping: AtomicBool,
     storage_failure: OnceLock<String>,
     started_ns: u64,
@@ -78,6 +81,7 @@ impl App {
             small_query_turns: Arc::new(Semaphore::new(SMALL_QUERY_TURNS)),
             quick_turns: Semaphore::new(worker_threads().saturating_sub(1)),
             admin_turns: Arc::new(Semaphore::new(1)),
+            stream_turns: Arc::new(Semaphore::new(STREAMS_MAX)),
             stopping: AtomicBool::new(false),
             storage_failure: OnceLock::new(),
             started_ns: env.clock.mono_ns(),
@@ -201,6 +205,16 @@ impl App {
     pub async fn admin_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let turns = Arc::clone(&self.admin_turns);
         turns.acquire_owned().await.map_err(|_| ApiError::overloaded("the server is stopping"))
+    }
+
+    /// A turn to stream rows in. It may last for hours, so nobody waits for one.
+    ///
+    /// # Errors
+    /// 503 when none is free.
+    pub fn stream_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.stream_turns).try_acquire_owned().map_err(|_| {
+            ApiError::overloaded(format!("{STREAMS_MAX} streams are being taken in: retry later"))
+        })
     }
 
     /// The refusal for an error of the storage. The first failure of the disk is kept for `/health`.

@@ -17,6 +17,7 @@ pub mod query;
 pub mod remote_write;
 pub mod reply;
 pub mod snapshots;
+pub mod stream;
 pub mod write;
 pub mod write_v2;
 pub mod write_v3;

@@ -1,19 +1,22 @@
-//! Packed bodies: any bytes as gzip and as snappy, and any bytes packed and unpacked.
+//! Packed bodies: any bytes as gzip, zlib, zstd and snappy, and any bytes packed and unpacked.
 
 use std::io::{Read, Write};
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use flate2::Compression;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::write::{GzEncoder, ZlibEncoder};
 use tsdb_core::{MemoryBudget, Pool};
 use tsdb_server::http::body::{Encoding, Room, receive};
 
 /// Most bytes of a body in this target.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Room for bodies of 8 MiB.
+/// Room for bodies of 10 MiB, a quarter of all, and for the largest window of zstd beside what is charged for
+/// them.
 fn budget() -> MemoryBudget {
-    MemoryBudget::with_limits([8 << 20, 8 << 20, 8 << 20, 8 << 20, 8 << 20])
+    MemoryBudget::with_limits([4 << 20, 4 << 20, 4 << 20, 4 << 20, 24 << 20])
 }
 
 /// Unpacks a body as the server does; `Err` is the status.
@@ -38,12 +41,34 @@ fn unpack(packed: &[u8], encoding: Encoding) -> Result<Vec<u8>, u16> {
 /// If what is unpacked is not what another reader finds, a refusal has the wrong status, memory is kept, or
 /// what was packed does not come back.
 pub fn content_decoder(data: &[u8]) {
+    stream(data, Encoding::Gzip, MultiGzDecoder::new(data), |encoder| {
+        let mut encoder = GzEncoder::new(encoder, Compression::fast());
+        encoder.write_all(data).and_then(|()| encoder.finish())
+    });
+    let mut frames = zstd::Decoder::with_buffer(data).expect("it has no dictionary");
+    frames.window_log_max(23).expect("zstd knows the parameter");
+    stream(data, Encoding::Zstd, frames, |encoder| {
+        let mut encoder = zstd::Encoder::new(encoder, 1)?;
+        encoder.write_all(data).and_then(|()| encoder.finish())
+    });
+    zlib(data);
+    snappy(data);
+}
+
+/// `reader` unpacks the same, in another way; `pack` packs it into a vector.
+fn stream(
+    data: &[u8],
+    encoding: Encoding,
+    reader: impl Read,
+    pack: impl FnOnce(Vec<u8>) -> std::io::Result<Vec<u8>>,
+) {
     let mut due = Vec::new();
     // As far as the bounds of the server go, which are checked by what comes back.
-    let read = MultiGzDecoder::new(data).take(12 << 20).read_to_end(&mut due);
-    match unpack(data, Encoding::Gzip) {
+    let read = reader.take(12 << 20).read_to_end(&mut due);
+    match unpack(data, encoding) {
         Ok(bytes) => {
-            assert!(read.is_ok() && bytes == due, "another content");
+            // Nothing is nothing, however it is packed.
+            assert!(data.is_empty() || (read.is_ok() && bytes == due), "another content");
         }
         Err(400) => assert!(read.is_err(), "sound data are said to be broken"),
         // How much comes out of broken data before they break is up to the reader.
@@ -52,12 +77,31 @@ pub fn content_decoder(data: &[u8]) {
         }
         Err(status) => panic!("status {status}"),
     }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let packed = pack(Vec::new()).expect("a vector takes all");
+    let unpacked = unpack(&packed, encoding);
+    assert_eq!(unpacked.as_deref(), Ok(data), "what was packed does not come back");
+}
+
+/// The same with zlib, of which another reader says what it unpacks to and not whether it is whole.
+fn zlib(data: &[u8]) {
+    let mut due = Vec::new();
+    let read = ZlibDecoder::new(data).take(12 << 20).read_to_end(&mut due);
+    match unpack(data, Encoding::Deflate) {
+        Ok(bytes) => assert!(data.is_empty() || (read.is_ok() && bytes == due), "another content"),
+        Err(400) => {}
+        Err(413) => {
+            assert!(read.is_err() || due.len() > 1 << 20, "{} bytes are too many", due.len());
+        }
+        Err(status) => panic!("status {status}"),
+    }
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(data).expect("a vector takes all");
     let packed = encoder.finish().expect("a vector takes all");
-    let unpacked = unpack(&packed, Encoding::Gzip);
+    let unpacked = unpack(&packed, Encoding::Deflate);
     assert_eq!(unpacked.as_deref(), Ok(data), "what was packed does not come back");
-    snappy(data);
+    if let Some((_, cut)) = packed.split_last() {
+        assert_eq!(unpack(cut, Encoding::Deflate), Err(400), "what is cut off is taken for whole");
+    }
 }
 
 /// The same with snappy.

@@ -325,7 +325,7 @@ fn columns() -> Vec<Vec<u8>> {
     all
 }
 
-/// Packed bodies: whole, in two members, cut, and one that unpacks to much; and with snappy.
+/// Packed bodies: whole, in two members, cut, and one that unpacks to much; and with snappy, zlib and zstd.
 #[cfg(feature = "server")]
 fn packed() -> Vec<Vec<u8>> {
     use std::io::Write;
@@ -342,5 +342,29 @@ fn packed() -> Vec<Vec<u8>> {
     let twice = pack(&one, 6);
     let snappy = snap::raw::Encoder::new().compress_vec(text.as_bytes()).expect("it is short");
     let whole = pack(text.as_bytes(), 0);
-    vec![one, two, cut, twice, pack(b"", 0), whole, pack(&vec![0; 3 << 20], 9), snappy]
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    zlib.write_all(text.as_bytes()).expect("a vector takes all");
+    let zlib = zlib.finish().expect("a vector takes all");
+    let frame = |data: &[u8]| zstd::encode_all(data, 3).expect("a vector takes all");
+    let frames = [frame(text.as_bytes()), frame(b"tail")].concat();
+    // Nothing but a raw block in a window of 8 MiB, and in one that is too large.
+    let window = |descriptor| {
+        [&[0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 0x41, 0, 0], &b"m v=1 1\n"[..]].concat()
+    };
+    let bomb = frame(&vec![0; 3 << 20]);
+    vec![
+        one,
+        two,
+        cut,
+        twice,
+        pack(b"", 0),
+        whole,
+        pack(&vec![0; 3 << 20], 9),
+        snappy,
+        zlib,
+        frames,
+        window(13 << 3),
+        window(14 << 3),
+        bomb,
+    ]
 }

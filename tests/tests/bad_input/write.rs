@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use tsdb_tests::seed::Seed;
 
 use super::{Bench, GROWTH_BYTES_MAX, Headers, LARGE_GROWTH_BYTES_MAX, name};
@@ -12,6 +13,8 @@ type Request = (&'static str, Headers, u16, &'static [&'static str]);
 
 const NAMES: &str = "use 1 to 64 of A-Z a-z 0-9 _ . - and begin with a letter, a digit or _";
 const UNITS: &str = "(use n, u, ms, s, m or h)";
+const ENCODINGS: &str =
+    "use gzip, deflate, zstd, snappy (in its block format) or none, and one alone";
 const MEDIA_TYPES: &[&str] = &["application/json", "text/plain", "text/csv"];
 
 /// Requests that `/write` and `/api/v1/write` refuse alike.
@@ -37,12 +40,14 @@ const BOTH: &[Request] = &[
     ("db=$DB&precision=1s", &[], 400, &["invalid precision \"1s\"", UNITS]),
     ("db=$DB&precision=%00", &[], 400, &["invalid precision", UNITS]),
     ("db=$DB&consistency=some", &[], 400, &["invalid consistency \"some\"", "(use any, one, quorum or all)"]),
-    ("db=$DB", &[("Content-Encoding", "br")], 415, &["unsupported content encoding \"br\"", "use gzip or none"]),
-    ("db=$DB", &[("Content-Encoding", "zstd")], 415, &["unsupported content encoding \"zstd\"", "use gzip or none"]),
-    ("db=$DB", &[("Content-Encoding", "deflate")], 415, &["unsupported content encoding \"deflate\"", "use gzip or none"]),
-    ("db=$DB", &[("Content-Type", "text/plain"), ("Content-Encoding", "snappy")], 415, &["unsupported content encoding \"snappy\"", "use gzip or none"]),
-    ("db=$DB", &[("Content-Encoding", "gzip, gzip")], 415, &["unsupported content encoding \"gzip, gzip\"", "use gzip or none"]),
-    ("db=$DB", &[("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")], 415, &["content encoding", "use gzip or none"]),
+    ("db=$DB", &[("Content-Encoding", "br")], 415, &["unsupported content encoding \"br\"", ENCODINGS]),
+    ("db=$DB", &[("Content-Encoding", "zstd")], 400, &["request body is not valid zstd"]),
+    ("db=$DB", &[("Content-Encoding", "deflate")], 400, &["request body is not valid deflate (in the format of zlib)"]),
+    ("db=$DB", &[("Content-Type", "text/plain"), ("Content-Encoding", "snappy")], 400, &["request body is not valid snappy"]),
+    ("db=$DB", &[("Content-Encoding", "deflate, gzip")], 415, &["unsupported content encoding \"deflate, gzip\"", ENCODINGS]),
+    ("db=$DB", &[("Content-Encoding", "zstd"), ("Content-Encoding", "snappy")], 415, &["content encoding", ENCODINGS]),
+    ("db=$DB", &[("Content-Encoding", "gzip, gzip")], 415, &["unsupported content encoding \"gzip, gzip\"", ENCODINGS]),
+    ("db=$DB", &[("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")], 415, &["content encoding", ENCODINGS]),
     ("db=$DB", &[("Content-Encoding", "gzip")], 400, &["request body is not valid gzip"]),
 ];
 
@@ -125,6 +130,30 @@ const PACKED: &[Packed] = &[
     ("a bomb in gzip", || gzip(&gzip(&vec![0; 80 << 20])), 400, &["unable to parse"]),
 ];
 
+/// Bodies in the other encodings, which are named first.
+#[rustfmt::skip]
+const OTHERWISE_PACKED: &[(&str, Packed)] = &[
+    ("deflate", ("text", || LINES.to_vec(), 400, &["request body is not valid deflate"])),
+    ("deflate", ("gzip", || gzip(LINES), 400, &["request body is not valid deflate"])),
+    ("deflate", ("half of it", || front(&zlib(LINES), 2), 400, &["request body is not valid deflate", "cut off"])),
+    ("deflate", ("all but a byte", || front(&zlib(LINES), 1), 400, &["cut off"])),
+    ("deflate", ("a wrong checksum", || flip(&zlib(LINES), 1), 400, &["request body is not valid deflate"])),
+    ("deflate", ("something behind it", || [zlib(LINES), b"garbage".to_vec()].concat(), 400, &["behind its end"])),
+    ("deflate", ("a bomb of zeros", || zlib(&vec![0; 80 << 20]), 413, RATIO)),
+    ("zstd", ("text", || LINES.to_vec(), 400, &["request body is not valid zstd"])),
+    ("zstd", ("half of it", || front(&zstd(LINES), 2), 400, &["request body is not valid zstd", "cut off"])),
+    ("zstd", ("all but a byte", || front(&zstd(LINES), 1), 400, &["cut off"])),
+    ("zstd", ("a wrong checksum", || flip(&zstd(LINES), 1), 400, &["request body is not valid zstd"])),
+    ("zstd", ("something behind it", || [zstd(LINES), b"garbage".to_vec()].concat(), 400, &["request body is not valid zstd"])),
+    ("zstd", ("a window of 2 GiB", || window(31), 400, &["a window of at most 8 MiB"])),
+    ("zstd", ("a window of 16 MiB", || window(24), 400, &["a window of at most 8 MiB"])),
+    ("zstd", ("a bomb of zeros", || zstd(&vec![0; 80 << 20]), 413, RATIO)),
+    ("zstd", ("a bomb in zstd", || zstd(&zstd(&vec![0; 80 << 20])), 400, &["unable to parse"])),
+    ("snappy", ("text", || LINES.to_vec(), 400, &["request body is not valid snappy"])),
+    ("snappy", ("half of it", || front(&snappy(LINES), 2), 400, &["request body is not valid snappy"])),
+    ("snappy", ("2.7 GB that are declared", || [&[0x97, 0xea, 0xb4, 0x89, 0x0a], &[0xfe; 42][..]].concat(), 413, &["67108864 bytes"])),
+];
+
 /// Bodies that have to be received, or unpacked, to tens of megabytes before they are found wrong.
 #[rustfmt::skip]
 const LARGE: &[Packed] = &[
@@ -149,6 +178,29 @@ fn gzip(data: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(data).unwrap();
     encoder.finish().unwrap()
+}
+
+fn zlib(data: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// With a checksum.
+fn zstd(data: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A frame of zstd with one raw block, which asks for a window of 2^`log` bytes.
+fn window(log: u8) -> Vec<u8> {
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3, 0x41, 0, 0], &b"m v=1 1\n"[..]].concat()
+}
+
+fn snappy(data: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(data).unwrap()
 }
 
 /// `data` without its last bytes, of which there are one part in `parts` of it, or one byte.
@@ -220,6 +272,15 @@ pub fn run(bench: &mut Bench) {
     }
     let gzipped: Headers = &[("Content-Encoding", "gzip")];
     packed(bench, PACKED, gzipped, GROWTH_BYTES_MAX);
+    for (encoding, (what, make, status, says)) in OTHERWISE_PACKED {
+        let body = make();
+        bench.case(&format!("{encoding}: {what}"), |case| {
+            let headers = [("Content-Encoding", *encoding)];
+            let response = case.send("POST", "/write?db=$DB", &headers, &body);
+            case.refused(&response, *status, says);
+            case.stored(0);
+        });
+    }
     packed(bench, LARGE, gzipped, LARGE_GROWTH_BYTES_MAX);
     for (what, make, status, words, more, stored) in SIZES {
         let body = make();

@@ -13,6 +13,7 @@ use tsdb_core::{DataPoint, TagCharset};
 use self::header::{Column, Header, Role, TimeForm};
 use self::records::{Found, Records};
 use super::line::number::plain_number;
+use super::pieces::Pieces;
 use super::{
     Format, Ingestion, Likelihood, ParseOptions, after_byte_order_mark, is_text, points_of, stamp,
 };
@@ -70,6 +71,11 @@ impl Format for Csv {
         if line.contains(&b'=') { Likelihood::Possible } else { Likelihood::Likely }
     }
 
+    fn pieces(&self, _: &[u8], options: &ParseOptions<'_>) -> Result<Option<Pieces>> {
+        let delimiter = delimiter(options.parameter("delimiter"))?;
+        Ok(Some(Pieces::Csv { delimiter }))
+    }
+
     fn parse_rows(&self, input: &[u8], options: &ParseOptions<'_>, rows: &mut Rows) -> Result<()> {
         let delimiter = delimiter(options.parameter("delimiter"))?;
         rows.charge(Records::memory_bytes(input))?;
@@ -83,6 +89,27 @@ impl Format for Csv {
             }
         }
     }
+}
+
+/// Behind the header of a table; the length of `input` if it does not end there.
+pub(super) fn header_end(input: &[u8], delimiter: u8) -> usize {
+    let start = after_byte_order_mark(input);
+    let blank = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+    let rest = input.get(start..).unwrap_or_default();
+    let start = start + rest.iter().position(blank).unwrap_or(rest.len());
+    match records::ends(input.get(start..).unwrap_or_default(), delimiter).next() {
+        Some(end) => start + end,
+        None => input.len(),
+    }
+}
+
+/// Behind the last row that ends in `input`, which begins with a row; 0 if none does. A newline inside of quotes ends
+/// none.
+pub(super) fn last_end(input: &[u8], delimiter: u8) -> usize {
+    if memchr::memchr(b'"', input).is_none() {
+        return memchr::memrchr(b'\n', input).map_or(0, |at| at + 1);
+    }
+    records::ends(input, delimiter).last().unwrap_or(0)
 }
 
 /// The character that the parameter `delimiter` names.

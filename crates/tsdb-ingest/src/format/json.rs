@@ -19,6 +19,7 @@ use tsdb_core::{DataPoint, TagCharset};
 
 use self::record::{Record, Stop};
 use self::split::{Piece, Splitter};
+use super::pieces::Pieces;
 use super::{Format, Ingestion, Likelihood, ParseOptions, after_byte_order_mark, points_of};
 use crate::report::Origin;
 use crate::{Precision, Reason, Result, Rows, limits};
@@ -75,6 +76,11 @@ impl Format for Json {
             (b'{' | b'[', _) => Likelihood::Possible,
             _ => Likelihood::No,
         }
+    }
+
+    fn pieces(&self, head: &[u8], _: &ParseOptions<'_>) -> Result<Option<Pieces>> {
+        let are_lines = split::may_be_lines(head, after_byte_order_mark(head));
+        Ok(are_lines.then_some(Pieces::Lines))
     }
 
     fn parse_rows(&self, input: &[u8], options: &ParseOptions<'_>, rows: &mut Rows) -> Result<()> {

@@ -19,12 +19,13 @@ use tsdb_core::{DataPoint, SeriesKey, TagCharset};
 
 use self::escape::unescape;
 use self::tokens::Fault;
+use super::pieces::Pieces;
 use super::{Format, Ingestion, Likelihood, ParseOptions, is_text, points_of};
 use crate::report::Origin;
 use crate::rows::Refusal;
 use crate::rows::series_cache::{Cached, SeriesHandle};
 use crate::rows::shapes::{Field, FieldKind, ShapeId};
-use crate::{Precision, Reason, Result, Rows, limits};
+use crate::{Precision, Reason, Result, Rows, Validation, limits};
 
 /// Marks a number in the signature of a shape.
 const NUMBER_MARK: u8 = b'n';
@@ -82,6 +83,10 @@ impl Format for LineProtocol {
         if is_line { Likelihood::Likely } else { Likelihood::Possible }
     }
 
+    fn pieces(&self, _: &[u8], _: &ParseOptions<'_>) -> Result<Option<Pieces>> {
+        Ok(Some(Pieces::LineProtocol))
+    }
+
     fn parse_rows(&self, input: &[u8], options: &ParseOptions<'_>, rows: &mut Rows) -> Result<()> {
         let mut parser = Parser {
             input,
@@ -94,6 +99,61 @@ impl Format for LineProtocol {
             signature: Vec::new(),
         };
         parser.run()
+    }
+}
+
+/// Behind the last line that ends in `input`, which begins with a line; 0 if none does. A newline inside of a text ends
+/// no line.
+pub(super) fn last_end(input: &[u8]) -> usize {
+    if memchr::memchr(b'"', input).is_none() {
+        return memchr::memrchr(b'\n', input).map_or(0, |at| at + 1);
+    }
+    let (mut at, mut last) = (0, 0);
+    while at < input.len() {
+        let end = line_end(input, tokens::skip_blanks(input, at));
+        at = end + 1;
+        if end < input.len() {
+            last = at;
+        }
+    }
+    last
+}
+
+/// The newline of the line at `at`, or the end of the input, where the parser sees it.
+fn line_end(input: &[u8], mut at: usize) -> usize {
+    if input.get(at) == Some(&b'#') {
+        return tokens::newline(input, at);
+    }
+    let key_end = tokens::key_end(input, at);
+    let raw = input.get(at..key_end).unwrap_or_default();
+    let is_bad = tokens::series_key(raw, &Validation::default()).is_err();
+    if is_bad || input.get(key_end) != Some(&b' ') {
+        return tokens::next_line(input, key_end);
+    }
+    at = tokens::skip_blanks(input, key_end);
+    loop {
+        let value = match tokens::field_name_end(input, at) {
+            Ok(equals) => equals + 1,
+            Err(fault) => return tokens::next_line(input, fault.at),
+        };
+        at = match input.get(value) {
+            Some(b'"') => match tokens::text_end(input, value) {
+                Ok(end) => end,
+                Err(Fault { reason: Reason::UnbalancedQuotes, .. }) => return input.len(),
+                Err(fault) => return tokens::next_line(input, fault.at),
+            },
+            _ => match number::common_number(input, value) {
+                Some((_, end)) => end,
+                None => match other_number(input, value) {
+                    Ok((_, end)) => end,
+                    Err(fault) => return tokens::next_line(input, fault.at),
+                },
+            },
+        };
+        if input.get(at) != Some(&b',') {
+            return tokens::newline(input, at);
+        }
+        at += 1;
     }
 }
 

@@ -1,35 +1,31 @@
 //! Request bodies: received under a limit, under a deadline and under the memory budget, and unpacked
-//! under limits of their own.
+//! under limits of their own (`unpack`, and `encoding` for what they can be packed with).
 //!
 //! Not here: what is in them.
 
-use std::io::Read;
+mod encoding;
+mod unpack;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
-use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
 
-use super::reply::{ApiError, TOO_LARGE, header};
+use super::reply::{ApiError, header};
+pub use encoding::{Encoding, encoding, encodings, unsupported};
+#[cfg(test)]
+pub(super) use unpack::pack;
+pub(super) use unpack::{broken, check_ratio};
 
 /// Largest body after unpacking, 64 MiB (security checklist 1). Writers split their batches long before.
 pub const DECODED_BYTES_MAX: usize = 64 << 20;
-
-/// A body that unpacks to more than this many times its size is an attack, once it is past
-/// [`RATIO_FREE_BYTES`]: text compresses some 3 to 30 times.
-const RATIO_MAX: usize = 200;
-/// Below this the ratio does not matter.
-const RATIO_FREE_BYTES: usize = 1 << 20;
-
-/// Snappy packs at most 64 bytes in three, and this is above.
-const SNAPPY_RATIO_MAX: usize = 22;
 
 /// Longest silence inside a body.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -118,48 +114,6 @@ pub struct Received {
     counted: Counted,
 }
 
-/// Most characters of an unknown encoding that a message repeats.
-const ENCODING_CHARS_MAX: usize = 64;
-
-/// How a body is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Not at all.
-    Identity,
-    /// gzip.
-    Gzip,
-    /// Snappy in its block format, without frames. Remote write alone uses it.
-    SnappyBlock,
-}
-
-/// The encoding that the headers announce.
-///
-/// # Errors
-/// 415 for any other than gzip, and for one on top of another.
-pub fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    match encodings(headers).as_str() {
-        "" | "identity" => Ok(Encoding::Identity),
-        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        other => Err(unsupported(other, "gzip or none")),
-    }
-}
-
-/// The encodings that the headers announce, in lower case and in one list (RFC 9110, section 5.3).
-pub fn encodings(headers: &HeaderMap) -> String {
-    let values = headers.get_all(CONTENT_ENCODING).iter();
-    let list: Vec<&str> = values.map(|value| value.to_str().unwrap_or("?").trim()).collect();
-    list.join(", ").to_ascii_lowercase()
-}
-
-/// The refusal of encodings that are none of `supported`.
-pub fn unsupported(encodings: &str, supported: &str) -> ApiError {
-    let list: String = encodings.chars().take(ENCODING_CHARS_MAX).collect();
-    ApiError::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        format!("unsupported content encoding {list:?}: use {supported}"),
-    )
-}
-
 /// Receives a body of at most `bytes_max` bytes.
 ///
 /// # Errors
@@ -175,8 +129,7 @@ pub async fn receive(
     let received = receive_within(room, announced.unwrap_or(0), &mut body, bytes_max).await;
     match received {
         Err(error) if error.status() != StatusCode::BAD_REQUEST => {
-            // Whether the client read the answer matters to it alone.
-            let _ = timeout(DISCARD_TIME_MAX, discard(&mut body)).await;
+            discard_some(&mut body).await;
             Err(error.closing())
         }
         other => other,
@@ -202,13 +155,7 @@ async fn receive_within(
     }
     received.reserve(announced.min(BELIEVED_BYTES_MAX))?;
     loop {
-        let frame = timeout(SILENCE_MAX, body.frame())
-            .await
-            .map_err(|_| ApiError::new(StatusCode::REQUEST_TIMEOUT, SILENCE))?;
-        let Some(frame) = frame else { return Ok(received) };
-        let frame = frame
-            .map_err(|cause| ApiError::bad_request(format!("request body broke off: {cause}")))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Some(data) = frame(body).await? else { return Ok(received) };
         let total = received.bytes.len() + data.len();
         if total > bytes_max {
             return Err(too_large());
@@ -219,6 +166,42 @@ async fn receive_within(
         received.reserve(data.len())?;
         received.bytes.extend_from_slice(&data);
     }
+}
+
+/// The next bytes of a body; `None` at its end.
+///
+/// # Errors
+/// 408 for a client that falls silent, 400 for one that breaks off.
+pub(super) async fn frame(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        let frame = timeout(SILENCE_MAX, body.frame())
+            .await
+            .map_err(|_| ApiError::new(StatusCode::REQUEST_TIMEOUT, SILENCE))?;
+        let Some(frame) = frame else { return Ok(None) };
+        let frame = frame
+            .map_err(|cause| ApiError::bad_request(format!("request body broke off: {cause}")))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+}
+
+/// A reader of what `packed` unpacks to; `None` for what is unpacked whole.
+///
+/// # Errors
+/// No memory.
+pub(super) fn reader<'r>(
+    encoding: Encoding,
+    packed: impl std::io::BufRead + Send + 'r,
+    budget: &MemoryBudget,
+) -> tsdb_core::Result<Option<Box<dyn std::io::Read + Send + 'r>>> {
+    encoding.reader(packed, budget)
+}
+
+/// Reads on for a while, and throws away what comes: see [`DISCARD_BYTES_MAX`].
+pub(super) async fn discard_some(body: &mut Body) {
+    // Whether the client read the answer matters to it alone.
+    let _ = timeout(DISCARD_TIME_MAX, discard(body)).await;
 }
 
 async fn discard(body: &mut Body) {
@@ -277,77 +260,6 @@ impl Received {
         self.bytes.reserve_exact(capacity - self.bytes.len());
         Ok(())
     }
-
-    /// Unpacks the body. Blocks for as long as that takes: not for an async thread.
-    ///
-    /// # Errors
-    /// 400 for broken data, 413 for what unpacks to too much, 503 when the memory for bodies is taken.
-    pub fn unpack(self, encoding: Encoding) -> Result<Received, ApiError> {
-        match encoding {
-            Encoding::Identity => Ok(self),
-            Encoding::Gzip => self.unpack_gzip(),
-            Encoding::SnappyBlock => self.unpack_snappy(),
-        }
-    }
-
-    /// A block says at its beginning how long it will be. That is believed only where it can be true.
-    fn unpack_snappy(mut self) -> Result<Received, ApiError> {
-        let invalid = |cause: &dyn std::fmt::Display| {
-            ApiError::bad_request(format!(
-                "request body is not valid snappy in its block format: {cause}; pack it again"
-            ))
-        };
-        let length = snap::raw::decompress_len(&self.bytes).map_err(|cause| invalid(&cause))?;
-        let mut unpacked = Received::empty(&self.counted.0, DECODED_BYTES_MAX)?;
-        if length > unpacked.bytes_max {
-            return Err(unpacks_to_too_much(format!("{} bytes", unpacked.bytes_max)));
-        }
-        if length / SNAPPY_RATIO_MAX > self.bytes.len() {
-            return Err(invalid(&format_args!("{length} bytes cannot be in it")));
-        }
-        unpacked.large = self.large.take();
-        unpacked.reserve(length)?;
-        unpacked.bytes.resize(length, 0);
-        let mut decoder = snap::raw::Decoder::new();
-        let decoded = decoder.decompress(&self.bytes, &mut unpacked.bytes);
-        decoded.map_err(|cause| invalid(&cause))?;
-        Ok(unpacked)
-    }
-
-    fn unpack_gzip(mut self) -> Result<Received, ApiError> {
-        let mut unpacked = Received::empty(&self.counted.0, DECODED_BYTES_MAX)?;
-        unpacked.large = self.large.take();
-        let mut decoder = MultiGzDecoder::new(self.bytes.as_slice());
-        let mut piece = vec![0_u8; 64 << 10];
-        loop {
-            let count = decoder.read(&mut piece).map_err(|cause| {
-                ApiError::bad_request(format!(
-                    "request body is not valid gzip: {cause}; pack it again, or send it as it is and \
-                     without Content-Encoding"
-                ))
-            })?;
-            let Some(data) = piece.get(..count).filter(|data| !data.is_empty()) else {
-                return Ok(unpacked);
-            };
-            let total = unpacked.bytes.len() + count;
-            if total > unpacked.bytes_max {
-                return Err(unpacks_to_too_much(format!("{} bytes", unpacked.bytes_max)));
-            }
-            if total > RATIO_FREE_BYTES && total / RATIO_MAX > self.bytes.len() {
-                return Err(unpacks_to_too_much(format!("{RATIO_MAX} times its size")));
-            }
-            unpacked.reserve(count)?;
-            unpacked.bytes.extend_from_slice(data);
-        }
-    }
-}
-
-fn unpacks_to_too_much(limit: String) -> ApiError {
-    let message = format!(
-        "{TOO_LARGE}: the body unpacks to more than {limit}; send smaller ones, or without \
-         Content-Encoding"
-    );
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 fn too_many_large_bodies() -> ApiError {
@@ -360,17 +272,9 @@ fn too_many_large_bodies() -> ApiError {
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
-    use flate2::{Compression, write::GzEncoder};
-    use std::io::Write;
 
     fn budget(bodies: usize) -> MemoryBudget {
         MemoryBudget::with_limits([1 << 20, 1 << 20, 1 << 20, 1 << 20, bodies])
-    }
-
-    fn gzip(data: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(data).unwrap();
-        encoder.finish().unwrap()
     }
 
     async fn check(data: Vec<u8>, bodies: usize, bytes_max: usize, expected: Result<usize, u16>) {
@@ -438,95 +342,5 @@ mod tests {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(5000));
         let got = receive(&Room::new(&budget(1 << 20)), &headers, Body::empty(), 1000).await;
         assert_eq!(got.unwrap_err().status(), 413);
-    }
-
-    #[test]
-    fn gzip_is_unpacked_within_bounds() {
-        let text: Vec<u8> =
-            (0..40_000_u32).flat_map(|n| format!("m v={n}\n").into_bytes()).collect();
-        let mut two_members = gzip(&text);
-        two_members.extend(gzip(b"tail"));
-        let mut cut = gzip(&text);
-        cut.truncate(cut.len() / 2);
-        for (packed, expected) in [
-            (gzip(&text), Ok(text.len())),
-            (gzip(b""), Ok(0)),
-            (two_members, Ok(text.len() + 4)),
-            (cut, Err(400)),
-            (b"no gzip at all".to_vec(), Err(400)),
-            (gzip(&vec![0; 8 << 20]), Err(413)),
-        ] {
-            let budget = budget(32 << 20);
-            let mut received = Received::empty(&Room::new(&budget), usize::MAX).unwrap();
-            received.reserve(packed.len()).unwrap();
-            received.bytes.extend_from_slice(&packed);
-            let got = received.unpack(Encoding::Gzip);
-            assert_eq!(got.map(|r| r.bytes.len()).map_err(|e| e.status().as_u16()), expected);
-            assert_eq!(budget.used(Pool::Bodies), 0);
-        }
-    }
-
-    #[test]
-    fn snappy_is_unpacked_within_bounds() {
-        let pack = |data: &[u8]| snap::raw::Encoder::new().compress_vec(data).unwrap();
-        let text = b"some text that repeats, some text that repeats".repeat(1000);
-        let mut cut = pack(&text);
-        cut.truncate(cut.len() / 2);
-        let mut longer = pack(b"abc");
-        longer.push(0);
-        // It declares 2 704 094 487 bytes and has 47, as one that was sent to Prometheus.
-        let mut liar = vec![0x97, 0xea, 0xb4, 0x89, 0x0a];
-        liar.resize(47, 0xfe);
-        // And this one 16 MiB, which would be few enough.
-        let mut modest_liar = vec![0x80, 0x80, 0x80, 0x08];
-        modest_liar.resize(47, 0xfe);
-        for (packed, expected) in [
-            (pack(&text), Ok(text.len())),
-            (pack(b""), Ok(0)),
-            (pack(&vec![0; 8 << 20]), Ok(8 << 20)),
-            (cut, Err(400)),
-            (longer, Err(400)),
-            (Vec::new(), Err(400)),
-            (b"\xff\xff\xff\xff\xff\xff".to_vec(), Err(400)),
-            (liar, Err(413)),
-            (modest_liar, Err(400)),
-            (pack(&vec![0; DECODED_BYTES_MAX + 1]), Err(413)),
-        ] {
-            let budget = budget(64 << 20);
-            let mut received = Received::empty(&Room::new(&budget), usize::MAX).unwrap();
-            received.reserve(packed.len()).unwrap();
-            received.bytes.extend_from_slice(&packed);
-            let got = received.unpack(Encoding::SnappyBlock);
-            assert_eq!(got.map(|r| r.bytes.len()).map_err(|e| e.status().as_u16()), expected);
-            assert_eq!(budget.used(Pool::Bodies), 0);
-        }
-    }
-
-    #[test]
-    fn encodings_of_text() {
-        for (text, expected) in [
-            (None, Ok(Encoding::Identity)),
-            (Some("identity"), Ok(Encoding::Identity)),
-            (Some("gzip"), Ok(Encoding::Gzip)),
-            (Some("GZIP"), Ok(Encoding::Gzip)),
-            (Some("x-gzip"), Ok(Encoding::Gzip)),
-            (Some("zstd"), Err(415)),
-            (Some("snappy"), Err(415)),
-            (Some("gzip, gzip"), Err(415)),
-        ] {
-            let mut headers = HeaderMap::new();
-            if let Some(text) = text {
-                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(text));
-            }
-            assert_eq!(encoding(&headers).map_err(|e| e.status().as_u16()), expected, "{text:?}");
-        }
-        let mut twice = HeaderMap::new();
-        twice.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        twice.append(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert_eq!(
-            encoding(&twice).map_err(|e| e.status().as_u16()),
-            Err(415),
-            "one inside another"
-        );
     }
 }

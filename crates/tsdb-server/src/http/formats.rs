@@ -1,6 +1,6 @@
 //! `/api/v1/write`: rows in any of the registered formats. Which one a body is in say the parameter
 //! `format`, the header `Content-Type`, or its first bytes. Prometheus remote write comes to the same path
-//! and is handed on to `remote_write.rs`.
+//! and is handed on to `remote_write.rs`; so is a stream, to `stream.rs`.
 //!
 //! Not here: the formats, see [`tsdb_ingest`]; the way from the body to the store, which is that of
 //! `write.rs`.
@@ -18,6 +18,7 @@ use super::body;
 use super::params::Params;
 use super::remote_write;
 use super::reply::{ApiError, empty_response, header, json_response, mark_refused};
+use super::stream;
 use super::write::{Source, Target, announce_ignored, refuse, take_in};
 use crate::app::App;
 use crate::encode::{json, number};
@@ -30,6 +31,9 @@ pub async fn write(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
+    if stream::is_meant(&params)? {
+        return stream::write(&app, params, &headers, body).await;
+    }
     if remote_write::is_meant(&params, &headers) {
         return Ok(remote_write::write(&app, &params, &headers, body).await);
     }
@@ -63,7 +67,7 @@ fn respond(report: &WriteReport) -> Response {
 }
 
 /// What happened in one line: the counts, and the first refusal.
-fn summary(report: &WriteReport) -> String {
+pub(super) fn summary(report: &WriteReport) -> String {
     let (stored, refused) = (report.rows, report.errors_total);
     let first = report.errors.first().map(|error| {
         let LineError { line, column, reason, .. } = error;
@@ -79,7 +83,14 @@ fn push_refusals(out: &mut Vec<u8>, message: &str, report: &WriteReport) {
     push_count(out, report.rows);
     out.extend_from_slice(b",\"refused\":");
     push_count(out, report.errors_total);
-    out.extend_from_slice(b",\"errors\":");
+    out.push(b',');
+    push_errors(out, report);
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends the list of refusals and its name.
+pub(super) fn push_errors(out: &mut Vec<u8>, report: &WriteReport) {
+    out.extend_from_slice(b"\"errors\":");
     json::push_list(out, &report.errors, |out, error| {
         out.extend_from_slice(b"{\"line\":");
         push_count(out, error.line);
@@ -91,11 +102,10 @@ fn push_refusals(out: &mut Vec<u8>, message: &str, report: &WriteReport) {
         json::push_string(out, &error.reason.explained());
         out.push(b'}');
     });
-    out.extend_from_slice(b"}\n");
 }
 
 /// Counts of one request are far below 2^63.
-fn push_count(out: &mut Vec<u8>, count: u64) {
+pub(super) fn push_count(out: &mut Vec<u8>, count: u64) {
     number::push_i64(out, i64::try_from(count).unwrap_or(i64::MAX));
 }
 

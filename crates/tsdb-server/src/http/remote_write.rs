@@ -83,7 +83,10 @@ async fn store(
     let encoding = match body::encodings(headers).as_str() {
         // A request without the header is packed all the same, as old senders do it.
         "" | "snappy" => Encoding::SnappyBlock,
-        other => return Err(body::unsupported(other, "snappy, in its block format")),
+        "zstd" => Encoding::Zstd,
+        other => {
+            return Err(body::unsupported(other, "snappy, in its block format, or zstd"));
+        }
     };
     let format = RemoteWrite::new(version, Some(Arc::clone(app.metadata())));
     let read = move |app: &App, request: &WriteRequest<'_>| app.pipeline().write(&format, request);

@@ -4,6 +4,7 @@
 mod formats;
 mod influx;
 mod remote_write;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -117,8 +118,11 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
+        Fixture::with_budget(MemoryBudget::default())
+    }
+
+    fn with_budget(budget: MemoryBudget) -> Fixture {
         let store = Arc::new(Fragile::default());
-        let budget = MemoryBudget::default();
         let config = Config::from_settings(Settings::default()).unwrap();
         let wired = Store::new(store.clone());
         let app = App::new(config, Env::real(), wired, budget.clone(), Exposition::new().unwrap());

@@ -126,6 +126,21 @@ fn newlines(raw: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', raw).count() as u64
 }
 
+/// Where records end in `input`, which begins with one: behind each newline outside of quotes.
+pub(super) fn ends(input: &[u8], delimiter: u8) -> impl Iterator<Item = usize> {
+    let (mut is_quoted, mut begins_cell) = (false, true);
+    input.iter().enumerate().filter_map(move |(at, byte)| {
+        // Two quotes in a quoted cell close it and open it again.
+        if *byte == QUOTE && (is_quoted || begins_cell) {
+            is_quoted = !is_quoted;
+            begins_cell = !is_quoted;
+            return None;
+        }
+        begins_cell = !is_quoted && (*byte == delimiter || *byte == b'\n');
+        (!is_quoted && *byte == b'\n').then_some(at + 1)
+    })
+}
+
 /// Whether a cell of this record is quoted and never closed. Only the last record of a request can be.
 #[cold]
 fn is_open(raw: &[u8], delimiter: u8) -> bool {

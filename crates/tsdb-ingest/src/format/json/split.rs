@@ -185,6 +185,21 @@ fn are_lines(input: &[u8], start: usize) -> bool {
     fills_line || !whole.is_closed
 }
 
+/// Whether the document that begins with `head` may have each record on a line of its own: its first one is an object
+/// and ends on its line, as far as can be seen.
+pub(super) fn may_be_lines(head: &[u8], at: usize) -> bool {
+    let start = skip_blanks(head, at);
+    match head.get(start) {
+        None => true,
+        Some(b'{') => {
+            let rest = head.get(start..).unwrap_or_default();
+            let line_end = memchr(b'\n', rest).map_or(head.len(), |length| start + length);
+            extent(head, start).end <= line_end
+        }
+        Some(_) => false,
+    }
+}
+
 /// How far a value reaches.
 #[derive(Debug, PartialEq)]
 pub(super) struct Extent {
