@@ -143,6 +143,10 @@ impl Executor {
                 what: "SHOW QUERIES outside of the server",
                 remedy: "ask the server, which knows what runs",
             }),
+            Statement::ShowRejects { .. } => Err(Error::Unsupported {
+                what: "SHOW REJECTS outside of the server",
+                remedy: "ask the server, which takes rows in",
+            }),
             Statement::KillQuery { .. } => Err(Error::Unsupported {
                 what: "KILL QUERY outside of the server",
                 remedy: "ask the server, which knows what runs",

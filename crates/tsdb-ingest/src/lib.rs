@@ -39,7 +39,9 @@ pub use format::{Format, Ingestion, Likelihood, ParseOptions};
 pub use pipeline::{Pipeline, PipelineOptions, WriteRequest};
 pub use precision::Precision;
 pub use registry::{Choice, FormatRegistry};
-pub use report::{Brought, HeaderFault, LineError, Origin, Reason, WriteReport};
+pub use report::{
+    Brought, HeaderFault, LineError, Origin, Reason, RejectCounts, RejectKind, WriteReport,
+};
 pub use rows::Rows;
 pub use rows::draft::RowBuilder;
 pub use validate::Validation;

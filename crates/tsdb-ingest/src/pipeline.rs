@@ -172,7 +172,7 @@ impl Pipeline {
         rows.begin(namespace.id, Validation { charset, cutoff: namespace.cutoff });
         format.parse_rows(request.body, &request.options, rows)?;
         rows.resolve(request.body)?;
-        let report = rows.report();
+        let report = WriteReport { format: short_name(format), ..rows.report() };
         if !is_wanted(&report) {
             return Ok(WriteReport { rows: 0, samples: 0, ..report });
         }
@@ -213,6 +213,13 @@ impl Pipeline {
             idle.push(rows);
         }
     }
+}
+
+/// The short name of a format, else its first media type.
+fn short_name(format: &dyn Format) -> &'static str {
+    let names = format.supported_formats();
+    let short = names.iter().find(|name| !name.contains('/'));
+    short.or(names.first()).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

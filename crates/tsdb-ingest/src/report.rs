@@ -319,7 +319,100 @@ pub enum HeaderFault {
     TooManyColumns,
 }
 
+/// Kinds of reasons, few enough to be counted each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RejectKind {
+    /// It cannot be read, or says something that makes no sense.
+    Syntax,
+    /// A value that is no number.
+    Value,
+    /// A time that is none, or cannot be stored.
+    Time,
+    /// It is not UTF-8.
+    Encoding,
+    /// It is longer or has more parts than is allowed, or a name that is not.
+    Limit,
+    /// Retention would remove it at once.
+    Retention,
+    /// The data model has no place for it.
+    Unsupported,
+    /// The store takes no such series or field.
+    Store,
+}
+
+impl RejectKind {
+    /// All kinds.
+    pub const ALL: [RejectKind; 8] = [
+        RejectKind::Syntax,
+        RejectKind::Value,
+        RejectKind::Time,
+        RejectKind::Encoding,
+        RejectKind::Limit,
+        RejectKind::Retention,
+        RejectKind::Unsupported,
+        RejectKind::Store,
+    ];
+
+    /// Its name, as metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            RejectKind::Syntax => "syntax",
+            RejectKind::Value => "value",
+            RejectKind::Time => "time",
+            RejectKind::Encoding => "encoding",
+            RejectKind::Limit => "limit",
+            RejectKind::Retention => "retention",
+            RejectKind::Unsupported => "unsupported",
+            RejectKind::Store => "store",
+        }
+    }
+}
+
+/// Refused lines by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RejectCounts([u64; RejectKind::ALL.len()]);
+
+impl RejectCounts {
+    /// Counts one.
+    pub(crate) fn count(&mut self, kind: RejectKind) {
+        if let Some(count) = self.0.get_mut(kind as usize) {
+            *count += 1;
+        }
+    }
+
+    /// How many of a kind.
+    pub fn of(&self, kind: RejectKind) -> u64 {
+        self.0.get(kind as usize).copied().unwrap_or(0)
+    }
+}
+
 impl Reason {
+    /// What kind of reason it is.
+    pub fn kind(&self) -> RejectKind {
+        match self {
+            Reason::InvalidNumber
+            | Reason::InvalidFloat
+            | Reason::InvalidBoolean
+            | Reason::IntegerOutOfRange { .. }
+            | Reason::InvalidCell { .. }
+            | Reason::WrongType { .. } => RejectKind::Value,
+            Reason::BadTimestamp | Reason::TimeOutsideRange | Reason::InvalidTime { .. } => {
+                RejectKind::Time
+            }
+            Reason::InvalidUtf8 { .. } | Reason::CellNotUtf8 { .. } => RejectKind::Encoding,
+            Reason::LineTooLong
+            | Reason::NestedTooDeep
+            | Reason::RecordTooLong
+            | Reason::LongLabel { .. }
+            | Reason::Limit(_) => RejectKind::Limit,
+            Reason::BeyondRetention => RejectKind::Retention,
+            Reason::NativeHistograms { .. } | Reason::Exemplars { .. } => RejectKind::Unsupported,
+            Reason::Store(_) => RejectKind::Store,
+            _ => RejectKind::Syntax,
+        }
+    }
+
     /// True when the line was understood and its row refused all the same. InfluxDB counts such rows as
     /// dropped; lines that it cannot parse it does not count.
     pub fn drops_row(&self) -> bool {
@@ -459,6 +552,7 @@ pub(crate) struct Rejects {
     pub(crate) described: Vec<LineError>,
     pub(crate) total: u64,
     pub(crate) dropped: u64,
+    pub(crate) counts: RejectCounts,
     /// The input is no text, so no part of it is repeated.
     pub(crate) is_binary: bool,
 }
@@ -468,6 +562,7 @@ impl Rejects {
     pub(crate) fn add_described(&mut self, error: LineError) {
         self.total += 1;
         self.dropped += u64::from(error.reason.drops_row());
+        self.counts.count(error.reason.kind());
         if self.described.len() < limits::ERRORS_MAX {
             self.described.push(error);
         }
@@ -477,6 +572,7 @@ impl Rejects {
     pub(crate) fn add(&mut self, input: &[u8], origin: Origin, at: usize, reason: Reason) {
         self.total += 1;
         self.dropped += u64::from(reason.drops_row());
+        self.counts.count(reason.kind());
         if self.described.len() >= limits::ERRORS_MAX {
             return;
         }
@@ -515,6 +611,8 @@ pub struct WriteReport {
     pub errors_total: u64,
     /// Those of them that were understood and dropped all the same.
     pub dropped_total: u64,
+    /// All refused lines by the kind of their reason.
+    pub refused: RejectCounts,
     /// Names of fields that were not stored because they hold text (or are called `time`), sorted, at
     /// most [`limits::IGNORED_NAMES_MAX`].
     pub ignored_fields: BTreeSet<Arc<str>>,
@@ -522,6 +620,8 @@ pub struct WriteReport {
     pub ignored_total: u64,
     /// What the request brought; remote write alone counts it.
     pub brought: Brought,
+    /// Short name of the format that the request was read in.
+    pub format: &'static str,
     /// Completes when the rows are visible; `None` when there is no row.
     pub ticket: Option<Ticket>,
 }
@@ -578,6 +678,21 @@ mod tests {
 
     fn error(reason: Reason) -> LineError {
         LineError { line: 1, column: 1, text: "cpu".to_owned(), reason }
+    }
+
+    #[test]
+    fn kinds_are_counted_each() {
+        let mut rejects = Rejects::default();
+        for reason in [Reason::MissingFields, Reason::InvalidNumber, Reason::MissingTagKey] {
+            rejects.add(b"x", Origin::default(), 0, reason);
+        }
+        rejects.add_described(error(Reason::BeyondRetention));
+        let counts = RejectKind::ALL.map(|kind| (kind.name(), rejects.counts.of(kind)));
+        let counted: Vec<_> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [("syntax", 2), ("value", 1), ("retention", 1)]);
+        for (place, kind) in RejectKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place, "every kind has its place");
+        }
     }
 
     #[test]

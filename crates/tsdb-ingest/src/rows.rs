@@ -440,9 +440,11 @@ impl Rows {
             errors,
             errors_total: self.rejects.total,
             dropped_total: self.rejects.dropped,
+            refused: self.rejects.counts,
             ignored_fields,
             ignored_total,
             brought: self.brought,
+            format: "",
             ticket: None,
         }
     }

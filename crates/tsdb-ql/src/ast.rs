@@ -76,6 +76,13 @@ pub enum Statement {
     },
     /// `SHOW QUERIES`
     ShowQueries,
+    /// `SHOW REJECTS`
+    ShowRejects {
+        /// `ON`; absent means the database of the request.
+        database: Option<String>,
+        /// `LIMIT`: the latest so many.
+        limit: Option<u64>,
+    },
     /// `SHOW STATS`
     ShowStats {
         /// `FOR`: the one table that is wanted.
@@ -172,6 +179,7 @@ impl Statement {
             | Statement::ShowCardinality(_)
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries
+            | Statement::ShowRejects { .. }
             | Statement::ShowStats { .. }
             | Statement::ShowDiagnostics { .. }
             | Statement::ShowShards

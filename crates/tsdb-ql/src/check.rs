@@ -65,6 +65,7 @@ impl Checker {
             Statement::ShowDatabases
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries
+            | Statement::ShowRejects { .. }
             | Statement::ShowStats { .. }
             | Statement::ShowDiagnostics { .. }
             | Statement::ShowShards

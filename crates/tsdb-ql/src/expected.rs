@@ -13,7 +13,7 @@ const CONTINUATIONS: [&str; 25] = [
 ];
 
 /// Keywords that can also be names: where a name is expected they go without saying.
-const SOFT_KEYWORDS: [&str; 32] = [
+const SOFT_KEYWORDS: [&str; 33] = [
     "ANALYZE",
     "CARDINALITY",
     "DATABASE",
@@ -37,6 +37,7 @@ const SOFT_KEYWORDS: [&str; 32] = [
     "POLICY",
     "QUERIES",
     "QUERY",
+    "REJECTS",
     "REPLICATION",
     "RETENTION",
     "SERIES",

@@ -24,6 +24,11 @@ impl Display for Statement {
             Statement::Explain { analyze: true, select } => write!(f, "EXPLAIN ANALYZE {select}"),
             Statement::ShowDatabases => f.write_str("SHOW DATABASES"),
             Statement::ShowQueries => f.write_str("SHOW QUERIES"),
+            Statement::ShowRejects { database, limit } => {
+                f.write_str("SHOW REJECTS")?;
+                write_on(f, database.as_deref())?;
+                limit.map_or(Ok(()), |limit| write!(f, " LIMIT {limit}"))
+            }
             Statement::ShowStats { module } => write_module(f, "SHOW STATS", module.as_deref()),
             Statement::ShowDiagnostics { module } => {
                 write_module(f, "SHOW DIAGNOSTICS", module.as_deref())

@@ -121,6 +121,8 @@ pub(crate) enum Token {
     Queries,
     #[token("QUERY", ignore(case))]
     Query,
+    #[token("REJECTS", ignore(case))]
+    Rejects,
     #[token("REPLICATION", ignore(case))]
     Replication,
     #[token("RETENTION", ignore(case))]
@@ -265,6 +267,7 @@ impl Token {
                 | Token::Policy
                 | Token::Queries
                 | Token::Query
+                | Token::Rejects
                 | Token::Replication
                 | Token::Retention
                 | Token::Series

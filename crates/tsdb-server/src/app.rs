@@ -14,13 +14,14 @@ use tsdb_core::storage::Storage;
 use tsdb_core::{Error, ErrorKind, MemoryBudget};
 use tsdb_exec::Executor;
 use tsdb_ingest::metadata::MetadataStore;
-use tsdb_ingest::{FormatRegistry, Pipeline};
+use tsdb_ingest::{FormatRegistry, Pipeline, WriteReport};
 
 use crate::config::Config;
-use crate::exposition::Exposition;
+use crate::exposition::{Exposition, WriteRecord};
 use crate::http::body::Room;
 use crate::http::reply::ApiError;
 use crate::query::Running;
+use crate::rejects::Rejects;
 use crate::wiring::Store;
 
 /// Longest wait for one of the turns of queries.
@@ -45,6 +46,7 @@ pub struct App {
     metadata: Arc<MetadataStore>,
     executor: Executor,
     exposition: Exposition,
+    rejects: Rejects,
     bodies: Room,
     running: Running,
     write_turns: Arc<Semaphore>,
@@ -74,6 +76,7 @@ impl App {
             pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
             metadata: Arc::new(MetadataStore::new(env.rng.next_u64())),
             executor: crate::wiring::executor(&config, &store),
+            rejects: Rejects::new(&budget),
             bodies: Room::new(&budget),
             running: Running::default(),
             write_turns: Arc::new(Semaphore::new(cores)),
@@ -151,6 +154,23 @@ impl App {
     /// What runs queries.
     pub fn executor(&self) -> &Executor {
         &self.executor
+    }
+
+    /// What was refused of late.
+    pub fn rejects(&self) -> &Rejects {
+        &self.rejects
+    }
+
+    /// Counts a write, and takes note of what it did not store.
+    pub fn written(&self, database: &str, body_bytes: u64, report: &WriteReport) {
+        self.exposition.write(WriteRecord {
+            body_bytes,
+            rows: report.rows,
+            lines_refused: report.errors_total,
+            fields_ignored: report.ignored_total,
+            refused: report.refused,
+        });
+        self.rejects.note(database, self.env.clock.wall_ns(), report);
     }
 
     /// The metrics.

@@ -14,6 +14,7 @@ use tsdb_core::budget::Pressure;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::storage::Statistics;
 use tsdb_core::{MemoryBudget, Pool};
+use tsdb_ingest::{RejectCounts, RejectKind};
 
 use crate::memory_watch::ProcessMemory;
 
@@ -23,6 +24,7 @@ const PANICS: &str = "tsdb_http_panics_total";
 const BODY_BYTES: &str = "tsdb_http_request_body_bytes_total";
 const ROWS_WRITTEN: &str = "tsdb_write_rows_total";
 const LINES_REFUSED: &str = "tsdb_write_lines_refused_total";
+const REFUSED: &str = "tsdb_write_refused_total";
 const FIELDS_IGNORED: &str = "tsdb_write_fields_ignored_total";
 const NOT_STORED: &str = "tsdb_remote_write_not_stored_total";
 const STATEMENTS: &str = "tsdb_query_statements_total";
@@ -69,6 +71,8 @@ pub struct WriteRecord {
     pub lines_refused: u64,
     /// Fields that were left out of accepted lines, being text.
     pub fields_ignored: u64,
+    /// The refused lines by kind.
+    pub refused: RejectCounts,
 }
 
 /// What requests of remote write brought and what is not stored of it.
@@ -122,6 +126,12 @@ impl Exposition {
             counter!(ROWS_WRITTEN).increment(write.rows);
             counter!(LINES_REFUSED).increment(write.lines_refused);
             counter!(FIELDS_IGNORED).increment(write.fields_ignored);
+            for kind in RejectKind::ALL {
+                let count = write.refused.of(kind);
+                if count > 0 {
+                    counter!(REFUSED, "reason" => kind.name()).increment(count);
+                }
+            }
         });
     }
 
@@ -194,6 +204,7 @@ fn describe() {
     describe_counter!(BODY_BYTES, Unit::Bytes, "Bytes of request bodies of writes, as sent.");
     describe_counter!(ROWS_WRITTEN, "Rows that writes stored.");
     describe_counter!(LINES_REFUSED, "Lines that writes refused.");
+    describe_counter!(REFUSED, "Lines that writes refused, by the kind of reason.");
     describe_counter!(FIELDS_IGNORED, "Text fields that writes left out.");
     describe_counter!(NOT_STORED, "Elements of remote write that are not stored, by reason.");
     describe_counter!(STATEMENTS, "Query statements that ended.");
@@ -262,6 +273,7 @@ mod tests {
             rows: 3,
             lines_refused: 1,
             fields_ignored: 2,
+            ..WriteRecord::default()
         });
         exposition.not_stored(NotStoredRecord { samples: 1, histograms: 4, exemplars: 2 });
         exposition.statement(true);

@@ -18,6 +18,7 @@ pub mod http;
 pub mod listen;
 mod memory_watch;
 pub mod query;
+pub mod rejects;
 mod run;
 pub mod shutdown;
 pub mod status;

@@ -88,6 +88,9 @@ fn valid_statements_about_databases_parse() {
     check("SHOW QUERIES", "=");
     check("show stats for 'httpd'", "SHOW STATS FOR 'httpd'");
     check("SHOW DIAGNOSTICS", "=");
+    check("show rejects", "SHOW REJECTS");
+    check("SHOW REJECTS ON d LIMIT 3", "=");
+    check("SELECT rejects FROM rejects", "SELECT \"rejects\" FROM \"rejects\"");
     check("SHOW SHARDS", "=");
     check("SHOW SHARD GROUPS", "=");
     check("KILL QUERY 36 ON \"host:8088\"", "=");
@@ -363,8 +366,8 @@ fn clauses_that_cannot_be_are_detected() {
     check("DELETE", "found EOF, expected FROM, WHERE at line 1, char 7");
     check(
         "SHOW",
-        "found EOF, expected DATABASES, DIAGNOSTICS, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, RETENTION, SERIES, \
-         SHARD, SHARDS, STATS, TAG at line 1, char 5",
+        "found EOF, expected DATABASES, DIAGNOSTICS, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, REJECTS, RETENTION, \
+         SERIES, SHARD, SHARDS, STATS, TAG at line 1, char 5",
     );
     check("SELECT a FROM", "found EOF, expected identifier, regex at line 1, char 14");
     check(

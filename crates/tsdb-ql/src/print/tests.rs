@@ -222,6 +222,8 @@ fn any_management() -> impl Strategy<Value = Statement> {
         Just(Statement::ShowQueries),
         (any::<u64>(), option::of(any_name()))
             .prop_map(|(id, host)| Statement::KillQuery { id, host }),
+        (option::of(any_name()), option::of(any::<u64>()))
+            .prop_map(|(database, limit)| Statement::ShowRejects { database, limit }),
         option::of(any_text()).prop_map(|module| Statement::ShowStats { module }),
         option::of(any_text()).prop_map(|module| Statement::ShowDiagnostics { module }),
         Just(Statement::ShowShards),

@@ -21,7 +21,6 @@ use tsdb_ingest::{
 use super::charge::Receipts;
 use super::{as_promised, proto, refused};
 use crate::app::{App, blocking};
-use crate::exposition::WriteRecord;
 use crate::http::write::visible;
 use crate::status;
 
@@ -124,6 +123,7 @@ async fn serve_stream(
 /// A batch that has its place in the log.
 struct Appended {
     batch_id: u64,
+    database: String,
     body_bytes: u64,
     report: WriteReport,
 }
@@ -157,23 +157,23 @@ async fn append(
             tsdb_ingest::Error::Store(error) => told(&app, &error),
             other => Status::invalid_argument(other.to_string()),
         })?;
-        Ok(Appended { batch_id: batch.batch_id, body_bytes: body_bytes as u64, report })
+        Ok(Appended {
+            batch_id: batch.batch_id,
+            database: batch.database,
+            body_bytes: body_bytes as u64,
+            report,
+        })
     });
     appended.await.map_err(|error| refused(&error))?
 }
 
 /// Waits until the rows of a batch are visible.
 async fn acknowledged(app: &Arc<App>, appended: Appended) -> Acknowledgement {
-    let Appended { batch_id, body_bytes, mut report } = appended;
+    let Appended { batch_id, database, body_bytes, mut report } = appended;
     if let Some(ticket) = report.ticket.take() {
         visible(ticket).await.map_err(|error| told(app, &error))?;
     }
-    app.exposition().write(WriteRecord {
-        body_bytes,
-        rows: report.rows,
-        lines_refused: report.errors_total,
-        fields_ignored: report.ignored_total,
-    });
+    app.written(&database, body_bytes, &report);
     let described = report.errors.iter().map(|error| proto::RefusedRow {
         row: error.line.saturating_sub(1),
         reason: error.reason.explained(),
@@ -273,7 +273,7 @@ impl Ingestion for Tables<'_> {
     }
 
     fn supported_formats(&self) -> Vec<&'static str> {
-        vec!["application/grpc"]
+        vec!["application/grpc", "grpc"]
     }
 }
 

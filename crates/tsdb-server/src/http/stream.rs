@@ -31,7 +31,6 @@ use super::params::Params;
 use super::reply::{ApiError, header};
 use super::write::{Target, refuse};
 use crate::app::{App, blocking};
-use crate::exposition::WriteRecord;
 
 /// Largest piece. With less memory for bodies it is one of [`PIECE_PARTS`] of it.
 const PIECE_BYTES_MAX: usize = 8 << 20;
@@ -272,12 +271,11 @@ impl Worker {
             if let Some(ticket) = report.ticket.take() {
                 ticket.wait().map_err(|error| self.app.refuse(error))?;
             }
-            self.app.exposition().write(WriteRecord {
-                body_bytes: packed_bytes.saturating_sub(self.packed_bytes_counted),
-                rows: report.rows,
-                lines_refused: report.errors_total,
-                fields_ignored: report.ignored_total,
-            });
+            for error in &mut report.errors {
+                error.line += self.totals.lines_before;
+            }
+            let sent = packed_bytes.saturating_sub(self.packed_bytes_counted);
+            self.app.written(&self.target.database, sent, &report);
             self.packed_bytes_counted = packed_bytes;
             let is_unusable = matches!(
                 report.errors.first(),

@@ -20,7 +20,6 @@ use super::body::{self, Encoding, Received};
 use super::params::Params;
 use super::reply::{ApiError, TOO_LARGE, empty_response, header_text};
 use crate::app::{App, blocking};
-use crate::exposition::WriteRecord;
 
 /// Names the text fields of accepted lines, which are not stored.
 const X_TSDB_IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-tsdb-ignored-fields");
@@ -133,14 +132,10 @@ pub(super) async fn hand_in(
         return Ok(None);
     }
     let body_bytes = received.bytes.len() as u64;
+    let database = target.database.clone();
     let work = Work { target, received, encoding, parameters };
     let report = store(app, work, read).await?;
-    app.exposition().write(WriteRecord {
-        body_bytes,
-        rows: report.rows,
-        lines_refused: report.errors_total,
-        fields_ignored: report.ignored_total,
-    });
+    app.written(&database, body_bytes, &report);
     Ok(Some(report))
 }
 

@@ -214,6 +214,12 @@ impl Run {
                 })?;
                 Ok(StatementResult::default())
             }
+            Statement::ShowRejects { database, limit } => {
+                let database = database.as_deref().or(self.query.database.as_deref());
+                let limit = limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+                let shown = self.app.rejects().show(database, limit, &context.memory);
+                shown.map_err(|error| self.failure(&error.into()))
+            }
             Statement::ShowStats { module } => {
                 let module = module.as_deref();
                 let stats = tables::stats(&self.app, module, &context.memory, &context.cancel);

@@ -19,20 +19,19 @@ pub(super) struct Totals {
     pub(super) lines: u64,
     /// Bytes of the body, unpacked, that they were made of.
     pub(super) bytes: u64,
-    /// Lines before the current piece, without those of a header.
-    lines_before: u64,
+    /// Lines before the current piece, without those of a header, which stands at its beginning again.
+    pub(super) lines_before: u64,
     report: WriteReport,
 }
 
 impl Totals {
-    /// Adds what became of a piece that was made of `text`: the lines of its header are counted once, in the first
+    /// Adds what became of a piece that was made of `text`, with errors that count lines from the beginning of the body: the lines of its header are counted once, in the first
     /// piece, and stand at the beginning of each.
     pub(super) fn add(&mut self, piece: WriteReport, text: Option<&[u8]>, header_lines: u64) {
         let text = text.unwrap_or_default();
         let newlines = memchr::memchr_iter(b'\n', text).count() as u64;
         let has_tail = text.last().is_some_and(|byte| *byte != b'\n');
-        for mut error in piece.errors {
-            error.line += self.lines_before;
+        for error in piece.errors {
             if self.report.errors.len() < limits::ERRORS_MAX {
                 self.report.errors.push(error);
             }
