@@ -141,6 +141,14 @@ pub enum Reason {
         /// The key.
         key: String,
     },
+    /// A key that no record of another database's shape has.
+    #[error("unknown key {key:?}: records with a metric have {known}")]
+    ForeignKey {
+        /// The key.
+        key: String,
+        /// The keys of that shape.
+        known: &'static str,
+    },
     /// A key of a JSON record that stands there twice.
     #[error("duplicate key {key:?}: keep one of them")]
     DuplicateKey {

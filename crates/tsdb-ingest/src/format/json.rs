@@ -6,6 +6,7 @@
 //! that of the longest record, not that of the document: a tape is several times as large as its text.
 
 mod fault;
+mod import;
 mod record;
 mod split;
 

@@ -21,6 +21,8 @@ pub(super) const TEXTS: [(&str, &[&str]); 6] = [
             "{\"measurement\":\"cpu\",\"tags\":{\"host\":\"a\"},\"time\":[1,2,\"1970-01-01T00:00:01Z\",null],\"fields\":{\"usage\":[0.5,null,0.7,1],\"note\":[\"x\",null,null,\"y\"]},\"value\":[1,2,3,4]}",
             "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
             "{\"measurement\":\"m\",\"value\":1e309,\"time\":18446744073709551616}",
+            "[{\"metric\":\"sys.cpu\",\"timestamp\":1346846400,\"value\":18,\"tags\":{\"host\":\"a\"}},{\"metric\":\"m\",\"timestamp\":1346846400123,\"value\":\"1.5\"}]",
+            "{\"metric\":{\"__name__\":\"up\",\"job\":\"x\"},\"values\":[0,null,\"Infinity\",6],\"timestamps\":[1549891472010,1549891487724,1549891503438,4]}\n{\"metric\":{},\"values\":[],\"timestamps\":[]}\n",
         ],
     ),
     (

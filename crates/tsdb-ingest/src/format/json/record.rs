@@ -7,6 +7,7 @@ use simd_json::{Node, StaticNode};
 use tsdb_core::limits as core_limits;
 
 use super::super::stamp;
+use super::import::{NAME_LABEL, Shape};
 use crate::format::ParseOptions;
 use crate::report::{Origin, shown};
 use crate::rows::Refusal;
@@ -53,12 +54,13 @@ pub(super) struct Record<'t, 'i> {
 
 /// Where the parts of a record stand on its tape.
 #[derive(Debug, Default)]
-struct Parts {
-    measurement: Option<usize>,
-    tags: Option<usize>,
-    fields: Option<usize>,
-    value: Option<usize>,
-    time: Option<usize>,
+pub(super) struct Parts {
+    pub(super) shape: Shape,
+    pub(super) measurement: Option<usize>,
+    pub(super) tags: Option<usize>,
+    pub(super) fields: Option<usize>,
+    pub(super) value: Option<usize>,
+    pub(super) time: Option<usize>,
 }
 
 /// A column of a columnar record: its name, and the place of its first value.
@@ -79,12 +81,12 @@ impl<'i> Record<'_, 'i> {
         }
     }
 
-    fn node(&self, at: usize) -> Option<Node<'i>> {
+    pub(super) fn node(&self, at: usize) -> Option<Node<'i>> {
         self.nodes.get(at).copied()
     }
 
     /// Where `text` stands in the record, its opening quote.
-    fn place_of(&self, text: &str) -> usize {
+    pub(super) fn place_of(&self, text: &str) -> usize {
         let offset = text.as_ptr().addr().checked_sub(self.base + 1);
         offset.filter(|offset| *offset < self.origin.end - self.origin.start).unwrap_or(0)
     }
@@ -99,10 +101,7 @@ impl<'i> Record<'_, 'i> {
                 "fields" => &mut parts.fields,
                 VALUE => &mut parts.value,
                 "time" | "timestamp" => &mut parts.time,
-                _ => {
-                    let reason = Reason::UnknownKey { key: shown(name) };
-                    return Err(Fault { at: self.place_of(name), reason });
-                }
+                _ => return self.imported_parts(name),
             };
             if slot.replace(at).is_some() {
                 let reason = Reason::DuplicateKey { key: name.to_owned() };
@@ -122,7 +121,7 @@ impl<'i> Record<'_, 'i> {
     }
 
     /// The members of the object at `at`: names with the places of their values. `null` has none.
-    fn members(&self, at: usize, key: &str) -> Result<Members<'_, 'i>, Fault> {
+    pub(super) fn members(&self, at: usize, key: &str) -> Result<Members<'_, 'i>, Fault> {
         let left = match self.node(at) {
             Some(Node::Object { len, .. }) => len,
             Some(Node::Static(StaticNode::Null)) if at > 0 => 0,
@@ -134,7 +133,9 @@ impl<'i> Record<'_, 'i> {
 
     fn read_row(&self, rows: &mut Rows, measurement: &str, parts: &Parts) -> Result<(), Stop> {
         let time = match parts.time.and_then(|at| self.node(at)) {
-            Some(node) => self.time(rows, node).map_err(|reason| Fault { at: 0, reason })?,
+            Some(node) => {
+                self.time(rows, node, parts.shape).map_err(|reason| Fault { at: 0, reason })?
+            }
             None => self.options.now(),
         };
         let mut row = rows.row(measurement);
@@ -142,7 +143,10 @@ impl<'i> Record<'_, 'i> {
         let value = parts.value.map(|at| (VALUE, at));
         for (name, at) in self.fields(parts)?.chain(value) {
             match self.node(at) {
-                Some(Node::String(_)) => row.text(name),
+                Some(Node::String(text)) => match parts.shape.number(text) {
+                    Some(number) => row.field(name, number),
+                    None => row.text(name),
+                },
                 Some(Node::Static(StaticNode::Null)) | None => {}
                 Some(node) => match number(node) {
                     Some(number) => row.field(name, self.finite(name, number)?),
@@ -164,6 +168,7 @@ impl<'i> Record<'_, 'i> {
         let Some(at) = parts.tags else { return Ok(()) };
         for (name, at) in self.members(at, "tags")? {
             match self.node(at) {
+                Some(_) if parts.shape == Shape::VictoriaMetrics && name == NAME_LABEL => {}
                 Some(Node::String(value)) => row.tag(name, value),
                 Some(Node::Static(StaticNode::Null)) | None => {}
                 Some(other) => return Err(self.wrong_type("tags", name, other, "a text")),
@@ -179,7 +184,7 @@ impl<'i> Record<'_, 'i> {
         }
     }
 
-    fn time(&self, rows: &Rows, node: Node<'_>) -> Result<i64, Reason> {
+    fn time(&self, rows: &Rows, node: Node<'_>, shape: Shape) -> Result<i64, Reason> {
         let stamp = match node {
             Node::Static(StaticNode::I64(stamp)) => stamp,
             Node::Static(StaticNode::U64(stamp)) => {
@@ -192,7 +197,7 @@ impl<'i> Record<'_, 'i> {
             }
             other => return Err(Reason::InvalidTime { text: kind(other).to_owned() }),
         };
-        rows.validation().time(stamp, self.options.precision)
+        rows.validation().time(stamp, shape.unit(self.options.precision))
     }
 
     fn finite(&self, name: &str, value: f64) -> Result<f64, Fault> {
@@ -222,8 +227,8 @@ impl<'i> Record<'_, 'i> {
             // Between two rows, as between two records.
             rows.settle_portion(self.input).map_err(Stop::Request)?;
             let node = self.node(times + place).unwrap_or(Node::Static(StaticNode::Null));
-            let outcome = match self.time(rows, node) {
-                Ok(time) => self.read_place(rows, &columns, place, time),
+            let outcome = match self.time(rows, node, parts.shape) {
+                Ok(time) => self.read_place(rows, &columns, place, (time, parts.shape)),
                 Err(reason) => Err(Refusal::Row(reason)),
             };
             match outcome {
@@ -258,7 +263,8 @@ impl<'i> Record<'_, 'i> {
                 }
                 Some(Node::Array { len, .. }) => {
                     let is_value = parts.value == Some(at);
-                    let key = if is_value { VALUE.to_owned() } else { path("fields", name) };
+                    let value_key = parts.shape.value_key();
+                    let key = if is_value { value_key.to_owned() } else { path("fields", name) };
                     let reason = Reason::ColumnLength { key, count: len, times: count };
                     return Err(Fault { at: self.place_of(name), reason });
                 }
@@ -281,13 +287,16 @@ impl<'i> Record<'_, 'i> {
         rows: &mut Rows,
         columns: &[Column<'_>],
         place: usize,
-        time: i64,
+        (time, shape): (i64, Shape),
     ) -> Result<(), Refusal> {
         let mut row = rows.next_row();
         let mut is_empty = true;
         for (name, first) in columns {
             match self.node(first + place) {
-                Some(Node::String(_)) => row.text(name),
+                Some(Node::String(text)) => match shape.number(text) {
+                    Some(number) => row.field(name, number),
+                    None => row.text(name),
+                },
                 Some(node) => match number(node) {
                     Some(value) if value.is_finite() => row.field(name, value),
                     Some(_) => return Err(Reason::InvalidFloat.into()),
@@ -316,7 +325,7 @@ impl<'i> Record<'_, 'i> {
         expected: &'static str,
     ) -> Fault {
         if parts.value == Some(at) {
-            self.wrong_type(VALUE, "", node, expected)
+            self.wrong_type(parts.shape.value_key(), "", node, expected)
         } else {
             self.wrong_type("fields", name, node, expected)
         }
@@ -325,7 +334,13 @@ impl<'i> Record<'_, 'i> {
     /// The fault of a value that should be of another type. `name` is that of a member of `key`, if it is
     /// one.
     #[cold]
-    fn wrong_type(&self, key: &str, name: &str, node: Node<'_>, expected: &'static str) -> Fault {
+    pub(super) fn wrong_type(
+        &self,
+        key: &str,
+        name: &str,
+        node: Node<'_>,
+        expected: &'static str,
+    ) -> Fault {
         let at = match (name.is_empty(), node) {
             (false, _) => self.place_of(name),
             (true, Node::String(text)) => self.place_of(text),
@@ -359,7 +374,7 @@ fn path(key: &str, name: &str) -> String {
 
 /// Members of an object: names with the places of their values.
 #[derive(Debug)]
-struct Members<'t, 'i> {
+pub(super) struct Members<'t, 'i> {
     nodes: &'t [Node<'i>],
     at: usize,
     left: usize,

@@ -630,3 +630,79 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn records_of_other_databases_are_taken_as_they_are() {
+    let ns = Precision::Nanoseconds;
+    for (body, precision, expected) in [
+        // OpenTSDB.
+        (
+            r#"[{"metric":"sys.cpu","timestamp":1346846400,"value":18,"tags":{"host":"a"}},
+                {"timestamp":1346846400123,"tags":{"host":"b"},"value":"1.5","metric":"sys.cpu"}]"#,
+            ns,
+            "sys.cpu,host=a value=18.0 1346846400000000000\nsys.cpu,host=b value=1.5 1346846400123000000",
+        ),
+        (r#"{"metric":"m","timestamp":7,"value":1}"#, Precision::Microseconds, "m value=1.0 7000"),
+        (r#"{"metric":"m","timestamp":7,"value":"x"}"#, ns, "~value"),
+        // VictoriaMetrics.
+        (
+            r#"{"metric":{"__name__":"up","job":"x"},"values":[1,null,0],"timestamps":[1000,2000,3000]}"#,
+            ns,
+            "up,job=x value=1.0 1000000000\nup,job=x value=0.0 3000000000",
+        ),
+        (
+            r#"{"timestamps":[1],"values":["-Infinity"],"metric":{"job":"x","__name__":"up"}}"#,
+            Precision::Seconds,
+            "up,job=x value=-inf 1000000000",
+        ),
+        // What is wrong with them.
+        (
+            r#"{"metric":"m","timestamp":7,"value":1,"fields":{}}"#,
+            ns,
+            "!1:39 unknown key \"fields\": records with a metric have metric, timestamp, value and tags",
+        ),
+        (
+            r#"{"metric":{"__name__":"m"},"values":[1],"timestamps":[1],"tags":{}}"#,
+            ns,
+            "!1:58 unknown key \"tags\": records with a metric have metric, values and timestamps",
+        ),
+        (
+            r#"{"values":[1],"timestamps":[1]}"#,
+            ns,
+            "!1:2 unknown key \"values\": use measurement, tags, fields, value and time",
+        ),
+        (
+            r#"{"metric":"m","metric":"m","timestamp":1,"value":1}"#,
+            ns,
+            "!1:15 duplicate key \"metric\": keep one of them",
+        ),
+        (r#"{"metric":1,"value":1}"#, ns, "!1:1 metric is a number: give a text or an object"),
+        (
+            r#"{"metric":{"job":"x"},"values":[1],"timestamps":[1]}"#,
+            ns,
+            "!1:1 no label __name__: give every series the name of its metric",
+        ),
+        (
+            r#"{"metric":{"__name__":"m"},"values":[1],"timestamps":1}"#,
+            ns,
+            "!1:1 timestamps is a number: give an array of times",
+        ),
+        (
+            r#"{"metric":{"__name__":"m"},"values":[1]}"#,
+            ns,
+            "!1:1 timestamps is null: give an array of times",
+        ),
+        (
+            r#"{"metric":{"__name__":"m"},"values":[1,2],"timestamps":[1]}"#,
+            ns,
+            "!1:1 values has 2 values for 1 times: give one for each, null where there is none",
+        ),
+        (
+            r#"{"metric":{"__name__":7},"values":[1],"timestamps":[1]}"#,
+            ns,
+            "!1:1 measurement is a number: give a text",
+        ),
+    ] {
+        check_with(body.as_bytes(), precision, expected);
+    }
+}
