@@ -379,7 +379,8 @@ fn bodies_that_are_too_large_or_broken_are_refused() {
         (&gzipped[..], b"this is no gzip".as_slice(), 400, "not valid gzip"),
         (&gzipped, &packed_well[..packed_well.len() / 2], 400, "not valid gzip"),
         (&gzipped, &bomb, 413, "Request Entity Too Large"),
-        (&[("Content-Encoding", "zstd")], b"x", 415, "use gzip or none"),
+        (&[("Content-Encoding", "zstd")], b"x", 400, "not valid zstd"),
+        (&[("Content-Encoding", "br")], b"x", 415, "use gzip, deflate, zstd, snappy"),
     ] {
         let response = client.request("POST", target, headers, body).unwrap();
         assert_eq!(response.status, status, "{}", response.text());
