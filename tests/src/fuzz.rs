@@ -34,7 +34,7 @@ pub use codecs::codecs;
 pub use config::config;
 pub use exec::query_exec;
 pub use index::index_reader;
-pub use ingest::{csv_write, json_write, line_protocol};
+pub use ingest::{csv_write, json_write, line_protocol, prometheus_text};
 pub use language::tql_parse;
 pub use manifest::manifest_reader;
 pub use matcher::tag_matcher;
@@ -70,6 +70,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "line_protocol", run: line_protocol, bytes_max: 4096 },
     Target { name: "json_write", run: json_write, bytes_max: 4096 },
     Target { name: "csv_write", run: csv_write, bytes_max: 4096 },
+    Target { name: "prometheus_text", run: prometheus_text, bytes_max: 4096 },
     Target { name: "remote_write_v1", run: remote_write_v1, bytes_max: 2048 },
     Target { name: "remote_write_v2", run: remote_write_v2, bytes_max: 2048 },
     Target { name: "tql_parse", run: tql_parse, bytes_max: 4096 },

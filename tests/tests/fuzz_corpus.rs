@@ -113,6 +113,7 @@ targets! {
     line_protocol
     json_write
     csv_write
+    prometheus_text
     remote_write_v1
     remote_write_v2
     tql_parse

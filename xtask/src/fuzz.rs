@@ -33,6 +33,7 @@ const TARGETS: &[(&str, u32)] = &[
     ("line_protocol", 4096),
     ("json_write", 4096),
     ("csv_write", 4096),
+    ("prometheus_text", 4096),
     ("remote_write_v1", 2048),
     ("remote_write_v2", 2048),
     ("tql_parse", 4096),

@@ -3,6 +3,7 @@
 //! Not here: which format a request is in, see `registry`.
 
 pub(crate) mod csv;
+pub(crate) mod exposition;
 pub(crate) mod json;
 pub(crate) mod line;
 pub(crate) mod pieces;

@@ -4,7 +4,7 @@
 //! checks of [`Validation`] lie between the two, the same for all formats; the [`Pipeline`] takes a
 //! request through all of it into any `dyn Append` and reports what was stored and what was refused,
 //! line by line. Which format a request is in says a [`FormatRegistry`], where formats of your own stand
-//! beside [`LineProtocol`], [`Json`], [`Csv`] and [`RemoteWrite`].
+//! beside [`LineProtocol`], [`Json`], [`Csv`], [`PrometheusText`] and [`RemoteWrite`].
 //!
 //! What is not here: sockets, HTTP, compression of bodies, and everything behind the storage seam. This
 //! crate sees `tsdb-core` and no engine.
@@ -29,6 +29,7 @@ mod validate;
 
 pub use error::{Error, Result};
 pub use format::csv::Csv;
+pub use format::exposition::PrometheusText;
 pub use format::json::Json;
 pub use format::line::LineProtocol;
 pub use format::pieces::Pieces;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::format::csv::Csv;
+use crate::format::exposition::PrometheusText;
 use crate::format::json::Json;
 use crate::format::line::LineProtocol;
 use crate::report::shown;
@@ -69,12 +70,13 @@ impl std::fmt::Debug for FormatRegistry {
 }
 
 impl Default for FormatRegistry {
-    /// JSON, line protocol and CSV.
+    /// JSON, line protocol, CSV and the text format of Prometheus.
     fn default() -> Self {
-        let formats: [Arc<dyn Format>; 3] = [
+        let formats: [Arc<dyn Format>; 4] = [
             Arc::new(Json::default()),
             Arc::new(LineProtocol::default()),
             Arc::new(Csv::default()),
+            Arc::new(PrometheusText::default()),
         ];
         FormatRegistry { formats: formats.into() }
     }

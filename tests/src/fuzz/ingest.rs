@@ -7,7 +7,7 @@ use tsdb_core::storage::{append_points, conformance::dump};
 use tsdb_core::{Append, CatalogueChange, ErrorKind, MemoryBudget, MemoryStore, Pool, Select};
 use tsdb_ingest::{
     Csv, Error, Format, Json, LineProtocol, ParseOptions, Pipeline, PipelineOptions, Precision,
-    WriteReport, WriteRequest, limits,
+    PrometheusText, WriteReport, WriteRequest, limits,
 };
 
 /// Line protocol.
@@ -34,6 +34,14 @@ pub fn csv_write(data: &[u8]) {
     check(&Csv::default(), data, &[]);
     let parameters = [("delimiter", "tab"), ("measurement", "m"), ("tags", "host,dc")];
     check(&Csv::default(), data, &parameters);
+}
+
+/// The text format of Prometheus.
+///
+/// # Panics
+/// If the body is handled wrongly.
+pub fn prometheus_text(data: &[u8]) {
+    check(&PrometheusText::default(), data, &[]);
 }
 
 /// Sends a body to an empty store. What the pipeline stores and what library users get from

@@ -202,7 +202,7 @@ fn content_type_negotiation() {
     assert_eq!(chosen(Some("csv"), Some("application/json")), "csv");
     assert_eq!(chosen(Some("NDJSON"), None), "json");
     assert_eq!(chosen(Some("influx"), Some("application/x-protobuf")), "line-protocol");
-    let unknown = "!unknown format \"xml\": use json, line-protocol, csv, bars";
+    let unknown = "!unknown format \"xml\": use json, line-protocol, csv, prometheus, bars";
     assert_eq!(chosen(Some("xml"), Some("application/json")), unknown);
     assert!(chosen(Some("text/csv"), None).starts_with("!unknown format"));
 }
@@ -336,7 +336,7 @@ fn names_are_taken_once() {
     assert_eq!(register(&["text/new"]), Err(Error::NamelessFormat));
     assert_eq!(register(&[]), Err(Error::NamelessFormat));
     assert_eq!(register(&["text/new", "new"]), Ok(()), "what was refused has taken nothing");
-    assert_eq!(registry.names(), ["json", "line-protocol", "csv", "xml", "new"]);
+    assert_eq!(registry.names(), ["json", "line-protocol", "csv", "prometheus", "xml", "new"]);
     assert!(registry.by_name("XML").is_some() && registry.by_name("text/xml").is_none());
     assert!(registry.by_media_type("TEXT/XML;a=b").is_some());
     assert!(registry.by_media_type("xml").is_none());

@@ -1,7 +1,7 @@
 //! First inputs that are texts, in the formats that people write.
 
 /// Texts by target.
-pub(super) const TEXTS: [(&str, &[&str]); 6] = [
+pub(super) const TEXTS: [(&str, &[&str]); 7] = [
     (
         "line_protocol",
         &[
@@ -23,6 +23,13 @@ pub(super) const TEXTS: [(&str, &[&str]); 6] = [
             "{\"measurement\":\"m\",\"value\":1e309,\"time\":18446744073709551616}",
             "[{\"metric\":\"sys.cpu\",\"timestamp\":1346846400,\"value\":18,\"tags\":{\"host\":\"a\"}},{\"metric\":\"m\",\"timestamp\":1346846400123,\"value\":\"1.5\"}]",
             "{\"metric\":{\"__name__\":\"up\",\"job\":\"x\"},\"values\":[0,null,\"Infinity\",6],\"timestamps\":[1549891472010,1549891487724,1549891503438,4]}\n{\"metric\":{},\"values\":[],\"timestamps\":[]}\n",
+        ],
+    ),
+    (
+        "prometheus_text",
+        &[
+            "# HELP up 1 if it is up\n# TYPE up gauge\nup{job=\"x\",path=\"C:\\\\D \\\"q\\\" \\n\"} 1 1395066363000\nlow -Inf\nup{} NaN 1\n# EOF\n",
+            "m{a=\"b\" , c=\"\",} +1.5e3 -1\r\nm{a=\"b} 1\nm{a=b} 1\nm 1 1 # {t=\"x\"} 1\n{x=\"y\"} 1\n",
         ],
     ),
     (

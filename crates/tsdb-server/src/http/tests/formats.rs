@@ -154,7 +154,7 @@ async fn requests_that_make_no_sense_are_refused_as_a_whole() {
             &[],
             b"m v=1",
             400,
-            "unknown format \"xml\": use json, line-protocol, csv",
+            "unknown format \"xml\": use json, line-protocol, csv, prometheus",
         ),
         (
             "db=d&format=csv&delimiter=%3B%3B",
