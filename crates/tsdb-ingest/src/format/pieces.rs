@@ -107,6 +107,8 @@ mod tests {
             "a\"b v=1 1\nc\"d v=2 2\n",
             "m v=x\"y\nm v=2 2\nm,\"=a\nm v=3 3\n",
             "m s=\"x\ny\",v= 1\nm s=\"x\"z\"\ny\",v=4 1\nm v=1 5",
+            // Found by the property below: a bad value ends a line where the parser says.
+            "v=1 xx=m=s=\"\r\nx",
         ] {
             check(&LineProtocol::default(), body.as_bytes());
         }
