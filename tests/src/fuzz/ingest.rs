@@ -16,6 +16,7 @@ use tsdb_ingest::{
 /// If the body is handled wrongly.
 pub fn line_protocol(data: &[u8]) {
     check(&LineProtocol::default(), data, &[]);
+    check_pieces(&LineProtocol::default(), data);
 }
 
 /// JSON: an array, lines, or columns.
@@ -32,6 +33,7 @@ pub fn json_write(data: &[u8]) {
 /// If the body is handled wrongly.
 pub fn csv_write(data: &[u8]) {
     check(&Csv::default(), data, &[]);
+    check_pieces(&Csv::default(), data);
     let parameters = [("delimiter", "tab"), ("measurement", "m"), ("tags", "host,dc")];
     check(&Csv::default(), data, &parameters);
 }
@@ -94,6 +96,78 @@ pub(super) fn check(format: &dyn Format, body: &[u8], parameters: &[(&str, &str)
             assert!(matches!(error, Error::Line { .. }), "no line is named: {error}");
         }
     }
+}
+
+/// Sends a body whole and in pieces, as a stream of it is stored. The same must become of it.
+///
+/// # Panics
+/// If something else does.
+fn check_pieces(format: &dyn Format, body: &[u8]) {
+    let options = ParseOptions::new(Precision::Nanoseconds, 0);
+    // Where a name that is not UTF-8 stands before a text, the parser and the cuts may see other ends of its line.
+    let pieces = format.pieces(body, &options).expect("no parameter is wrong");
+    let Some(pieces) = pieces.filter(|_| std::str::from_utf8(body).is_ok()) else { return };
+    let header_bytes = pieces.header_bytes(body);
+    let header = body.get(..header_bytes).unwrap_or_default();
+    let whole = write_all(format, &[body.to_vec()]);
+    // A header that cannot be used ends a stream; each piece would say so again.
+    let header_lines = header.iter().filter(|byte| **byte == b'\n').count() as u64;
+    if whole.first_refused <= header_lines {
+        return;
+    }
+    for parts in [2, 5] {
+        let step = body.len() / parts + 1;
+        let (mut at, mut reach, mut cut) = (header_bytes, step, Vec::new());
+        while at < body.len() {
+            let rest = body.get(at..).unwrap_or_default();
+            let end = match rest.get(..reach) {
+                Some(begin) => pieces.last_end(begin),
+                None => rest.len(),
+            };
+            if end == 0 {
+                // A record that is longer than a piece needs more of the body.
+                reach += step;
+                continue;
+            }
+            cut.push([header, rest.get(..end).unwrap_or_default()].concat());
+            (at, reach) = (at + end, step);
+        }
+        if cut.is_empty() {
+            cut.push(header.to_vec());
+        }
+        let parts = write_all(format, &cut);
+        assert!(parts.shown == whole.shown, "other rows in {} pieces", cut.len());
+        assert_eq!(parts.refused, whole.refused, "other refusals in {} pieces", cut.len());
+    }
+}
+
+/// What became of some bodies.
+struct Written {
+    /// What a store shows.
+    shown: String,
+    /// How many lines were refused, and the number of the first in its body.
+    refused: u64,
+    first_refused: u64,
+}
+
+fn write_all(format: &dyn Format, bodies: &[Vec<u8>]) -> Written {
+    let store = Arc::new(empty_store());
+    let options = PipelineOptions { cache_bytes: 1 << 20, ..PipelineOptions::default() };
+    let budget = MemoryBudget::default();
+    let pipeline = Pipeline::new(Arc::clone(&store) as Arc<dyn Append>, budget, options);
+    let (mut refused, mut first_refused) = (0, u64::MAX);
+    for body in bodies {
+        let options = ParseOptions::new(Precision::Nanoseconds, 0);
+        let request = WriteRequest { database: "d", policy: None, body, options };
+        let report = pipeline.write(format, &request).expect("such a body is taken");
+        refused += report.errors_total;
+        let first = report.errors.first().map_or(u64::MAX, |error| error.line);
+        first_refused = first_refused.min(first);
+        if let Some(ticket) = report.ticket {
+            ticket.wait().expect("what was accepted is stored");
+        }
+    }
+    Written { shown: shown(&store), refused, first_refused }
 }
 
 /// Each refusal names a place inside of the request and says something.

@@ -6,7 +6,7 @@
 //! it says up to which line and byte the body is stored, and the client can go on from there.
 //!
 //! The request is received on the runtime and handed frame by frame to a thread that may block, which unpacks, cuts
-//! and stores: see [`Worker`]. Not here: where pieces can be cut, see [`tsdb_ingest::Pieces`].
+//! and stores. Not here: where pieces can be cut, see [`tsdb_ingest::Pieces`].
 
 mod frames;
 mod totals;
