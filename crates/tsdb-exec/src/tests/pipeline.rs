@@ -270,6 +270,9 @@ fn rows_come_in_slices() {
         let sliced = support::answer_in_slices(Arc::clone(&store) as _, query, &context(), limits);
         let whole = answer_with(Arc::clone(&store) as _, query, &context(), limits);
         assert_eq!(sliced, whole, "{query}");
+        let in_one_part = QueryLimits { parallel_samples_min: u64::MAX, ..limits };
+        let alone = answer_with(Arc::clone(&store) as _, query, &context(), in_one_part);
+        assert_eq!(alone, whole, "{query}");
     }
     let few = QueryLimits { rows_max: 10, ..limits };
     let refused = support::answer_in_slices(store as _, "SELECT * FROM m", &context(), few);

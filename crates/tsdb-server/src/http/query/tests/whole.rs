@@ -73,6 +73,22 @@ async fn chunks_have_the_rows_that_were_asked_for() {
         fixture.until(<[_]>::is_empty).await;
         fixture.assert_nothing_is_left();
     }
+    // Tables one after the other.
+    let target = "/query?db=d&chunked=true&chunk_size=900&q=SELECT+v+FROM+m+GROUP+BY+host";
+    let response = fixture.send("POST", target, "").await;
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let flags: Vec<(usize, bool, bool)> = String::from_utf8_lossy(&body)
+        .lines()
+        .map(|line| {
+            let result = &serde_json::from_str::<Value>(line).unwrap()["results"][0];
+            let table = &result["series"][0];
+            let rows = table["values"].as_array().unwrap().len();
+            (rows, table.get("partial").is_some(), result.get("partial").is_some())
+        })
+        .collect();
+    let mut expected = [(900, true, true), (900, true, true), (200, false, true)].repeat(10);
+    expected.last_mut().unwrap().2 = false;
+    assert_eq!(flags, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
