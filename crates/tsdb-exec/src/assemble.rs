@@ -335,7 +335,7 @@ impl Assembler<'_> {
     fn time_of(&self, window: usize, point: impl Fn() -> Option<i64>) -> i64 {
         match &self.grid {
             Some(grid) => grid.start(window),
-            None => point().unwrap_or(if self.frame.has_start { self.frame.time.start } else { 0 }),
+            None => point().unwrap_or(self.frame.time_of_all),
         }
     }
 

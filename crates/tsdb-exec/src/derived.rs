@@ -11,9 +11,9 @@ use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::matcher::{CompiledFilter, TagFilter};
 use tsdb_core::storage::{
     Estimate, FieldSelection, Order, ScanCounters, ScanRequest, Selection, SeriesRequest, Snapshot,
-    Statistics, group_series,
+    Statistics, Windows, group_series,
 };
-use tsdb_core::time::{MAX_TIME, MIN_TIME};
+use tsdb_core::time::{MAX_TIME, MIN_TIME, window_start};
 use tsdb_core::{
     Block, CancelToken, Column, Cursor, Error as CoreError, Pool, Result as CoreResult, SeriesKey,
     TimeRange,
@@ -22,6 +22,7 @@ use tsdb_core::{
 use crate::Result;
 use crate::memory::Charge;
 use crate::pace::Pace;
+use crate::plan::Frame;
 use crate::result::{Series, Values};
 use crate::scope::{NAME_BYTES, View};
 
@@ -32,6 +33,8 @@ const CELL_BYTES: usize = size_of::<f64>() + 1;
 #[derive(Debug)]
 pub(crate) struct Derived {
     measurements: BTreeMap<Arc<str>, DerivedMeasurement>,
+    /// The windows whose beginnings its rows bear as times.
+    windows: Vec<Windows>,
     /// Pays for all of it.
     charge: Charge,
 }
@@ -41,9 +44,11 @@ pub(crate) struct Derived {
 pub(crate) struct DerivedMeasurement {
     /// Names of the columns of numbers, sorted.
     pub(crate) fields: Vec<Arc<str>>,
-    /// Names of the columns of texts and of the tags that are grouped by, sorted.
+    /// Names of the tags that are grouped by, sorted.
     pub(crate) tags: Vec<Arc<str>>,
-    /// In key order.
+    /// Names of the columns of texts, sorted.
+    pub(crate) texts: Vec<Arc<str>>,
+    /// In the order of the answer: so rows of one time are in the order of its tables.
     series: Vec<Arc<DerivedSeries>>,
 }
 
@@ -58,26 +63,30 @@ struct DerivedSeries {
 impl Derived {
     /// Nothing yet.
     pub(crate) fn new(view: &View<'_>) -> Derived {
-        Derived { measurements: BTreeMap::new(), charge: view.context.memory.charge() }
+        Derived {
+            measurements: BTreeMap::new(),
+            windows: Vec::new(),
+            charge: view.context.memory.charge(),
+        }
     }
 
-    /// Adds the tables of a subquery that was answered in `order`.
+    /// Adds the tables of a subquery that was answered in that frame.
     ///
     /// # Errors
     /// A token that was used, memory that is used up.
     pub(crate) fn add(
         &mut self,
         tables: &[Series],
-        order: Order,
+        frame: &Frame,
         cancel: &CancelToken,
     ) -> Result<()> {
+        self.windows.extend(frame.windows);
         for table in tables {
             cancel.check()?;
-            self.table(table, order, cancel)?;
+            self.table(table, frame.order, cancel)?;
         }
         for measurement in self.measurements.values_mut() {
-            measurement.series.sort_by(|a, b| a.key.cmp(&b.key));
-            for names in [&mut measurement.fields, &mut measurement.tags] {
+            for names in [&mut measurement.fields, &mut measurement.tags, &mut measurement.texts] {
                 names.sort_unstable();
                 names.dedup();
             }
@@ -88,6 +97,22 @@ impl Derived {
     /// The measurements, in order of names.
     pub(crate) fn measurements(&self) -> impl Iterator<Item = (&Arc<str>, &DerivedMeasurement)> {
         self.measurements.iter()
+    }
+
+    /// The stretch of time that the rows of a measurement lie in.
+    pub(crate) fn stretch(&self, measurement: &str) -> TimeRange {
+        let series = self.measurements.get(measurement).into_iter().flat_map(|all| &all.series);
+        let first = series.clone().filter_map(|series| series.times.first()).min();
+        let last = series.filter_map(|series| series.times.last()).max();
+        first
+            .zip(last)
+            .map_or(TimeRange::EMPTY, |(first, last)| TimeRange::from_inclusive(*first, *last))
+    }
+
+    /// The first time that a row can bear that is about rows at `start` and behind it.
+    pub(crate) fn first_time(&self, start: i64) -> i64 {
+        let begin = |windows: &Windows| window_start(start, windows.every, windows.offset);
+        self.windows.iter().map(begin).min().unwrap_or(start)
     }
 
     fn table(&mut self, table: &Series, order: Order, cancel: &CancelToken) -> Result<()> {
@@ -116,7 +141,7 @@ impl Derived {
         }
         let measurement = self.measurements.entry(Arc::clone(&name)).or_default();
         measurement.fields.extend(numbers.iter().map(|(name, _)| Arc::clone(name)));
-        measurement.tags.extend(texts.iter().map(|(name, _)| Arc::clone(name)));
+        measurement.texts.extend(texts.iter().map(|(name, _)| Arc::clone(name)));
         measurement.tags.extend(table.tags.iter().map(|(key, _)| Arc::clone(key)));
         for (values, rows) in parts {
             cancel.check()?;

@@ -11,7 +11,7 @@ use tsdb_ql::Select;
 use crate::Result;
 use crate::op::fold::CallPlan;
 use crate::op::streams::{Source, Step, StreamPlan, StreamsPlan, Take};
-use crate::plan::{ScanPlan, SelectPlan, Work, plan, plan_within, subqueries, time_of};
+use crate::plan::{ScanPlan, SelectPlan, Work, frame, plan, plan_within, subqueries};
 use crate::result::{ResultColumn, Series, StatementResult};
 use crate::run::{Runner, parts};
 
@@ -22,7 +22,7 @@ pub(crate) fn explain(
     analyze: bool,
 ) -> Result<StatementResult> {
     let mut lines = Vec::new();
-    describe_select(runner, select, TimeRange::all(), &mut lines)?;
+    describe_select(runner, select, select.dimensions.len(), TimeRange::all(), &mut lines)?;
     if analyze {
         let answer = runner.run(&plan(select, runner)?)?;
         let (samples, rows, blocks) = runner.progress.read();
@@ -49,22 +49,23 @@ pub(crate) fn explain(
 fn describe_select(
     runner: &Runner<'_>,
     select: &Select,
+    own: usize,
     within: TimeRange,
     lines: &mut Vec<String>,
 ) -> Result<()> {
     let inner = subqueries(select);
-    let time = time_of(select, runner.view.context.now_ns)?.intersect(&within);
+    let read = frame(select, within, runner.view.context.now_ns)?.scanned();
     for inner in &inner {
-        lines.push(format!("SUBQUERY {inner}"));
+        lines.push(format!("SUBQUERY {}", inner.select));
         let begin = lines.len();
-        describe_select(runner, inner, time, lines)?;
+        describe_select(runner, &inner.select, inner.own, read, lines)?;
         lines.iter_mut().skip(begin).for_each(|line| line.insert_str(0, "  "));
     }
     if !inner.is_empty() {
         lines.push("SCAN of the rows of the subqueries".to_owned());
         return Ok(());
     }
-    let plan = plan_within(select, runner, within)?;
+    let plan = plan_within(select, own, runner, within)?;
     for scan in &plan.scans {
         describe(runner, &plan, scan, lines)?;
     }

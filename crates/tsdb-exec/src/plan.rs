@@ -17,9 +17,9 @@ use tsdb_core::matcher::TagFilter;
 use tsdb_core::storage::{FieldPredicate, GroupBy, Order, Want, Windows};
 use tsdb_ql::Page;
 
-pub(crate) use build::{plan, plan_within};
+pub(crate) use build::{frame, plan, plan_within};
 pub(crate) use columns::needs_tags;
-pub(crate) use subquery::{subqueries, time_of};
+pub(crate) use subquery::subqueries;
 
 use crate::derived::Derived;
 use crate::op::choose_many::ManyPlan;
@@ -50,6 +50,14 @@ pub(crate) struct SelectPlan {
 pub(crate) struct Frame {
     /// Rows that count. With windows it ends at now() unless the query says otherwise.
     pub(crate) time: TimeRange,
+    /// Outside of it nothing is read; windows before the first one that lie there are empty. In a subquery it is what
+    /// the query around it reads.
+    pub(crate) within: TimeRange,
+    /// Of a subquery all rows count, also those that bear the time of a window that begins before `time`, and forecasts
+    /// behind it: the stretch of its rows and of `time` together.
+    pub(crate) span: Option<TimeRange>,
+    /// Time of a row about all others, without windows: where the query says that time begins, else 0.
+    pub(crate) time_of_all: i64,
     /// Whether the query says where time begins.
     pub(crate) has_start: bool,
     /// `GROUP BY time()`
@@ -70,6 +78,11 @@ impl Frame {
     /// count, and so many widths more at the end where the answer begins. As in InfluxQL these are counted from
     /// the bounds of time, which need not be those of a window.
     pub(crate) fn range(&self, lead: usize) -> TimeRange {
+        if let Some(span) = self.span
+            && (self.windows.is_none() || lead == self.lead)
+        {
+            return span;
+        }
         let Some(windows) = self.windows.filter(|_| lead > 0 && !self.time.is_empty()) else {
             // Nothing has nothing before it.
             return self.time;
@@ -85,9 +98,34 @@ impl Frame {
         }
     }
 
+    /// The frame of a part of its rows, without windows.
+    pub(crate) fn at(&self, time: TimeRange) -> Frame {
+        Frame { time, span: self.span.map(|_| time), ..self.clone() }
+    }
+
+    /// The frame of a scan of what subqueries gave of a measurement.
+    fn of_rows(&self, derived: &Derived, measurement: &str) -> Frame {
+        let (mut frame, stretch) = (self.clone(), derived.stretch(measurement));
+        if stretch.is_empty() {
+            return frame;
+        }
+        let time = &mut frame.time;
+        let (start, end) = (time.start.min(stretch.start), time.end.max(stretch.end));
+        frame.span = Some(TimeRange::new(start, end));
+        if self.has_start {
+            time.start = derived.first_time(time.start);
+        }
+        frame
+    }
+
+    /// The windows of all calls.
+    pub(crate) fn covered(&self) -> TimeRange {
+        self.range(self.lead)
+    }
+
     /// The rows that are read: those that count, and those of the windows before them.
     pub(crate) fn scanned(&self) -> TimeRange {
-        self.range(self.lead)
+        if self.span.is_some() { self.covered() } else { self.covered().intersect(&self.within) }
     }
 }
 
@@ -162,6 +200,14 @@ impl ScanPlan {
 }
 
 impl SelectPlan {
+    /// The frame of one of its scans.
+    pub(crate) fn frame_of(&self, scan: &ScanPlan) -> Frame {
+        match &scan.derived {
+            None => self.frame.clone(),
+            Some(derived) => self.frame.of_rows(derived, &scan.place.measurement),
+        }
+    }
+
     /// How the engine is to group.
     pub(crate) fn group_by(&self) -> GroupBy {
         if self.group_keys.is_empty() {

@@ -1,5 +1,6 @@
 //! Carries out a plan: asks the engine, drives the pipeline, keeps to the limits.
 
+mod page;
 mod pieces;
 mod slices;
 
@@ -75,7 +76,7 @@ impl<'r> Runner<'r> {
             StatementResult { time_zone: plan.time_zone.clone(), ..StatementResult::default() };
         let mut rows = 0;
         for scan in &plan.scans {
-            let (mut tables, charge) = self.page_of_tables(plan, scan, &plan.frame)?;
+            let (mut tables, charge) = self.page_of_tables(plan, scan, &plan.frame_of(scan))?;
             rows += tables.iter().map(Series::rows).sum::<usize>();
             check_rows(rows, self.limits)?;
             if result.series.is_empty() {
@@ -101,9 +102,9 @@ impl<'r> Runner<'r> {
             Some(found) => found,
             None => self.scan(plan, scan, frame)?,
         };
-        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        tables.drain(..plan.frame.page.series_offset.map_or(0, count).min(tables.len()));
-        tables.truncate(plan.frame.page.series_limit.map_or(usize::MAX, count));
+        let mut scratch = self.memory().charge();
+        let cancel = self.progress.cancel();
+        page::keep_page(&mut tables, &plan.frame.page, &mut scratch, cancel)?;
         Ok((tables, charge))
     }
 
@@ -115,6 +116,10 @@ impl<'r> Runner<'r> {
         let (Some(windows), Some(limit)) = (frame.windows, frame.page.limit) else {
             return Ok(None);
         };
+        // Rows of a subquery are there already, wherever they lie.
+        if scan.derived.is_some() {
+            return Ok(None);
+        }
         // The first of the windows may need those before it, as an area does and a forecast.
         if frame.lead > 0 || matches!(scan.work, Work::Streams(_)) {
             return Ok(None);
@@ -368,13 +373,17 @@ impl<'r> Runner<'r> {
         estimate: &Estimate,
     ) -> Result<Option<WindowGrid>> {
         let Some(windows) = frame.windows else { return Ok(None) };
-        let scanned = frame.scanned();
+        let mut all = frame.covered();
+        if frame.fill == Fill::None && (frame.lead == 0 || !frame.has_start) {
+            // Nothing is said of windows behind the last row, of which there may be many until now.
+            all = TimeRange::new(all.start, all.end.min(estimate.t_max.saturating_add(1)));
+        }
         let cover = |start: i64| {
-            let range = TimeRange::new(start.max(scanned.start), scanned.end);
+            let range = TimeRange::new(start.max(all.start), all.end);
             WindowGrid::covering(windows, range, self.limits.buckets_max)
         };
         let covered = if frame.has_start {
-            cover(scanned.start)
+            cover(all.start)
         } else {
             // The estimate may count rows that are deleted since: before refusing, look for the first one.
             cover(estimate.t_min).or_else(|refused| match self.first_time(scan, request) {

@@ -35,54 +35,33 @@ struct Scanned {
 /// A database or policy that does not exist, a condition that makes no sense, something that is not
 /// supported, what storage says, what ends a subquery.
 pub(crate) fn plan(select: &Select, runner: &Runner<'_>) -> Result<SelectPlan> {
-    plan_within(select, runner, TimeRange::all())
+    plan_within(select, select.dimensions.len(), runner, TimeRange::all())
 }
 
-/// As [`plan`], for rows inside `within`.
+/// As [`plan`], for a query that reads nothing outside of `within`, and of whose dimensions the first `own` are its own:
+/// those that it takes over from a query around it take nothing from its wildcards.
 ///
 /// # Errors
 /// As [`plan`].
 pub(crate) fn plan_within(
     select: &Select,
+    own: usize,
     runner: &Runner<'_>,
     within: TimeRange,
 ) -> Result<SelectPlan> {
-    let view = runner.view;
+    let now_ns = runner.view.context.now_ns;
+    let frame = frame(select, within, now_ns)?;
     let mut schema = Schema::default();
-    let sources = sources(select, runner, within, &mut schema)?;
-    let now_ns = view.context.now_ns;
-    let windows = windows(select, now_ns, time_of(select, now_ns)?.intersect(&within))?;
-    let group_keys = group_keys(select, &schema)?;
-    let (exprs, columns) = expand(select, &schema, &group_keys)?;
-    let mut plan = SelectPlan {
-        scans: Vec::new(),
-        columns,
-        group_keys,
-        time_zone: select.zone.as_ref().map(|zone| zone.name.clone()),
-        frame: Frame {
-            time: TimeRange::all(),
-            has_start: false,
-            windows,
-            lead: exprs.iter().map(lead).max().unwrap_or(0),
-            fill: match fill(select.fill) {
-                // A row of null is none; InfluxDB does not write the 0 of an empty window either.
-                Fill::Null if select.target.is_some() => Fill::None,
-                fill => fill,
-            },
-            order: match select.order {
-                tsdb_ql::Order::Ascending => Order::Ascending,
-                tsdb_ql::Order::Descending => Order::Descending,
-            },
-            page: select.page,
-        },
-    };
+    let sources = sources(select, runner, frame.scanned(), &mut schema)?;
+    let group_keys = group_keys(&select.dimensions, &schema)?;
+    let own = select.dimensions.get(..own).unwrap_or(&select.dimensions);
+    let (exprs, columns) = expand(select, own, &schema)?;
+    let time_zone = select.zone.as_ref().map(|zone| zone.name.clone());
+    let mut plan = SelectPlan { scans: Vec::new(), columns, group_keys, time_zone, frame };
     for Scanned { place, fields, derived } in sources {
-        let mut condition = condition(select, &fields, view.context.now_ns)?;
-        condition.time = condition.time.intersect(&within);
-        plan.frame.has_start = condition.time.start > TimeRange::all().start;
-        plan.frame.time = bounded(condition.time, plan.frame.windows, view.context.now_ns);
+        let condition = condition(select, &fields, now_ns)?;
         let every = plan.frame.windows.map(|windows| windows.every);
-        let compiler = Compiler::new(&fields, every, view.context.now_ns);
+        let compiler = Compiler::new(&fields, every, now_ns);
         if let Some(mut scan) = scan(place, compiler, &exprs, condition)? {
             // Several rows of one time, which a subquery can give, leave open which of them one is the first.
             if derived.is_none() || matches!(scan.work, Work::Rows(_)) {
@@ -94,7 +73,36 @@ pub(crate) fn plan_within(
     Ok(plan)
 }
 
-/// What the sources of `select` are, and all their names.
+/// Which stretch of time inside `within` a query shows, and how.
+///
+/// # Errors
+/// A condition that makes no sense, windows that are not all of one width.
+pub(crate) fn frame(select: &Select, within: TimeRange, now_ns: i64) -> Result<Frame> {
+    let time = time_of(select, now_ns)?.intersect(&within);
+    let windows = windows(select, now_ns, time)?;
+    let has_start = time.start > TimeRange::all().start;
+    Ok(Frame {
+        time: bounded(time, windows, now_ns),
+        within,
+        span: None,
+        time_of_all: if has_start { time.start } else { 0 },
+        has_start,
+        windows,
+        lead: select.fields.iter().map(|field| lead(&field.expr)).max().unwrap_or(0),
+        fill: match fill(select.fill) {
+            // A row of null is none; InfluxDB does not write the 0 of an empty window either.
+            Fill::Null if select.target.is_some() => Fill::None,
+            fill => fill,
+        },
+        order: match select.order {
+            tsdb_ql::Order::Ascending => Order::Ascending,
+            tsdb_ql::Order::Descending => Order::Descending,
+        },
+        page: select.page,
+    })
+}
+
+/// What the sources of `select` are, and all their names. Its subqueries read what lies inside `within`.
 fn sources(
     select: &Select,
     runner: &Runner<'_>,
@@ -106,12 +114,12 @@ fn sources(
     for place in view.places(&select.sources)? {
         let fields = view.fields(place.namespace, &place.measurement)?;
         let tags = if needs_tags(select) { view.tag_keys(&place)? } else { Vec::new() };
-        schema.extend(&fields, &tags);
+        schema.extend(&fields, &tags, &[]);
         sources.push(Scanned { place, fields, derived: None });
     }
     let Some(derived) = derive(select, runner, within)? else { return Ok(sources) };
     for (name, measurement) in derived.measurements() {
-        schema.extend(&measurement.fields, &measurement.tags);
+        schema.extend(&measurement.fields, &measurement.tags, &measurement.texts);
         sources.push(Scanned {
             place: Place { measurement: Arc::clone(name), namespace: NO_NAMESPACE },
             fields: measurement.fields.clone(),

@@ -13,12 +13,15 @@ use crate::scope::keys_of_dimensions;
 pub(super) struct Schema {
     pub(super) fields: Vec<Arc<str>>,
     pub(super) tags: Vec<Arc<str>>,
+    /// Tags that are columns of a subquery.
+    pub(super) texts: Vec<Arc<str>>,
 }
 
 impl Schema {
     /// Adds the names of another source.
-    pub(super) fn extend(&mut self, fields: &[Arc<str>], tags: &[Arc<str>]) {
-        for (all, more) in [(&mut self.fields, fields), (&mut self.tags, tags)] {
+    pub(super) fn extend(&mut self, fields: &[Arc<str>], tags: &[Arc<str>], texts: &[Arc<str>]) {
+        let Schema { fields: all_fields, tags: all_tags, texts: all_texts } = self;
+        for (all, more) in [(all_fields, fields), (all_tags, tags), (all_texts, texts)] {
             all.extend_from_slice(more);
             all.sort_unstable();
             all.dedup();
@@ -29,25 +32,36 @@ impl Schema {
 /// Whether `select` asks for all tags there are, which must be looked up then.
 pub(crate) fn needs_tags(select: &Select) -> bool {
     let wild = |field: &Field| matches!(field.expr, Expr::Wildcard { .. } | Expr::Regex { .. });
-    let all = |by: &Dimension| matches!(by, Dimension::Wildcard { .. } | Dimension::Regex { .. });
-    select.fields.iter().any(wild) || select.dimensions.iter().any(all)
+    select.fields.iter().any(wild) || select.dimensions.iter().any(is_wild)
 }
 
-/// The tags that `select` groups by, sorted, each once.
-pub(super) fn group_keys(select: &Select, schema: &Schema) -> Result<Vec<Arc<str>>> {
-    keys_of_dimensions(&select.dimensions, &schema.tags)
+/// Whether tags are grouped by that are not named.
+fn is_wild(by: &Dimension) -> bool {
+    matches!(by, Dimension::Wildcard { .. } | Dimension::Regex { .. })
+}
+
+/// The tags that `dimensions` name, sorted, each once.
+pub(super) fn group_keys(dimensions: &[Dimension], schema: &Schema) -> Result<Vec<Arc<str>>> {
+    keys_of_dimensions(dimensions, &schema.tags)
 }
 
 /// The columns of `select` with wildcards expanded, without `time`, and their names. A wildcard stands for
-/// all fields and for the tags that the query does not group by, sorted by name; inside a call for all
-/// fields.
+/// all fields and for the tags that the query does not group by itself (`own`), sorted by name, and inside a call for all
+/// fields. As in InfluxQL a wildcard in `GROUP BY` speaks for all tags, whether it matches them or not: then they
+/// are no columns. Columns of a subquery are columns in any case.
 pub(super) fn expand(
     select: &Select,
+    own: &[Dimension],
     schema: &Schema,
-    group_keys: &[Arc<str>],
 ) -> Result<(Vec<Expr>, Vec<Arc<str>>)> {
-    let free_tags: Vec<&Arc<str>> =
-        schema.tags.iter().filter(|tag| !group_keys.contains(tag)).collect();
+    let named = |tag: &Arc<str>| {
+        own.iter().any(|by| matches!(by, Dimension::Tag(name) if *name.name == **tag))
+    };
+    let is_free = |tag: &&Arc<str>| !own.iter().any(is_wild) && !named(tag);
+    let mut free_tags: Vec<&Arc<str>> =
+        schema.tags.iter().filter(is_free).chain(&schema.texts).collect();
+    free_tags.sort_unstable();
+    free_tags.dedup();
     let mut exprs = Vec::new();
     let mut names: Vec<(String, bool)> = Vec::new();
     for field in &select.fields {

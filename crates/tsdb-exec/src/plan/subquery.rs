@@ -12,7 +12,7 @@ use crate::Result;
 use crate::derived::Derived;
 use crate::run::Runner;
 
-/// Runs the subqueries of `select`, whose rows lie inside `within`; none without any.
+/// Runs the subqueries of `select`, which read nothing outside of `within`; none without any.
 ///
 /// # Errors
 /// What planning and running them says, memory that is used up.
@@ -25,19 +25,25 @@ pub(super) fn derive(
     if inner.is_empty() {
         return Ok(None);
     }
-    let time = time_of(select, runner.view.context.now_ns)?.intersect(&within);
     let mut derived = Derived::new(runner.view);
     for inner in inner {
-        let plan = plan_within(&inner, runner, time)?;
+        let plan = plan_within(&inner.select, inner.own, runner, within)?;
         let answer = runner.run(&plan)?;
-        derived.add(&answer.series, plan.frame.order, runner.progress.cancel())?;
+        derived.add(&answer.series, &plan.frame, runner.progress.cancel())?;
         answer.let_go();
     }
     Ok(Some(Arc::new(derived)))
 }
 
-/// The subqueries of a query, with what they take over from it.
-pub(crate) fn subqueries(select: &Select) -> Vec<Select> {
+/// A query in FROM, with what it takes over from the query around it.
+pub(crate) struct Subquery {
+    pub(crate) select: Select,
+    /// How many of its dimensions, the first ones, are its own.
+    pub(crate) own: usize,
+}
+
+/// The subqueries of a query.
+pub(crate) fn subqueries(select: &Select) -> Vec<Subquery> {
     let inner = select.sources.iter().filter_map(|source| match source {
         Source::Subquery(inner) => Some(inherit(select, inner)),
         Source::Measurement(_) => None,
@@ -49,7 +55,7 @@ pub(crate) fn subqueries(select: &Select) -> Vec<Select> {
 ///
 /// # Errors
 /// A condition that makes no sense.
-pub(crate) fn time_of(select: &Select, now_ns: i64) -> Result<TimeRange> {
+pub(super) fn time_of(select: &Select, now_ns: i64) -> Result<TimeRange> {
     let Some(condition) = &select.condition else { return Ok(TimeRange::all()) };
     let zone = select.zone.as_ref().and_then(|zone| time_zone(&zone.name));
     let split = |names_are_fields: bool| {
@@ -63,8 +69,9 @@ pub(crate) fn time_of(select: &Select, now_ns: i64) -> Result<TimeRange> {
 /// A subquery as InfluxQL reads it inside of `outer`: it has the order of `outer`, keeps the tags apart that `outer` groups
 /// by, and aggregates by its windows, unless it has some of its own. Windows without points are left out, where it does
 /// not say what they give.
-fn inherit(outer: &Select, inner: &Select) -> Select {
+fn inherit(outer: &Select, inner: &Select) -> Subquery {
     let mut inner = inner.clone();
+    let own = inner.dimensions.len();
     inner.order = outer.order;
     for dimension in &outer.dimensions {
         if matches!(dimension, Dimension::Tag(_)) && !inner.dimensions.contains(dimension) {
@@ -85,5 +92,5 @@ fn inherit(outer: &Select, inner: &Select) -> Select {
     if inner.window().is_some() && inner.fill == Fill::Null {
         inner.fill = Fill::None;
     }
-    inner
+    Subquery { select: inner, own }
 }

@@ -39,11 +39,12 @@ impl Runner<'_> {
             let is_plain = matches!(scan.work, Work::Rows(_))
                 && plan.frame.page == Page::default()
                 && matches!(plan.frame.fill, Fill::Null | Fill::None);
-            let time = plan.frame.time;
+            let whole = plan.frame_of(scan);
+            let time = whole.span.unwrap_or(whole.time);
             let mut pieces = vec![Piece { time, rows_before: u64::MAX, vain_halvings: 0 }];
             while let Some(piece) = pieces.pop() {
                 self.progress.check()?;
-                let frame = Frame { time: piece.time, ..plan.frame.clone() };
+                let frame = if is_plain { whole.at(piece.time) } else { whole.clone() };
                 if is_plain && let Some(halves) = self.halves(plan, scan, &frame, &piece)? {
                     pieces.extend(halves);
                     continue;
