@@ -1,18 +1,23 @@
 //! Random data and random queries in the language of InfluxDB, and the comparison of two answers to them. What
-//! differs on purpose (docs/tql.md) is never asked: see the remarks at each kind.
+//! differs on purpose (docs/tql.md) is never asked: the remarks at each kind name it by its number there (D1, …).
 
-use std::collections::BTreeMap;
+mod compare;
+mod groups;
+mod listed;
+mod subqueries;
+
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use crate::seed::Seed;
+
+pub use compare::{Tables, difference, tables};
+pub use listed::{LISTED, LISTED_MAX, LISTED_ROWS, NOT_ASKED, kinds_of};
 
 /// The first time of the data in ns, and the one behind the last.
 pub const TIMES: std::ops::Range<u64> = 10_000..11_000;
 
 /// What a query is about, so that a count of each can be shown.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 16] = [
     "numbers",
     "points",
     "windows",
@@ -26,6 +31,9 @@ pub const KINDS: [&str; 13] = [
     "sources",
     "zones",
     "parameters",
+    "aggregates inside",
+    "pages of series",
+    "wildcards",
 ];
 
 const INDICATORS: [&str; 8] = [
@@ -57,8 +65,9 @@ impl From<String> for Question {
     }
 }
 
-/// Lines with the fields `f` and `g` of two measurements `m` and `n`, with the tags `host` and maybe `dc`. Values are quarters of
-/// which many are equal; no two rows have one time, since InfluxDB leaves open which series comes first then.
+/// Lines with the fields `f` and `g` of three measurements: `m` and `n`, with the tags `host` and maybe `dc`, and `p`
+/// with any of the tags `a`, `b` and `c`. Values are quarters of which many are equal; no two rows have one time, since
+/// InfluxDB leaves open which series comes first then.
 pub fn lines(seed: &mut Seed) -> String {
     let mut text = String::new();
     let mut time = TIMES.start;
@@ -67,6 +76,10 @@ pub fn lines(seed: &mut Seed) -> String {
         if time >= TIMES.end {
             return text;
         }
+        let mut value = || format!("{}", seed.within(0..40) as f64 / 4.0 - 4.0);
+        let (f, g) = (value(), value());
+        // Every series of `p` has both fields: InfluxDB counts those without them too (D5).
+        writeln!(text, "p{} f={f},g={g} {time}", groups::tags(seed)).expect("a string takes all");
         let host = pick(seed, &["a", "b", "c"]);
         // A host has one place, or none.
         let place = match host {
@@ -74,8 +87,6 @@ pub fn lines(seed: &mut Seed) -> String {
             "b" => ",dc=y",
             _ => "",
         };
-        let mut value = || format!("{}", seed.within(0..40) as f64 / 4.0 - 4.0);
-        let (f, g) = (value(), value());
         let fields = match seed.within(0..4) {
             0 => format!("f={f}"),
             1 => format!("g={g}"),
@@ -109,10 +120,13 @@ fn query(kind: usize, seed: &mut Seed) -> String {
         4 => distinct(seed),
         5 => format!("SELECT sample({}, 1000) FROM m{}{}", field(seed), range(seed), by_tag(seed)),
         6 => forecast(seed),
-        8 => subquery(seed),
+        8 => subqueries::of_rows(seed),
         9 => into(seed),
-        10 => sources(seed),
+        10 => groups::sources(seed),
         11 => zone(seed),
+        13 => subqueries::of_aggregates(seed),
+        14 => groups::page(seed),
+        15 => groups::wildcards(seed),
         _ if seed.within(0..2) == 0 => points(seed, true),
         _ => windows(seed, true),
     }
@@ -332,45 +346,6 @@ fn forecast(seed: &mut Seed) -> String {
     )
 }
 
-/// A query that gives a column `x`, row by row. Not here: aggregates and windows inside of another query, where answers
-/// still differ (docs/tql.md), and LIMIT of one with groups, of which InfluxDB does not know itself what it means.
-fn inner(seed: &mut Seed) -> String {
-    let by = pick(seed, &["", " GROUP BY host", " GROUP BY dc", " GROUP BY *"]);
-    if seed.within(0..2) == 0 {
-        return format!("SELECT {} AS x FROM m{by}", field(seed));
-    }
-    let function = pick(seed, &["difference", "cumulative_sum", "non_negative_difference"]);
-    format!("SELECT {function}({}) AS x FROM m{by}", field(seed))
-}
-
-/// A query over the rows of another one. Conditions see its columns only.
-fn subquery(seed: &mut Seed) -> String {
-    let inner = inner(seed);
-    // Windows without a beginning begin where the data does, in which InfluxDB counts rows that the subquery left out.
-    let range =
-        if inner.contains("time(") || seed.within(0..2) == 0 { range(seed) } else { String::new() };
-    let condition = match seed.within(0..4) {
-        0 if range.is_empty() => format!(" WHERE x > {}", seed.within(0..5)),
-        0 => format!(" AND x > {}", seed.within(0..5)),
-        _ => String::new(),
-    };
-    let function = pick(seed, &["mean", "sum", "count", "min", "max", "spread", "median", "last"]);
-    let call = match seed.within(0..6) {
-        0 => "x".to_owned(),
-        1 => "x * 2".to_owned(),
-        2 => format!("{function}(x), count(x)"),
-        _ => format!("{function}(x)"),
-    };
-    let by = match seed.within(0..4) {
-        0 if !range.is_empty() && call.contains('(') => {
-            format!(" GROUP BY time({}ns) fill(none)", seed.within(20..100))
-        }
-        1 => " GROUP BY host".to_owned(),
-        _ => String::new(),
-    };
-    format!("SELECT {call} FROM ({inner}){range}{condition}{by}")
-}
-
 /// An aggregate without windows, which bears the time of its row. Of rows with equal values InfluxDB's percentile takes
 /// any.
 fn of_all_rows(seed: &mut Seed) -> String {
@@ -397,20 +372,6 @@ fn into(seed: &mut Seed) -> String {
     format!("{select}; SELECT * FROM {target} GROUP BY *; SHOW TAG KEYS FROM {target}")
 }
 
-/// Several measurements and regular expressions. Not here: pages of series, which InfluxDB counts in another order
-/// where a group lacks a tag.
-fn sources(seed: &mut Seed) -> String {
-    let source = pick(seed, &["m, n", "/^[mn]$/", "/m/, n", "autogen.m", "m, nothing"]);
-    let by = pick(seed, &["", " GROUP BY host", " GROUP BY /^[dh]/", " GROUP BY *"]);
-    let page = page(seed);
-    let columns = match seed.within(0..3) {
-        0 => "*".to_owned(),
-        1 => format!("{}, host", field(seed)),
-        _ => of_all_rows(seed),
-    };
-    format!("SELECT {columns} FROM {source}{}{by}{page}", range(seed))
-}
-
 /// Windows in a zone; their widths divide a quarter of an hour.
 fn zone(seed: &mut Seed) -> String {
     let zone = pick(seed, &["Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC"]);
@@ -433,61 +394,4 @@ fn parameters(seed: &mut Seed) -> Question {
     let columns = pick(seed, &["f, g, host", "count(f)", "mean(f), max(g)"]);
     let text = format!("SELECT {columns} FROM m WHERE {condition}{}", by_tag(seed));
     Question { text, parameters: values.to_string() }
-}
-
-/// A table: the rows of a series of an answer.
-pub type Tables = BTreeMap<String, Vec<Value>>;
-
-/// The tables of the one result of an answer by name, tags and columns. InfluxDB may give a group in several pieces,
-/// which are put together in order of time then. An error is a table of its own.
-pub fn tables(result: &Value) -> Tables {
-    let mut tables = Tables::new();
-    if let Some(error) = result.get("error") {
-        tables.insert(format!("error: {error}"), Vec::new());
-    }
-    for series in result.get("series").and_then(Value::as_array).into_iter().flatten() {
-        let part = |name: &str| series.get(name).map(Value::to_string).unwrap_or_default();
-        let key = format!("{} {} {}", part("name"), part("tags"), part("columns"));
-        let rows = series.get("values").and_then(Value::as_array).cloned().unwrap_or_default();
-        let is_torn = tables.contains_key(&key);
-        let all = tables.entry(key).or_default();
-        all.extend(rows);
-        if is_torn {
-            all.sort_by_key(|row| row.get(0).and_then(Value::as_i64));
-        }
-    }
-    tables
-}
-
-/// The first difference between two answers, if there is one. Numbers may differ by the part `tolerance` of the
-/// greater one, or of 1.
-pub fn difference(ours: &Tables, theirs: &Tables, tolerance: f64) -> Option<String> {
-    if ours.keys().ne(theirs.keys()) {
-        let names = |tables: &Tables| tables.keys().cloned().collect::<Vec<_>>().join("; ");
-        return Some(format!("tables {}, theirs {}", names(ours), names(theirs)));
-    }
-    for ((name, ours), theirs) in ours.iter().zip(theirs.values()) {
-        if ours.len() != theirs.len() {
-            return Some(format!("{name}: {} rows, theirs {}", ours.len(), theirs.len()));
-        }
-        let differs = |(ours, theirs): &(&Value, &Value)| !same(ours, theirs, tolerance);
-        if let Some((ours, theirs)) = ours.iter().zip(theirs).find(differs) {
-            return Some(format!("{name}: {ours}, theirs {theirs}"));
-        }
-    }
-    None
-}
-
-fn same(ours: &Value, theirs: &Value, tolerance: f64) -> bool {
-    match (ours, theirs) {
-        (Value::Array(ours), Value::Array(theirs)) => {
-            let all = ours.iter().zip(theirs);
-            ours.len() == theirs.len() && all.into_iter().all(|(a, b)| same(a, b, tolerance))
-        }
-        (Value::Number(ours), Value::Number(theirs)) => match (ours.as_f64(), theirs.as_f64()) {
-            (Some(a), Some(b)) => (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1.0),
-            _ => false,
-        },
-        _ => ours == theirs,
-    }
 }

@@ -12,14 +12,20 @@ use std::process::Command;
 
 use serde_json::Value;
 use tsdb_tests::http::{Client, escape};
-use tsdb_tests::influxql::{KINDS, Question, difference, lines, question, tables};
+use tsdb_tests::influxql::{
+    KINDS, LISTED, LISTED_MAX, LISTED_ROWS, NOT_ASKED, Question, difference, kinds_of, lines,
+    question, tables,
+};
 use tsdb_tests::peer::{Peer, free_address, is_installed};
 use tsdb_tests::seed::Seed;
 use tsdb_tests::server::Server;
 
-/// Data sets, and queries of each kind over each.
+/// Data sets, unless `TSDB_INFLUXQL_ROUNDS` says how many, and queries of each kind over each.
 const ROUNDS: usize = 12;
 const QUERIES: usize = 30;
+
+/// Where the differences are listed.
+const LIST: &str = include_str!("../../docs/tql.md");
 
 /// A search may end in another valley where the last digits differ; all else is the same arithmetic.
 const TOLERANCE: f64 = 1e-9;
@@ -79,7 +85,8 @@ fn every_function_answers_as_influxdb_does() {
     let (mut ours, mut theirs) = (server.client(), Client::new(peer.address));
     let mut seed = Seed::from_environment();
     let (mut asked, mut unencoded, mut wrong) = ([0; KINDS.len()], 0, Vec::new());
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("TSDB_INFLUXQL_ROUNDS").map_or(ROUNDS, |n| n.parse().unwrap());
+    for round in 0..rounds {
         let database = format!("d{round}");
         let data = lines(&mut seed);
         for client in [&mut ours, &mut theirs] {
@@ -111,10 +118,48 @@ fn every_function_answers_as_influxdb_does() {
         println!("{kind}: {count} answers compared");
     }
     println!("not encoded by InfluxDB: {unencoded}");
+    println!("{} answers compared, {} differ", asked.iter().sum::<usize>(), wrong.len());
     assert!(
         wrong.is_empty(),
         "{} answers differ:\n{}",
         wrong.len(),
         wrong[..wrong.len().min(40)].join("\n")
     );
+}
+
+#[test]
+fn what_is_listed_differs_and_is_at_most_twenty_kinds() {
+    let listed: Vec<String> = kinds_of(LIST).iter().map(|number| format!("D{number}")).collect();
+    let numbers: Vec<String> = (1..=listed.len()).map(|number| format!("D{number}")).collect();
+    assert_eq!(listed, numbers, "the list of docs/tql.md is numbered");
+    assert!((1..=LISTED_MAX).contains(&listed.len()), "{} kinds", listed.len());
+    let shown = LISTED.iter().map(|(kind, _)| kind).chain(NOT_ASKED.iter().map(|(kind, _)| kind));
+    let mut shown: Vec<&str> = shown.copied().collect();
+    shown.sort_by_key(|kind| kind[1..].parse::<usize>().unwrap());
+    shown.dedup();
+    assert_eq!(shown, numbers, "each kind has a question, or a reason why it has none");
+    if !is_installed("influxd") {
+        return tsdb_tests::skip("listed differences: InfluxDB is not installed");
+    }
+    let (ours_dir, theirs_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(ours_dir.path(), &[]);
+    let peer = start_influxdb(theirs_dir.path());
+    let (mut ours, mut theirs) = (server.client(), Client::new(peer.address));
+    for client in [&mut ours, &mut theirs] {
+        client.query("", "CREATE DATABASE d");
+        client.write("d", LISTED_ROWS);
+    }
+    let mut alike = Vec::new();
+    for (kind, text) in LISTED {
+        let question = Question::from(text.to_owned());
+        let got = ask(&mut ours, "d", &question).unwrap();
+        let Some(expected) = ask(&mut theirs, "d", &question) else { continue };
+        let has_message = |answers: &[Value]| answers.iter().any(|a| a.get("messages").is_some());
+        let is_told = has_message(&got) && !has_message(&expected);
+        let what = differs(&got, &expected, TOLERANCE);
+        if what.is_none() && !is_told {
+            alike.push(format!("{kind}: {text}"));
+        }
+    }
+    assert!(alike.is_empty(), "no differences any more:\n{}", alike.join("\n"));
 }
