@@ -407,6 +407,18 @@ fn limits_end_a_statement_and_say_which_one_it_was() {
 }
 
 #[test]
+fn windows_behind_the_last_row_are_not_counted_where_they_have_no_rows() {
+    let limits = QueryLimits { buckets_max: 4, ..QueryLimits::default() };
+    let ask = |fill: &str| {
+        let query =
+            format!("SELECT sum(usage) FROM cpu WHERE time < 900 GROUP BY time(10ns) {fill}");
+        answer_with(store_of(ROWS) as _, &query, &context(), limits)
+    };
+    assert_eq!(ask("fill(none)"), "# cpu\ntime sum\n10 5\n20 100\n30 3\n");
+    assert!(ask("fill(null)").contains("query-buckets"), "{}", ask("fill(null)"));
+}
+
+#[test]
 fn estimates_stand_only_where_nothing_else_is_asked_for() {
     let store = Decorated::estimating(store_of("a,h=1 f=1 1\na,h=2 f=1 1\nb,h=1 f=1 1"));
     let ask = |query: &str| {
