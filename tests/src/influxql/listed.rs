@@ -21,7 +21,7 @@ pub const NOT_ASKED: [(&str, &str); 2] = [
 ];
 
 /// Questions whose answers differ, each with the kind of its difference.
-pub const LISTED: [(&str, &str); 30] = [
+pub const LISTED: [(&str, &str); 31] = [
     ("D1", "SELECT f FROM m WHERE time >= 10003 OR time < 10006"),
     ("D1", "SELECT percentile(f, 101) FROM m"),
     ("D2", "SELECT abs(f::integer) FROM m"),
@@ -59,6 +59,7 @@ pub const LISTED: [(&str, &str); 30] = [
          GROUP BY time(10ns) fill(previous))",
     ),
     ("D9", "SELECT f, dc FROM (SELECT f FROM m GROUP BY dc)"),
+    ("D9", "SELECT max(x), host FROM (SELECT f AS x FROM m) GROUP BY host"),
     ("D10", "SELECT sum(sum), sum(sum_1) FROM (SELECT sum(f), sum(g) FROM m)"),
     ("D10", "SELECT host FROM (SELECT f, host FROM m)"),
     (

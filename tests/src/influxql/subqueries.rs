@@ -1,6 +1,6 @@
 //! Questions about the rows of other queries.
 
-use super::{AGGREGATES, field, pick, range};
+use super::{AGGREGATES, field, page, pick, range};
 use crate::seed::Seed;
 
 /// A query that gives a column `x`, row by row. Not with `LIMIT` and groups, of which InfluxDB does not know itself what
@@ -53,17 +53,20 @@ struct Aggregated {
     /// Whether it keeps groups apart.
     has_groups: bool,
     has_range: bool,
+    /// Whether it is over another such query.
+    is_nested: bool,
     /// Whether windows without an answer may have rows of null.
     has_nulls: bool,
 }
 
 impl Aggregated {
-    /// Two columns, `x` and `y`, or one, over the rows of `m`.
+    /// Two columns, `x` and `y`, or one, over the rows of `m` or of `m` and `n`.
     fn of_points(seed: &mut Seed, is_nested: bool) -> Aggregated {
         // Rows out of order (D6) would tear the windows of the query around them.
         let has_windows = is_nested || seed.within(0..3) > 0;
         let every = has_windows.then(|| seed.within(20..100));
-        Aggregated::new(seed, "m", ["f", "g"], every, is_nested)
+        let source = pick(seed, &["m", "m", "m", "m, n", "/[mn]/"]);
+        Aggregated::new(seed, source, ["f", "g"], every, is_nested)
     }
 
     fn new(
@@ -103,6 +106,7 @@ impl Aggregated {
             every,
             has_groups: !by.is_empty(),
             has_range: !range.is_empty(),
+            is_nested,
             has_nulls: matches!(fill, " fill(previous)" | " fill(linear)")
                 || columns.contains(" AS y"),
         }
@@ -131,6 +135,42 @@ fn aligned(seed: &mut Seed, every: u64) -> String {
     format!(" WHERE time >= {start} AND time < {end}")
 }
 
+/// What is asked of the answers of aggregates.
+struct Asked {
+    columns: String,
+    /// Whether rows go in and rows come out.
+    is_rows: bool,
+    /// Whether it makes one row of each window, of functions for which InfluxDB does so too.
+    has_windows: bool,
+}
+
+impl Asked {
+    fn of(seed: &mut Seed, inner: &Aggregated) -> Asked {
+        let fold = |columns| Asked { columns, is_rows: false, has_windows: true };
+        let rows = |columns| Asked { columns, is_rows: true, has_windows: false };
+        let points = |columns| Asked { columns, is_rows: false, has_windows: false };
+        let is_plain = !inner.is_unordered() && !inner.is_nested;
+        match seed.within(0..14) {
+            0 | 1 if is_plain && !inner.has_nulls => {
+                rows(pick(seed, &["x", "x * 2", "x + 1"]).to_owned())
+            }
+            2 | 3 if is_plain => rows(along(seed, "x")),
+            4 if is_plain => {
+                let name = pick(seed, &["top", "bottom"]);
+                points(format!("{name}(x, {})", seed.within(1..5)))
+            }
+            5 if is_plain => points("distinct(x)".to_owned()),
+            6 if is_plain => points("stddev(x)".to_owned()),
+            7 if is_plain => points(format!("percentile(x, {})", seed.within(50..100))),
+            8 => fold(format!("{}(x), count(x)", pick(seed, &AGGREGATES))),
+            9 if inner.text.contains(" AS y") => {
+                fold(format!("sum(x), {}(y)", pick(seed, &AGGREGATES)))
+            }
+            _ => fold(format!("{}(x)", pick(seed, &AGGREGATES))),
+        }
+    }
+}
+
 /// A query over the answers of aggregates, and sometimes over those of aggregates over these.
 pub(super) fn of_aggregates(seed: &mut Seed) -> String {
     let is_nested = seed.within(0..6) == 0;
@@ -138,40 +178,35 @@ pub(super) fn of_aggregates(seed: &mut Seed) -> String {
     if is_nested {
         // In windows, since InfluxDB has no answer without them where the rows begin before the range (D6).
         let every = seed.within(20..100);
-        inner =
-            Aggregated::new(seed, &format!("({})", inner.text), ["x", "x"], Some(every), is_nested);
+        inner = Aggregated::new(seed, &format!("({})", inner.text), ["x", "x"], Some(every), true);
     }
-    let is_windowed = inner.every.is_some();
-    let call = match seed.within(0..9) {
-        0 if !inner.is_unordered() && !inner.has_nulls => {
-            pick(seed, &["x", "x * 2", "x + 1"]).to_owned()
-        }
-        1 if !inner.is_unordered() => along(seed, "x"),
-        2 => format!("{}(x), count(x)", pick(seed, &AGGREGATES)),
-        3 if inner.text.contains(" AS y") => format!("sum(x), {}(y)", pick(seed, &AGGREGATES)),
-        _ => format!("{}(x)", pick(seed, &AGGREGATES)),
-    };
-    let is_fold = AGGREGATES.iter().any(|name| call.starts_with(name));
-    let has_windows = is_fold && (is_nested || seed.within(0..3) == 0);
+    let asked = Asked::of(seed, &inner);
+    let has_windows = asked.has_windows && (is_nested || seed.within(0..3) == 0);
     let windows = has_windows.then(|| seed.within(20..150));
+    // Without a beginning windows of ns begin in 1970, and without an end they go on until now.
+    let needs_range = inner.every.is_some() && !inner.has_range;
     let range = match inner.every {
-        // Without a beginning windows of ns begin in 1970, and without an end they go on until now.
-        _ if seed.within(0..3) > 0 || is_windowed && !inner.has_range => match inner.every {
-            // InfluxDB has no answer if a row bears a time before the range (D6), except in windows.
-            Some(every) if windows.is_none() && is_fold => aligned(seed, every),
-            _ => range(seed),
-        },
-        _ => String::new(),
+        _ if !needs_range && seed.within(0..3) == 0 => String::new(),
+        // InfluxDB has no answer if a row bears a time before the range (D6), except in windows.
+        Some(every) if windows.is_none() && !asked.is_rows => aligned(seed, every),
+        _ => range(seed),
     };
-    let condition = condition(seed, &range);
+    let tags = [" AND host = 'a'", " AND host != 'a'", " AND dc =~ /[xz]/"];
+    let condition = match seed.within(0..6) {
+        0 if !range.is_empty() => pick(seed, &tags).to_owned(),
+        _ => condition(seed, &range),
+    };
     let tag = pick(seed, &["", "", "host"]);
     let fill = if windows.is_none() { "" } else { " fill(none)" };
     let windows = windows.map(|every| format!("time({every}ns)")).unwrap_or_default();
     let comma = if tag.is_empty() || windows.is_empty() { "" } else { ", " };
     let group_by = if tag.is_empty() && windows.is_empty() { "" } else { " GROUP BY " };
-    let order = if seed.within(0..5) == 0 { " ORDER BY time DESC" } else { "" };
+    // (Rows of top() and distinct() are in another order then, D3.)
+    let is_ordered = asked.is_rows || asked.has_windows;
+    let order = if is_ordered && seed.within(0..5) == 0 { " ORDER BY time DESC" } else { "" };
+    let page = if asked.is_rows { page(seed) } else { String::new() };
     format!(
-        "SELECT {call} FROM ({}){range}{condition}{group_by}{windows}{comma}{tag}{fill}{order}",
-        inner.text
+        "SELECT {} FROM ({}){range}{condition}{group_by}{windows}{comma}{tag}{fill}{order}{page}",
+        asked.columns, inner.text
     )
 }
