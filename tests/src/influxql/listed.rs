@@ -21,7 +21,7 @@ pub const NOT_ASKED: [(&str, &str); 2] = [
 ];
 
 /// Questions whose answers differ, each with the kind of its difference.
-pub const LISTED: [(&str, &str); 31] = [
+pub const LISTED: [(&str, &str); 32] = [
     ("D1", "SELECT f FROM m WHERE time >= 10003 OR time < 10006"),
     ("D1", "SELECT percentile(f, 101) FROM m"),
     ("D2", "SELECT abs(f::integer) FROM m"),
@@ -85,6 +85,11 @@ pub const LISTED: [(&str, &str); 31] = [
     ("D16", "SHOW MEASUREMENTS ON nothing"),
     ("D17", "SHOW DIAGNOSTICS"),
     ("D17", "SHOW SHARDS"),
+    (
+        "D19",
+        "SELECT max(f) FROM m, (SELECT max(f) AS f FROM m GROUP BY time(20ns)) \
+         WHERE time >= 10003 AND time < 10036",
+    ),
 ];
 
 /// The kinds that a list has in its table: the words of the first column that are `D` and a number.
