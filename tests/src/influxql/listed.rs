@@ -21,11 +21,13 @@ pub const NOT_ASKED: [(&str, &str); 2] = [
 ];
 
 /// Questions whose answers differ, each with the kind of its difference.
-pub const LISTED: [(&str, &str); 32] = [
+pub const LISTED: [(&str, &str); 34] = [
     ("D1", "SELECT f FROM m WHERE time >= 10003 OR time < 10006"),
     ("D1", "SELECT percentile(f, 101) FROM m"),
     ("D2", "SELECT abs(f::integer) FROM m"),
+    ("D1", "SELECT f FROM m WHERE f > 5 % 0"),
     ("D2", "SELECT pow(f, 1000) FROM m"),
+    ("D2", "SELECT count(f) % 0 FROM m"),
     ("D3", "SELECT top(f, 2) FROM m ORDER BY time DESC"),
     ("D3", "SELECT integral(f, 1ns) FROM m ORDER BY time DESC"),
     ("D4", "SELECT top(f, 2) FROM m LIMIT 2"),

@@ -175,8 +175,8 @@ fn update(
     }
 }
 
-/// One operation. Division by zero gives 0, as InfluxQL has it; operators on bits have a result for
-/// whole numbers only, comparisons never.
+/// One operation. Division by zero gives 0, as InfluxQL has it, and the remainder of it no number; operators on bits
+/// have a result for whole numbers only, comparisons never.
 fn apply(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
     let on_bits = |f: fn(i64, i64) -> i64| Some(f(whole(a)?, whole(b)?) as f64);
     match op {
@@ -184,7 +184,7 @@ fn apply(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
         BinaryOp::Sub => Some(a - b),
         BinaryOp::Mul => Some(a * b),
         BinaryOp::Div => Some(if b == 0.0 { 0.0 } else { a / b }),
-        BinaryOp::Mod => Some(if b == 0.0 { 0.0 } else { a % b }),
+        BinaryOp::Mod => Some(a % b),
         BinaryOp::BitAnd => on_bits(|a, b| a & b),
         BinaryOp::BitOr => on_bits(|a, b| a | b),
         BinaryOp::BitXor => on_bits(|a, b| a ^ b),
