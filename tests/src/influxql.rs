@@ -2,6 +2,7 @@
 //! differs on purpose (docs/tql.md) is never asked: the remarks at each kind name it by its number there (D1, …).
 
 mod compare;
+mod conditions;
 mod groups;
 mod listed;
 mod subqueries;
@@ -17,7 +18,7 @@ pub use listed::{LISTED, LISTED_MAX, LISTED_ROWS, NOT_ASKED, kinds_of};
 pub const TIMES: std::ops::Range<u64> = 10_000..11_000;
 
 /// What a query is about, so that a count of each can be shown.
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 17] = [
     "numbers",
     "points",
     "windows",
@@ -34,6 +35,7 @@ pub const KINDS: [&str; 16] = [
     "aggregates inside",
     "pages of series",
     "wildcards",
+    "conditions",
 ];
 
 const INDICATORS: [&str; 8] = [
@@ -127,6 +129,7 @@ fn query(kind: usize, seed: &mut Seed) -> String {
         13 => subqueries::of_aggregates(seed),
         14 => groups::page(seed),
         15 => groups::wildcards(seed),
+        16 => conditions::conditions(seed),
         _ if seed.within(0..2) == 0 => points(seed, true),
         _ => windows(seed, true),
     }
