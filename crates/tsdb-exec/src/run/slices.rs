@@ -36,7 +36,7 @@ impl Runner<'_> {
                 self.slices(plan, scan, slice_rows, &mut rows, &mut one)?;
                 continue;
             }
-            let (mut tables, _charge) = self.page_of_tables(plan, scan, &plan.frame)?;
+            let (mut tables, _charge) = self.page_of_tables(plan, scan, &plan.frame_of(scan))?;
             if plan.frame.order == Order::Descending {
                 tables.reverse();
             }
@@ -58,7 +58,7 @@ impl Runner<'_> {
         take: &mut impl FnMut(&Series, bool) -> Result<()>,
     ) -> Result<()> {
         self.progress.check()?;
-        let frame = &plan.frame;
+        let frame = &plan.frame_of(scan);
         let Some((mut selection, grid)) = self.select(plan, scan, frame)? else { return Ok(()) };
         let kept = self.keep(scan, frame, &mut selection, grid)?;
         self.progress.count_scan(&selection.counters.read());
