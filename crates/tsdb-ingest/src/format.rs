@@ -6,6 +6,7 @@ pub(crate) mod csv;
 pub(crate) mod exposition;
 pub(crate) mod json;
 pub(crate) mod line;
+pub(crate) mod otlp;
 pub(crate) mod pieces;
 pub(crate) mod remote_write;
 mod stamp;

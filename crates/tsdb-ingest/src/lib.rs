@@ -4,7 +4,7 @@
 //! checks of [`Validation`] lie between the two, the same for all formats; the [`Pipeline`] takes a
 //! request through all of it into any `dyn Append` and reports what was stored and what was refused,
 //! line by line. Which format a request is in says a [`FormatRegistry`], where formats of your own stand
-//! beside [`LineProtocol`], [`Json`], [`Csv`], [`PrometheusText`] and [`RemoteWrite`].
+//! beside [`LineProtocol`], [`Json`], [`Csv`], [`PrometheusText`], [`RemoteWrite`] and [`Otlp`].
 //!
 //! What is not here: sockets, HTTP, compression of bodies, and everything behind the storage seam. This
 //! crate sees `tsdb-core` and no engine.
@@ -33,6 +33,9 @@ pub use format::exposition::PrometheusText;
 pub use format::json::Json;
 pub use format::line::LineProtocol;
 pub use format::pieces::Pieces;
+#[cfg(any(test, feature = "test-util"))]
+pub use format::otlp::messages as otlp_messages;
+pub use format::otlp::{Otlp, OtlpEncoding, PROMOTE_RESOURCE_ATTRIBUTES, TRANSLATION_STRATEGY};
 #[cfg(any(test, feature = "test-util"))]
 pub use format::remote_write::messages as remote_write_messages;
 pub use format::remote_write::{RemoteWrite, RemoteWriteVersion};

@@ -49,6 +49,17 @@ pub const SYMBOL_BYTES_FACTOR: usize = 64;
 /// What small requests may have in any case, in bytes.
 pub const SYMBOL_BYTES_FREE: usize = 1 << 20;
 
+/// Most buckets of a histogram of OTLP, and most quantiles of a summary. Those of its own libraries have 160.
+pub const BUCKETS_MAX: usize = 16 << 10;
+
+/// The keys of all series of a request of OTLP together have at most so many times the bytes of the request, and
+/// [`SERIES_KEY_BYTES_FREE`]: each bucket of a histogram, which may be one byte, is a series with all labels of
+/// the point. Histograms of common libraries stay below 40.
+pub const SERIES_KEY_BYTES_FACTOR: usize = 128;
+
+/// What small requests may have in any case, in bytes.
+pub const SERIES_KEY_BYTES_FREE: usize = 4 << 20;
+
 /// Memory for what is known of metrics (type, help, unit), in bytes: some 20 000 metrics.
 pub const METADATA_BYTES_MAX: usize = 4 << 20;
 

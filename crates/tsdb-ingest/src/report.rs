@@ -12,7 +12,7 @@ use crate::limits;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Origin {
     /// Number of the line, from 1. Formats without lines count their records. It never falls within one
-    /// request.
+    /// request, but for what belongs to no record, which has the number 0.
     pub line: u64,
     /// First byte of the line in the input, behind leading blanks.
     pub start: usize,
@@ -554,6 +554,9 @@ pub(crate) fn excerpt(line: &[u8]) -> String {
     text
 }
 
+/// More records than any request has; those with higher numbers are not told apart.
+const NUMBERS_MAX: u64 = 1 << 26;
+
 /// Refused lines of a request, as they come up.
 #[derive(Debug, Default)]
 pub(crate) struct Rejects {
@@ -563,11 +566,32 @@ pub(crate) struct Rejects {
     pub(crate) counts: RejectCounts,
     /// The input is no text, so no part of it is repeated.
     pub(crate) is_binary: bool,
+    /// Numbers of the refused records of such an input, a bit for each: several refusals may be of one record.
+    numbers: Vec<u64>,
 }
 
 impl Rejects {
+    /// How many records there are of which something was refused.
+    pub(crate) fn records(&self) -> u64 {
+        self.numbers.iter().map(|bits| u64::from(bits.count_ones())).sum()
+    }
+
+    /// Takes note of the number of a record, which takes more bytes in the request than its bit here.
+    fn number(&mut self, line: u64) {
+        let place = line.checked_sub(1).filter(|place| *place < NUMBERS_MAX && self.is_binary);
+        let Some(place) = place else { return };
+        let word = usize::try_from(place / 64).unwrap_or_default();
+        if self.numbers.len() <= word {
+            self.numbers.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.numbers.get_mut(word) {
+            *bits |= 1 << (place % 64);
+        }
+    }
+
     /// Takes note of a refused line that somebody else has described.
     pub(crate) fn add_described(&mut self, error: LineError) {
+        self.number(error.line);
         self.total += 1;
         self.dropped += u64::from(error.reason.drops_row());
         self.counts.count(error.reason.kind());
@@ -578,6 +602,7 @@ impl Rejects {
 
     /// Takes note of a refused line. `at` is where in `input` the trouble begins.
     pub(crate) fn add(&mut self, input: &[u8], origin: Origin, at: usize, reason: Reason) {
+        self.number(origin.line);
         self.total += 1;
         self.dropped += u64::from(reason.drops_row());
         self.counts.count(reason.kind());
@@ -604,6 +629,8 @@ pub struct Brought {
     pub histograms: u64,
     /// Exemplars, of which none is stored.
     pub exemplars: u64,
+    /// Data points of OTLP.
+    pub points: u64,
 }
 
 /// What became of a write request.
@@ -626,7 +653,10 @@ pub struct WriteReport {
     pub ignored_fields: BTreeSet<Arc<str>>,
     /// Number of values that were not stored.
     pub ignored_total: u64,
-    /// What the request brought; remote write alone counts it.
+    /// Records of a binary format of which something was refused, each counted once: a data point of OTLP is
+    /// several rows. What has no number of its own is left out.
+    pub refused_records: u64,
+    /// What the request brought; remote write and OTLP alone count it.
     pub brought: Brought,
     /// Short name of the format that the request was read in.
     pub format: &'static str,

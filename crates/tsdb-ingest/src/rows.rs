@@ -441,6 +441,7 @@ impl Rows {
             errors_total: self.rejects.total,
             dropped_total: self.rejects.dropped,
             refused: self.rejects.counts,
+            refused_records: self.rejects.records(),
             ignored_fields,
             ignored_total,
             brought: self.brought,

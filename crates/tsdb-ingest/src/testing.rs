@@ -85,13 +85,15 @@ impl Append for Recorder {
         state.resolved_keys += series.len();
         let too_many = |what| Error::TooMany { what, count: 2, count_max: 1, remedy: "send fewer" };
         let mut given_series = Vec::new();
+        let mut next = state.keys.values().max().map_or(0, |last| last + 1);
         for key in series {
             if state.refused_measurement == Some(key.measurement()) {
                 given_series.push(Err(too_many("series")));
                 continue;
             }
-            let next = state.keys.values().max().map_or(0, |last| last + 1);
-            given_series.push(Ok(SeriesRef(*state.keys.entry(key.clone()).or_insert(next))));
+            let number = *state.keys.entry(key.clone()).or_insert(next);
+            next = next.max(number + 1);
+            given_series.push(Ok(SeriesRef(number)));
         }
         let mut given_sets = Vec::new();
         for set in field_sets {

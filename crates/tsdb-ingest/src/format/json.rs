@@ -5,7 +5,7 @@
 //! (`record`). So one bad record costs no other, every mistake has its place (`fault`), and the memory is
 //! that of the longest record, not that of the document: a tape is several times as large as its text.
 
-mod fault;
+pub(in crate::format) mod fault;
 mod import;
 mod record;
 mod split;

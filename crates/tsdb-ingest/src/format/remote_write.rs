@@ -11,7 +11,7 @@
 //! the answers, which belong to the server.
 
 mod fields;
-mod labels;
+pub(in crate::format) mod labels;
 mod layout;
 #[cfg(any(test, feature = "test-util"))]
 pub mod messages;

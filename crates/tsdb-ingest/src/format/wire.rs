@@ -199,68 +199,117 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a field of a checked message holds.
+/// What a field of a checked message holds. Several are the same on the wire and differ in JSON.
 #[derive(Debug)]
 pub(super) enum Kind {
+    /// An integer of any width.
     Varint,
+    Bool,
+    /// An integer whose sign is its lowest bit.
+    ZigZag,
+    /// One of several names, numbered from 0.
+    Choice(&'static [&'static str]),
     Fixed64,
+    SignedFixed64,
+    Double,
     Text,
+    Bytes,
+    /// Bytes that JSON writes as hexadecimal digits.
+    Id,
     /// A list, packed or not.
     Varints,
     /// A list, packed or not.
     Fixed64s,
+    /// A list, packed or not.
+    Doubles,
     Message(&'static Schema),
+    /// A list.
+    Messages(&'static Schema),
 }
 
 /// The known fields of a message, by number.
 #[derive(Debug)]
-pub(super) struct Schema(pub(super) &'static [(u32, Kind)]);
+pub(super) struct Schema {
+    pub(super) fields: &'static [(u32, Kind)],
+    /// What the fields are called in JSON, in the same order; empty where a message has no such form.
+    pub(super) names: &'static [&'static str],
+}
 
 impl Schema {
+    /// A message without a form in JSON.
+    pub(super) const fn unnamed(fields: &'static [(u32, Kind)]) -> Schema {
+        Schema { fields, names: &[] }
+    }
+
     fn kind(&self, number: u32) -> Option<&'static Kind> {
-        let fields: &'static [(u32, Kind)] = self.0;
+        let fields: &'static [(u32, Kind)] = self.fields;
         fields.iter().find(|(known, _)| *known == number).map(|(_, kind)| kind)
+    }
+
+    /// The field that JSON calls `name`.
+    pub(super) fn named(&self, name: &[u8]) -> Option<(u32, &'static Kind)> {
+        let fields: &'static [(u32, Kind)] = self.fields;
+        let mut named = self.names.iter().zip(fields);
+        let (_, (number, kind)) = named.find(|(known, _)| known.as_bytes() == name)?;
+        Some((*number, kind))
     }
 }
 
-/// Reads a message to its end and keeps nothing. `depth` is how many levels may still follow; schemas are
-/// far less deep.
+/// Reads a message to its end and keeps nothing. `depth` is how many levels may still follow.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub(super) fn check(mut message: Reader<'_>, schema: &Schema, depth: u32) -> Result<()> {
     while !message.is_at_end() {
         let (number, wire) = message.key()?;
-        match (schema.kind(number), wire) {
-            (None, _) => message.skip(number, wire, depth)?,
-            (Some(Kind::Varints), WireType::Block) => {
-                let mut list = message.block()?;
-                while !list.is_at_end() {
-                    list.varint()?;
-                }
+        match schema.kind(number) {
+            Some(kind) => check_field(&mut message, wire, kind, depth)?,
+            None => message.skip(number, wire, depth)?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a known field behind its key.
+fn check_field(message: &mut Reader<'_>, wire: WireType, kind: &Kind, depth: u32) -> Result<()> {
+    match (kind, wire) {
+        (Kind::Varints, WireType::Block) => {
+            let mut list = message.block()?;
+            while !list.is_at_end() {
+                list.varint()?;
             }
-            (Some(Kind::Fixed64s), WireType::Block) => {
-                let mut list = message.block()?;
-                while !list.is_at_end() {
-                    list.fixed64()?;
-                }
+        }
+        (Kind::Fixed64s | Kind::Doubles, WireType::Block) => {
+            let mut list = message.block()?;
+            while !list.is_at_end() {
+                list.fixed64()?;
             }
-            (Some(Kind::Varint | Kind::Varints), _) => {
-                message.expect(wire, WireType::Varint)?;
-                message.varint()?;
-            }
-            (Some(Kind::Fixed64 | Kind::Fixed64s), _) => {
-                message.expect(wire, WireType::Fixed64)?;
-                message.fixed64()?;
-            }
-            (Some(Kind::Text), _) => {
-                message.expect(wire, WireType::Block)?;
-                message.text()?;
-            }
-            (Some(Kind::Message(inner)), _) => {
-                message.expect(wire, WireType::Block)?;
-                check(message.block()?, inner, depth.saturating_sub(1))?;
-            }
+        }
+        (Kind::Varint | Kind::Bool | Kind::ZigZag | Kind::Choice(_) | Kind::Varints, _) => {
+            message.expect(wire, WireType::Varint)?;
+            message.varint()?;
+        }
+        (
+            Kind::Fixed64 | Kind::SignedFixed64 | Kind::Double | Kind::Fixed64s | Kind::Doubles,
+            _,
+        ) => {
+            message.expect(wire, WireType::Fixed64)?;
+            message.fixed64()?;
+        }
+        (Kind::Text, _) => {
+            message.expect(wire, WireType::Block)?;
+            message.text()?;
+        }
+        (Kind::Bytes | Kind::Id, _) => {
+            message.expect(wire, WireType::Block)?;
+            message.block()?;
+        }
+        (Kind::Message(inner) | Kind::Messages(inner), _) => {
+            message.expect(wire, WireType::Block)?;
+            let Some(depth) = depth.checked_sub(1) else {
+                return Err(message.fault("a message that is nested too deep"));
+            };
+            check(message.block()?, inner, depth)?;
         }
     }
     Ok(())
@@ -326,9 +375,9 @@ mod tests {
 
     #[test]
     fn known_fields_are_what_the_schema_says() {
-        const INNER: Schema = Schema(&[(1, Kind::Varint), (2, Kind::Text)]);
+        const INNER: Schema = Schema::unnamed(&[(1, Kind::Varint), (2, Kind::Text)]);
         const OUTER: Schema =
-            Schema(&[(1, Kind::Message(&INNER)), (2, Kind::Varints), (3, Kind::Fixed64s)]);
+            Schema::unnamed(&[(1, Kind::Message(&INNER)), (2, Kind::Varints), (3, Kind::Fixed64s)]);
         for (bytes, what) in [
             (
                 &b"\x0a\x05\x08\x07\x12\x01x\x10\x01\x12\x02\x01\x02\x19abcdefgh\x1a\x08abcdefgh"[..],

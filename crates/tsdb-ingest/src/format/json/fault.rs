@@ -5,9 +5,9 @@ use crate::limits;
 
 /// A mistake and where it is: an offset in the text.
 #[derive(Debug, PartialEq)]
-pub(super) struct Fault {
-    pub(super) at: usize,
-    pub(super) what: &'static str,
+pub(in crate::format) struct Fault {
+    pub(in crate::format) at: usize,
+    pub(in crate::format) what: &'static str,
 }
 
 /// Said of a number that no `f64` holds.
@@ -15,7 +15,7 @@ const TOO_LARGE: &str = "this number is too large: numbers go up to 1.7976931348
 
 /// The first mistake in `text`, which should be one value; `None` where it is one.
 #[cold]
-pub(super) fn first(text: &[u8]) -> Option<Fault> {
+pub(in crate::format) fn first(text: &[u8]) -> Option<Fault> {
     if let Err(error) = std::str::from_utf8(text) {
         return Some(Fault { at: error.valid_up_to(), what: "invalid UTF-8" });
     }

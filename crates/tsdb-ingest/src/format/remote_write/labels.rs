@@ -6,14 +6,14 @@ use crate::report::excerpt;
 use crate::{Reason, Validation, limits};
 
 /// Labels as names and values, in the order of the request.
-pub(super) type Pairs<'a> = Vec<(&'a str, &'a str)>;
+pub(in crate::format) type Pairs<'a> = Vec<(&'a str, &'a str)>;
 
 /// The key of a series: its metric is the measurement, all other labels that are not empty are tags. The order
 /// does not matter. Sorts `labels`.
 ///
 /// # Errors
 /// No metric, a label without a name or twice, what [`Validation::series_key`] refuses.
-pub(super) fn series_key(
+pub(in crate::format) fn series_key(
     labels: &mut Pairs<'_>,
     validation: &Validation,
 ) -> Result<SeriesKey, Reason> {
@@ -37,7 +37,7 @@ pub(super) fn series_key(
 }
 
 /// A reason for more labels than a series can have, empty ones among them.
-pub(super) fn too_many(count: u64) -> Reason {
+pub(in crate::format) fn too_many(count: u64) -> Reason {
     Reason::Limit(tsdb_core::Error::TooMany {
         what: "labels",
         count,
@@ -47,7 +47,7 @@ pub(super) fn too_many(count: u64) -> Reason {
 }
 
 /// A series as Prometheus writes it: `up{job="x"}`, cut where it gets long.
-pub(super) fn shown(labels: &[(&str, &str)]) -> String {
+pub(in crate::format) fn shown(labels: &[(&str, &str)]) -> String {
     let metric = labels.iter().find(|(name, _)| *name == NAME_TAG).map_or("", |(_, value)| value);
     let mut text = String::new();
     let mut put = |part: &str| {

@@ -45,8 +45,12 @@ pub(super) const V1: Layout = Layout {
     histograms: 4,
     exemplars: 3,
     series_metadata: None,
-    exemplar: &Schema(&[(1, Kind::Message(&LABEL)), (2, Kind::Fixed64), (3, Kind::Varint)]),
-    histogram: &Schema(&HISTOGRAM),
+    exemplar: &Schema::unnamed(&[
+        (1, Kind::Message(&LABEL)),
+        (2, Kind::Fixed64),
+        (3, Kind::Varint),
+    ]),
+    histogram: &Schema::unnamed(&HISTOGRAM),
     start_time: None,
     refuses_exemplars: false,
 };
@@ -58,15 +62,15 @@ pub(super) const V2: Layout = Layout {
     histograms: 3,
     exemplars: 4,
     series_metadata: Some(5),
-    exemplar: &Schema(&[(1, Kind::Varints), (2, Kind::Fixed64), (3, Kind::Varint)]),
-    histogram: &Schema(&HISTOGRAM_2),
+    exemplar: &Schema::unnamed(&[(1, Kind::Varints), (2, Kind::Fixed64), (3, Kind::Varint)]),
+    histogram: &Schema::unnamed(&HISTOGRAM_2),
     start_time: Some(3),
     refuses_exemplars: true,
 };
 
-const LABEL: Schema = Schema(&[(1, Kind::Text), (2, Kind::Text)]);
+const LABEL: Schema = Schema::unnamed(&[(1, Kind::Text), (2, Kind::Text)]);
 
-const SPAN: Schema = Schema(&[(1, Kind::Varint), (2, Kind::Varint)]);
+const SPAN: Schema = Schema::unnamed(&[(1, Kind::Varint), (2, Kind::Varint)]);
 
 /// Counts, sum, schema, thresholds, spans and buckets of a native histogram.
 const HISTOGRAM: [(u32, Kind); 16] = [

@@ -167,7 +167,7 @@ fn what_cannot_be_stored_is_refused_and_costs_nothing_else() {
         fixture.store.take_rows(),
         ["up,job=x value=1.0 1000000", "up,job=x value=3.0 3000000"]
     );
-    assert_eq!(report.brought, Brought { samples: 7, histograms: 2, exemplars: 1 });
+    assert_eq!(report.brought, Brought { samples: 7, histograms: 2, exemplars: 1, points: 0 });
     assert_eq!(report.samples, 2);
     let refused: Vec<_> =
         report.errors.iter().map(|e| (e.line, e.text.as_str(), e.reason.clone())).collect();
