@@ -30,7 +30,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = stopped.await;
     };
     let grace = Duration::from_secs(1);
-    let server = tokio::spawn(listen::serve(listener, http::router(app), 16, end, grace));
+    let turns = Arc::new(tokio::sync::Semaphore::new(16));
+    let server = tokio::spawn(listen::serve(listener, http::router(app), turns, end, grace));
 
     let written =
         exchange(address, "POST /write?db=home", "temperature,room=kitchen value=21.5").await?;

@@ -72,6 +72,9 @@ pub struct Settings {
     /// Address and port to listen on [default: 127.0.0.1:8086]; port 0 takes a free one.
     #[arg(long, env = "TSDB_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<ListenAddress>,
+    /// Address and port of a second door for OTLP alone, over HTTP and gRPC [default: none]; --listen takes it too.
+    #[arg(long, env = "TSDB_OTLP_LISTEN", value_name = "ADDRESS:PORT")]
+    pub otlp_listen: Option<ListenAddress>,
     /// Directory of the data; created if it is missing [default: ./tsdb-data].
     #[arg(long, env = "TSDB_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -145,6 +148,8 @@ pub struct Settings {
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Where to listen for OTLP alone, beside that.
+    pub otlp_listen: Option<SocketAddr>,
     /// Directory of the data, absolute.
     pub data_dir: PathBuf,
     /// When an acknowledged write is safe.
@@ -200,7 +205,11 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_settings(typed: Settings) -> Result<Config, Error> {
-        let listen = listen_address(typed.listen, typed.allow_insecure.unwrap_or(false))?;
+        let is_allowed = typed.allow_insecure.unwrap_or(false);
+        let listen = listen_address(typed.listen, is_allowed)?;
+        let otlp_listen = typed.otlp_listen.map(|typed| typed.0);
+        let otlp_listen =
+            otlp_listen.map(|address| reachable("otlp-listen", address, is_allowed)).transpose()?;
         let query_limits = query_limits(&typed)?;
         let data_dir = typed.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
         let data_dir = std::path::absolute(&data_dir)
@@ -215,6 +224,7 @@ impl Config {
         let body = typed.body_limit.unwrap_or(BODY_LIMIT_DEFAULT);
         Ok(Config {
             listen,
+            otlp_listen,
             data_dir: lexically_normal(&data_dir),
             durability: typed.durability.unwrap_or(Durability::Sync),
             memory_bytes: to_usize("memory-limit", memory)?,
@@ -266,6 +276,7 @@ impl Settings {
     pub fn or(self, fallback: Settings) -> Settings {
         Settings {
             listen: self.listen.or(fallback.listen),
+            otlp_listen: self.otlp_listen.or(fallback.otlp_listen),
             data_dir: self.data_dir.or(fallback.data_dir),
             durability: self.durability.or(fallback.durability),
             memory_limit: self.memory_limit.or(fallback.memory_limit),
@@ -312,11 +323,16 @@ fn listen_address(typed: Option<ListenAddress>, allow: bool) -> Result<SocketAdd
                 .0
         }
     };
+    reachable("listen", address, allow)
+}
+
+/// An address that may be reached from other machines only where that is allowed.
+fn reachable(setting: &str, address: SocketAddr, allow: bool) -> Result<SocketAddr, Error> {
     if address.ip().to_canonical().is_loopback() || allow {
         return Ok(address);
     }
     Err(config_error(format!(
-        "listen {address} can be reached from other machines, and there is neither authentication nor \
+        "{setting} {address} can be reached from other machines, and there is neither authentication nor \
          TLS yet: listen on 127.0.0.1, or add --allow-insecure where the network is trusted"
     )))
 }

@@ -27,6 +27,9 @@ const LINES_REFUSED: &str = "tsdb_write_lines_refused_total";
 const REFUSED: &str = "tsdb_write_refused_total";
 const FIELDS_IGNORED: &str = "tsdb_write_fields_ignored_total";
 const NOT_STORED: &str = "tsdb_remote_write_not_stored_total";
+const OTLP_POINTS: &str = "tsdb_otlp_points_total";
+const OTLP_REJECTED: &str = "tsdb_otlp_points_rejected_total";
+const OTLP_EXEMPLARS: &str = "tsdb_otlp_exemplars_not_stored_total";
 const STATEMENTS: &str = "tsdb_query_statements_total";
 const STATEMENTS_FAILED: &str = "tsdb_query_statements_failed_total";
 const MEMORY_USED: &str = "tsdb_memory_used_bytes";
@@ -86,6 +89,17 @@ pub struct NotStoredRecord {
     pub exemplars: u64,
 }
 
+/// What a request of OTLP brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OtlpRecord {
+    /// Data points, stored or not.
+    pub points: u64,
+    /// Those of them that are not stored, or not whole.
+    pub points_rejected: u64,
+    /// Exemplars, for which the data model has no place.
+    pub exemplars: u64,
+}
+
 impl Exposition {
     /// An empty registry.
     ///
@@ -142,6 +156,16 @@ impl Exposition {
             counter!(NOT_STORED, "reason" => "refused_sample").increment(samples);
             counter!(NOT_STORED, "reason" => "native_histogram").increment(histograms);
             counter!(NOT_STORED, "reason" => "exemplar").increment(exemplars);
+        });
+    }
+
+    /// Counts what a request of OTLP brought.
+    pub fn otlp(&self, record: OtlpRecord) {
+        let OtlpRecord { points, points_rejected, exemplars } = record;
+        self.record(|| {
+            counter!(OTLP_POINTS).increment(points);
+            counter!(OTLP_REJECTED).increment(points_rejected);
+            counter!(OTLP_EXEMPLARS).increment(exemplars);
         });
     }
 
@@ -207,6 +231,9 @@ fn describe() {
     describe_counter!(REFUSED, "Lines that writes refused, by the kind of reason.");
     describe_counter!(FIELDS_IGNORED, "Text fields that writes left out.");
     describe_counter!(NOT_STORED, "Elements of remote write that are not stored, by reason.");
+    describe_counter!(OTLP_POINTS, "Data points that OTLP brought.");
+    describe_counter!(OTLP_REJECTED, "Data points of OTLP that were not stored, or not whole.");
+    describe_counter!(OTLP_EXEMPLARS, "Exemplars of OTLP, which are not stored.");
     describe_counter!(STATEMENTS, "Query statements that ended.");
     describe_counter!(STATEMENTS_FAILED, "Query statements that ended with an error.");
     describe_gauge!(MEMORY_USED, Unit::Bytes, "Managed memory in use.");

@@ -1,5 +1,5 @@
-//! The gRPC surface: the services of `proto/tsdb/v1` on the port of HTTP, and their description by
-//! reflection.
+//! The gRPC surface: the services of `proto/tsdb/v1` and that of OTLP on the port of HTTP, and their description
+//! by reflection.
 //!
 //! Not here: connections, and how many calls there may be on one (`listen.rs`), statements (`query`), the form
 //! of results (`encode/protobuf.rs`).
@@ -7,6 +7,7 @@
 mod charge;
 pub mod codec;
 mod health;
+pub mod otlp;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -46,11 +47,12 @@ pub mod proto {
 }
 
 /// All calls, as metrics name them: a client must not be able to invent new names.
-pub const CALLS: [&str; 4] = [
+pub const CALLS: [&str; 5] = [
     "/tsdb.v1.WriteService/Write",
     "/tsdb.v1.WriteService/WriteStream",
     "/tsdb.v1.QueryService/Query",
     "/tsdb.v1.HealthService/Health",
+    otlp::EXPORT,
 ];
 
 /// What the calls that write begin with.
@@ -81,7 +83,8 @@ pub fn router(app: &Arc<App>) -> Router {
     }
     let charged = middleware::map_request_with_state(Arc::clone(app), charge::charged);
     let checked = middleware::from_fn(check_frame);
-    routes.into_axum_router().route_layer(charged).route_layer(checked)
+    let routes = routes.into_axum_router().route_layer(charged).route_layer(checked);
+    routes.merge(otlp::router(app))
 }
 
 /// What tonic leaves to others: refuses what does not claim to be gRPC, and calls a message that is too large

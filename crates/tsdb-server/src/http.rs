@@ -12,6 +12,7 @@ pub mod metadata;
 pub mod native;
 pub mod observe;
 pub mod ops;
+pub mod otlp;
 pub mod params;
 pub mod query;
 pub mod remote_write;
@@ -48,7 +49,7 @@ pub struct Route {
 }
 
 /// All paths. Tests go through this table, so that none is forgotten.
-pub const ROUTES: [Route; 15] = [
+pub const ROUTES: [Route; 18] = [
     Route { path: "/", methods: "GET, HEAD", handlers: || get(console::page) },
     Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
     Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
@@ -63,6 +64,9 @@ pub const ROUTES: [Route; 15] = [
     },
     Route { path: "/api/v1/query", methods: "POST", handlers: || post(native::query) },
     Route { path: "/api/v1/write", methods: "POST", handlers: || post(formats::write) },
+    Route { path: "/v1/metrics", methods: "POST", handlers: || post(otlp::export) },
+    Route { path: "/api/v1/otlp/v1/metrics", methods: "POST", handlers: || post(otlp::export) },
+    Route { path: "/opentelemetry/v1/metrics", methods: "POST", handlers: || post(otlp::export) },
     Route { path: "/api/v1/metadata", methods: "GET, HEAD", handlers: || get(metadata::list) },
     Route {
         path: "/api/v1/status/tsdb",
@@ -92,23 +96,48 @@ pub fn label(path: &str) -> &'static str {
 
 /// The service that answers requests, those of gRPC included.
 pub fn router(app: Arc<App>) -> Router {
-    let routes = ROUTES
-        .iter()
-        .fold(Router::new(), |router, route| router.route(route.path, (route.handlers)()));
+    let calls = grpc::router(&app);
+    let is_on_loopback = app.is_on_loopback();
+    serving(app, |_| true, calls, is_on_loopback)
+}
+
+/// The service of a port of its own for OTLP, over HTTP and gRPC. `is_on_loopback` says whether that port can be
+/// reached from this machine alone.
+pub fn otlp_router(app: Arc<App>, is_on_loopback: bool) -> Router {
+    let calls = grpc::otlp::router(&app);
+    serving(app, is_of_otlp, calls, is_on_loopback)
+}
+
+fn is_of_otlp(route: &Route) -> bool {
+    otlp::PATHS.contains(&route.path)
+}
+
+/// A service of some routes, and of `calls`.
+fn serving(
+    app: Arc<App>,
+    is_served: fn(&Route) -> bool,
+    calls: Router,
+    is_on_loopback: bool,
+) -> Router {
+    let routes = ROUTES.iter().filter(|route| is_served(route));
+    let routes =
+        routes.fold(Router::new(), |router, route| router.route(route.path, (route.handlers)()));
+    let door = observe::Door { app: Arc::clone(&app), is_on_loopback };
     // The calls need no state beside their own.
     routes
-        .merge(grpc::router(&app).with_state(()))
+        .merge(calls.with_state(()))
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
+        .fallback(move |uri: Uri| async move { not_found(&uri, is_served) })
         // Handlers take bodies in their own way and under their own limits, see `body.rs`.
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .layer(middleware::from_fn_with_state(door, observe::observe))
         .with_state(app)
 }
 
-async fn not_found(uri: Uri) -> ApiError {
+fn not_found(uri: &Uri, is_served: fn(&Route) -> bool) -> ApiError {
     let path: String = uri.path().chars().take(256).collect();
-    let known: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
+    let known = ROUTES.iter().filter(|route| is_served(route));
+    let known: Vec<&str> = known.map(|route| route.path).collect();
     let message = format!("path {path:?} not found: there are {}", known.join(", "));
     ApiError::new(StatusCode::NOT_FOUND, message)
 }

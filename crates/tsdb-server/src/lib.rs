@@ -17,6 +17,7 @@ pub mod grpc;
 pub mod http;
 pub mod listen;
 mod memory_watch;
+pub mod otlp;
 pub mod query;
 pub mod rejects;
 mod run;

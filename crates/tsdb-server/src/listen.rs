@@ -42,15 +42,14 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Serves connections until `stop` ends, then lets open requests finish, for at most `grace`. Returns
-/// whether all of them did.
+/// whether all of them did. Each connection has one of `turns`, and one more is held by who waits for the next.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    connections_max: usize,
+    turns: Arc<Semaphore>,
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> bool {
-    let turns = Arc::new(Semaphore::new(connections_max));
     let open = GracefulShutdown::new();
     let protocol = protocol();
     tokio::pin!(stop);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tsdb_core::MemoryBudget;
 use tsdb_core::env::Env;
 
@@ -82,8 +83,13 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
         listener.local_addr().map_err(|cause| Error::Listen { address: config.listen, cause })?;
     let exposition = Exposition::new()
         .map_err(|error| Error::Config { message: format!("metrics: {error}") })?;
+    let otlp = match config.otlp_listen {
+        Some(wanted) => Some(listen::bind(wanted).await?),
+        None => None,
+    };
+    let otlp_address = otlp.as_ref().and_then(|listener| listener.local_addr().ok());
     let app = App::new(config, env, store, budget, exposition);
-    announce(app.config(), address)?;
+    announce(app.config(), address, otlp_address)?;
     spawn_upkeep(&app);
     memory_watch::spawn(&app);
     if app.config().demo {
@@ -96,15 +102,41 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
         stopping.begin_stop();
         shutdown::exit_at_next(signals);
     };
-    serve_until(listener, &app, stop).await;
+    serve_until(listener, otlp, &app, stop).await;
     close(&app).await
 }
 
-async fn serve_until(listener: TcpListener, app: &Arc<App>, stop: impl Future<Output = ()>) {
+async fn serve_until(
+    listener: TcpListener,
+    otlp: Option<TcpListener>,
+    app: &Arc<App>,
+    stop: impl Future<Output = ()>,
+) {
+    // Both ports share what there may be of connections; each holds a turn while it waits for the next one.
+    let waiting = usize::from(otlp.is_some());
+    let connections_max = connections_that_fit(app.config().connections_max) + waiting;
+    let turns = Arc::new(Semaphore::new(connections_max));
+    // Closed when the end has come.
+    let (open, end) = watch::channel(());
+    let ended = |mut end: watch::Receiver<()>| async move {
+        let _ = end.changed().await;
+    };
     let router = http::router(Arc::clone(app));
-    let connections_max = connections_that_fit(app.config().connections_max);
-    let finished = listen::serve(listener, router, connections_max, stop, shutdown::GRACE).await;
-    if !finished {
+    let served =
+        listen::serve(listener, router, Arc::clone(&turns), ended(end.clone()), shutdown::GRACE);
+    let served_otlp = async {
+        let Some(listener) = otlp else { return true };
+        let address = listener.local_addr();
+        let is_on_loopback = address.is_ok_and(|address| address.ip().to_canonical().is_loopback());
+        let router = http::otlp_router(Arc::clone(app), is_on_loopback);
+        listen::serve(listener, router, turns, ended(end), shutdown::GRACE).await
+    };
+    let stopping = async {
+        stop.await;
+        drop(open);
+    };
+    let (finished, finished_otlp, ()) = tokio::join!(served, served_otlp, stopping);
+    if !(finished && finished_otlp) {
         tracing::warn!("some requests did not finish in time and were cut off");
     }
 }
@@ -150,8 +182,8 @@ fn spawn_upkeep(app: &Arc<App>) {
 }
 
 /// Tells where the server and its data are, with commands that work when pasted.
-fn announce(config: &Config, address: SocketAddr) -> Result<(), Error> {
-    let text = announcement(config, address);
+fn announce(config: &Config, address: SocketAddr, otlp: Option<SocketAddr>) -> Result<(), Error> {
+    let text = announcement(config, address, otlp);
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever closed the other end does not want to read it.
@@ -162,14 +194,11 @@ fn announce(config: &Config, address: SocketAddr) -> Result<(), Error> {
     }
 }
 
-fn announcement(config: &Config, address: SocketAddr) -> String {
-    // 0.0.0.0 can be listened on, and not be connected to everywhere.
-    let host = if address.ip().is_unspecified() {
-        SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port())
-    } else {
-        address
-    };
-    let url = format!("http://{host}");
+fn announcement(config: &Config, address: SocketAddr, otlp: Option<SocketAddr>) -> String {
+    let url = url_of(address);
+    let otlp = otlp.map_or_else(String::new, |address| {
+        format!("OTLP, over HTTP and gRPC, listens on {}\n", url_of(address))
+    });
     let version = env!("CARGO_PKG_VERSION");
     let Config { data_dir, durability, .. } = config;
     let demo = if config.demo {
@@ -180,6 +209,7 @@ fn announcement(config: &Config, address: SocketAddr) -> String {
     };
     format!(
         "tsdb-server {version} listens on {url}\n\
+         {otlp}\
          Data lies in {} (durability {durability})\n\n\
          {demo}\
          Open {url}/ in a browser, or write a point, read it back, see what is there:\n\n  \
@@ -188,6 +218,17 @@ fn announcement(config: &Config, address: SocketAddr) -> String {
          curl -G '{url}/query?db=mydb' --data-urlencode 'q=SHOW MEASUREMENTS'\n",
         data_dir.display()
     )
+}
+
+/// How an address is connected to.
+fn url_of(address: SocketAddr) -> String {
+    // 0.0.0.0 can be listened on, and not be connected to everywhere.
+    let host = if address.ip().is_unspecified() {
+        SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port())
+    } else {
+        address
+    };
+    format!("http://{host}")
 }
 
 #[cfg(test)]
@@ -203,13 +244,20 @@ mod tests {
             ("0.0.0.0:9", "http://127.0.0.1:9/"),
             ("[::1]:7", "http://[::1]:7/"),
         ] {
-            let text = announcement(&config, address.parse().unwrap());
+            let text = announcement(&config, address.parse().unwrap(), None);
             assert!(text.contains(config.data_dir.to_str().unwrap()));
             let commands: Vec<_> =
                 text.lines().filter(|line| line.trim_start().starts_with("curl ")).collect();
             assert_eq!(commands.len(), 3);
             assert!(commands.iter().all(|command| command.contains(url)), "{text}");
+            assert!(!text.contains("OTLP"));
         }
+        let address = "127.0.0.1:8086".parse().unwrap();
+        let text = announcement(&config, address, Some("0.0.0.0:4317".parse().unwrap()));
+        assert!(
+            text.contains("\nOTLP, over HTTP and gRPC, listens on http://127.0.0.1:4317\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -31,6 +31,8 @@ use tsdb_core::{DataPoint, TagCharset};
 use self::attributes::{Label, fields, labels_of, pair, text_of};
 use self::buckets::Below;
 use self::naming::Naming;
+#[cfg(any(test, feature = "test-util"))]
+pub use self::schema::otlp_fields;
 use self::series::TARGET_INFO;
 use super::wire::{self, DEPTH_MAX, Reader, WireFault, WireType};
 use super::{Format, Ingestion, ParseOptions, points_of};

@@ -100,7 +100,7 @@ fn every_setting_has_a_flag_a_variable_and_a_key_of_one_name() {
         let message = toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
         assert!(!message.contains("unknown field"), "{flag}: {message}");
     }
-    assert_eq!(known.lines().count(), 22);
+    assert_eq!(known.lines().count(), 23);
 }
 
 #[test]
@@ -128,6 +128,7 @@ fn what_is_out_of_range_is_refused_with_a_remedy() {
         (&["--listen", "0.0.0.0:8086"][..], "--allow-insecure"),
         (&["--listen", "[::]:8086"], "--allow-insecure"),
         (&["--listen", "192.168.1.5:8086"], "--allow-insecure"),
+        (&["--otlp-listen", "0.0.0.0:4317"], "otlp-listen 0.0.0.0:4317 can be reached"),
         (&["--memory-limit", "1MiB"], "at least 32MiB"),
         (&["--query-concurrency", "0"], "at least 1"),
         (&["--connections", "0"], "at least 1"),
@@ -144,6 +145,8 @@ fn what_is_out_of_range_is_refused_with_a_remedy() {
     }
     assert!(config(&["--listen", "0.0.0.0:1", "--allow-insecure"]).is_ok());
     assert!(config(&["--listen", "[::ffff:127.0.0.1]:1"]).is_ok());
+    let both = config(&["--otlp-listen", "127.0.0.1:4317"]).unwrap();
+    assert_eq!((both.listen.port(), both.otlp_listen.unwrap().port()), (8086, 4317));
 }
 
 #[test]

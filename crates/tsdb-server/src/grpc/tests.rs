@@ -341,7 +341,12 @@ async fn the_server_describes_itself() {
         panic!("{answer:?}")
     };
     let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
-    for name in ["tsdb.v1.WriteService", "tsdb.v1.QueryService", "tsdb.v1.HealthService"] {
+    for name in [
+        "tsdb.v1.WriteService",
+        "tsdb.v1.QueryService",
+        "tsdb.v1.HealthService",
+        "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
 }

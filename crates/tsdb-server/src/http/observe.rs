@@ -32,14 +32,23 @@ pub const INFLUXDB_VERSION: &str = "1.8.10";
 /// Longest request id that is taken over from a client.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// Where requests come in.
+#[derive(Clone)]
+pub struct Door {
+    /// What answers them.
+    pub app: Arc<App>,
+    /// Whether only this machine can reach it.
+    pub is_on_loopback: bool,
+}
+
 /// The outermost layer.
-pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn observe(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let Door { app, is_on_loopback } = door;
     let started = app.env().clock.mono_ns();
     let id = request_id(request.headers(), &app);
     let method = method_label(request.method());
     let path = super::label(request.uri().path());
-    let allowed =
-        guard::check(request.method(), request.uri(), request.headers(), app.is_on_loopback());
+    let allowed = guard::check(request.method(), request.uri(), request.headers(), is_on_loopback);
     let mut response = match allowed {
         Ok(()) => match CatchPanic(pin!(next.run(request))).await {
             Ok(response) => response,

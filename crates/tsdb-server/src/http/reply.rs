@@ -89,6 +89,12 @@ impl ApiError {
         ApiError { form: Form::CodeAndMessage, ..self }
     }
 
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(self, of: impl FnOnce(StatusCode) -> StatusCode) -> ApiError {
+        ApiError { status: of(self.status), ..self }
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -107,6 +113,13 @@ impl ApiError {
         response
     }
 
+    /// The response with a body that the caller has made of [`ApiError::text`].
+    pub fn into_typed_response(self, content_type: &'static str, body: Vec<u8>) -> Response {
+        let mut response = typed_response(self.status, Body::from(body), content_type);
+        self.mark(&mut response, &self.text());
+        response
+    }
+
     /// Adds the headers of the refusal.
     fn mark(&self, response: &mut Response, text: &str) {
         mark_refused(response, text);
@@ -120,7 +133,7 @@ impl ApiError {
     }
 
     /// Its text, with advice if there is some.
-    fn text(&self) -> Cow<'_, str> {
+    pub fn text(&self) -> Cow<'_, str> {
         match &self.advice {
             Some(advice) => format!("{}: {advice}", self.message).into(),
             None => self.message.as_str().into(),

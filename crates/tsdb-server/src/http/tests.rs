@@ -3,6 +3,7 @@
 
 mod formats;
 mod influx;
+mod otlp;
 mod rejects;
 mod remote_write;
 mod stream;

@@ -29,7 +29,7 @@ const IGNORED_FIELDS_BYTES_MAX: usize = 1024;
 
 /// Where and how to write, as the URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub(super) database: String,
     pub(super) policy: Option<String>,
     pub(super) precision: Precision,
@@ -45,7 +45,7 @@ impl Target {
     }
 
     /// As [`Target::new`], for clients that need not name a database.
-    pub(super) fn in_database(database: &str, params: &Params) -> Result<Target, ApiError> {
+    pub(crate) fn in_database(database: &str, params: &Params) -> Result<Target, ApiError> {
         let precision = params.get("precision").unwrap_or_default();
         let precision = precision
             .parse()
@@ -131,12 +131,43 @@ pub(super) async fn hand_in(
     if received.bytes.is_empty() {
         return Ok(None);
     }
+    hand_over(app, received, encoding, target, parameters, read).await.map(Some)
+}
+
+/// As [`take_in`], of a body that was received.
+///
+/// # Errors
+/// The refusal of a request that was stored in no part.
+pub(crate) async fn take_received(
+    app: &Arc<App>,
+    received: Received,
+    encoding: Encoding,
+    target: Target,
+    parameters: Params,
+    read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
+) -> Result<WriteReport, ApiError> {
+    let mut report = hand_over(app, received, encoding, target, parameters, read).await?;
+    if let Some(ticket) = report.ticket.take() {
+        visible(ticket).await.map_err(|error| app.refuse(error))?;
+    }
+    Ok(report)
+}
+
+/// As [`hand_in`], of a body that was received.
+async fn hand_over(
+    app: &Arc<App>,
+    received: Received,
+    encoding: Encoding,
+    target: Target,
+    parameters: Params,
+    read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
+) -> Result<WriteReport, ApiError> {
     let body_bytes = received.bytes.len() as u64;
     let database = target.database.clone();
     let work = Work { target, received, encoding, parameters };
     let report = store(app, work, read).await?;
     app.written(&database, body_bytes, &report);
-    Ok(Some(report))
+    Ok(report)
 }
 
 /// A request that was received.

@@ -3,8 +3,8 @@
 //! The buckets of an exponential histogram end at powers of its base, and a histogram changes its base when values
 //! spread. The store has no place for such histograms, so they are told by bounds that all of them share: the
 //! powers of 2^(1/4). Each base that is coarser has its bounds among them, and of a finer one neighbouring buckets
-//! are added up, which is exact. So the series of a histogram stay the same whatever its base does, and quantiles
-//! between two bounds are off by 9 % at most.
+//! are added up, which is exact. So the series of a histogram stay the same whatever its base does, and a quantile
+//! between two bounds is off by less than 19 %, by which they differ.
 
 use crate::{Reason, limits};
 

@@ -250,3 +250,49 @@ static ANY_VALUE: Schema = Schema {
 static ARRAY: Schema = Schema { fields: &[(1, Kind::Messages(&ANY_VALUE))], names: &["values"] };
 
 static LIST: Schema = Schema { fields: &[(1, Kind::Messages(&KEY_VALUE))], names: &["values"] };
+
+/// All messages, each as `number name kind, …` in the order of its numbers, for a comparison with the files that
+/// describe them.
+#[cfg(any(test, feature = "test-util"))]
+pub fn otlp_fields() -> Vec<String> {
+    let mut seen: Vec<&'static Schema> = vec![&REQUEST];
+    let mut lines = Vec::new();
+    let mut next = 0;
+    while let Some(schema) = seen.get(next).copied() {
+        next += 1;
+        let mut fields = Vec::new();
+        for ((number, kind), name) in schema.fields.iter().zip(schema.names) {
+            fields.push((*number, format!("{number} {name} {}", kind_name(kind))));
+            if let Kind::Message(inner) | Kind::Messages(inner) = kind
+                && !seen.iter().any(|known| std::ptr::eq(*known, *inner))
+            {
+                seen.push(inner);
+            }
+        }
+        fields.sort();
+        let fields: Vec<String> = fields.into_iter().map(|(_, field)| field).collect();
+        lines.push(fields.join(", "));
+    }
+    lines
+}
+
+/// What files call a kind.
+#[cfg(any(test, feature = "test-util"))]
+fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Varint => "varint",
+        Kind::Bool => "bool",
+        Kind::ZigZag => "sint32",
+        Kind::Choice(_) => "enum",
+        Kind::Fixed64 => "fixed64",
+        Kind::SignedFixed64 => "sfixed64",
+        Kind::Double => "double",
+        Kind::Text => "string",
+        Kind::Bytes | Kind::Id => "bytes",
+        Kind::Varints => "uint64s",
+        Kind::Fixed64s => "fixed64s",
+        Kind::Doubles => "doubles",
+        Kind::Message(_) => "message",
+        Kind::Messages(_) => "messages",
+    }
+}
