@@ -10,7 +10,7 @@
 
 mod bad_input;
 
-use bad_input::{Bench, csv, grpc, http, json, line, query, remote_write, sockets, write};
+use bad_input::{Bench, csv, grpc, http, json, line, otlp, query, remote_write, sockets, write};
 
 #[test]
 fn line_protocol_is_refused_line_by_line() {
@@ -45,6 +45,13 @@ fn remote_write_is_refused_series_by_series() {
     let mut bench = Bench::start();
     remote_write::run(&mut bench);
     bench.finish(remote_write::count());
+}
+
+#[test]
+fn otlp_is_refused_point_by_point() {
+    let mut bench = Bench::start();
+    otlp::run(&mut bench);
+    bench.finish(otlp::count());
 }
 
 #[test]
@@ -83,6 +90,7 @@ fn there_are_hundreds_of_bad_inputs() {
         csv::count(),
         write::count(),
         remote_write::count(),
+        otlp::count(),
         query::count(),
         http::count(),
         sockets::count(),

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod http;
 pub mod json;
 pub mod line;
+pub mod otlp;
 pub mod query;
 pub mod remote_write;
 pub mod sockets;
