@@ -21,6 +21,7 @@ mod language;
 mod manifest;
 mod matcher;
 pub mod mutate;
+mod otlp;
 mod records;
 mod remote_write;
 mod sst;
@@ -38,6 +39,7 @@ pub use ingest::{csv_write, json_write, line_protocol, prometheus_text};
 pub use language::tql_parse;
 pub use manifest::manifest_reader;
 pub use matcher::tag_matcher;
+pub use otlp::{otlp_json, otlp_metrics};
 pub use records::wal_records;
 pub use remote_write::{remote_write_v1, remote_write_v2};
 pub use sst::sst_reader;
@@ -73,6 +75,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "prometheus_text", run: prometheus_text, bytes_max: 4096 },
     Target { name: "remote_write_v1", run: remote_write_v1, bytes_max: 2048 },
     Target { name: "remote_write_v2", run: remote_write_v2, bytes_max: 2048 },
+    Target { name: "otlp_metrics", run: otlp_metrics, bytes_max: 2048 },
+    Target { name: "otlp_json", run: otlp_json, bytes_max: 4096 },
     Target { name: "tql_parse", run: tql_parse, bytes_max: 4096 },
     Target { name: "query_exec", run: query_exec, bytes_max: 1024 },
     Target { name: "tag_matcher", run: tag_matcher, bytes_max: 1024 },

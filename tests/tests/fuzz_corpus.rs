@@ -116,6 +116,8 @@ targets! {
     prometheus_text
     remote_write_v1
     remote_write_v2
+    otlp_metrics
+    otlp_json
     tql_parse
     query_exec
     tag_matcher

@@ -36,6 +36,8 @@ const TARGETS: &[(&str, u32)] = &[
     ("prometheus_text", 4096),
     ("remote_write_v1", 2048),
     ("remote_write_v2", 2048),
+    ("otlp_metrics", 2048),
+    ("otlp_json", 4096),
     ("tql_parse", 4096),
     ("query_exec", 1024),
     ("tag_matcher", 1024),

@@ -57,6 +57,7 @@ pub fn seeds() -> Seeds {
     seeds.insert("codecs", columns());
     seeds.insert("remote_write_v1", super::remote_write::seeds_v1());
     seeds.insert("remote_write_v2", super::remote_write::seeds_v2());
+    seeds.insert("otlp_metrics", super::otlp::seeds());
     for (target, texts) in TEXTS {
         seeds.entry(target).or_default().extend(texts.iter().map(|text| text.as_bytes().to_vec()));
     }

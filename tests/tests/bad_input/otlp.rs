@@ -178,15 +178,15 @@ fn large(bench: &mut Bench) {
         prost::encoding::encode_varint(noise.len() as u64, &mut whole);
         gzip(&[whole, noise, bytes].concat())
     };
-    let data_points = vec![NumberPoint::default(); 4 << 20];
+    let data_points = vec![NumberPoint::default(); 2 << 20];
     let empty_points = pack(&request(metric(Data::Gauge(Gauge { data_points }))));
-    bench.case_within(growth_max, "otlp: four million empty points", |case| {
+    bench.case_within(growth_max, "otlp: two million empty points", |case| {
         let response = case.otlp(PROTOBUF, "gzip", &empty_points);
-        case.told_in(&response, 400, "4194304 of 4194304 data points rejected");
+        case.told_in(&response, 400, "2097152 of 2097152 data points rejected");
         case.stored(0);
     });
     let value = Some(number::Value::Double(1.0));
-    let attributes = vec![KeyValue::default(); 8 << 20];
+    let attributes = vec![KeyValue::default(); 2 << 20];
     let point = NumberPoint {
         attributes: attributes.clone(),
         value: value.clone(),
@@ -194,18 +194,18 @@ fn large(bench: &mut Bench) {
     };
     let attributes_of_point =
         pack(&request(metric(Data::Gauge(Gauge { data_points: vec![point] }))));
-    bench.case_within(growth_max, "otlp: eight million attributes", |case| {
+    bench.case_within(growth_max, "otlp: two million attributes", |case| {
         let response = case.otlp(PROTOBUF, "gzip", &attributes_of_point);
-        case.told_in(&response, 400, "8388608 labels");
+        case.told_in(&response, 400, "2097152 labels");
         case.stored(0);
     });
     let data_points = vec![NumberPoint { value, ..NumberPoint::default() }];
     let mut whole = request(metric(Data::Gauge(Gauge { data_points })));
     whole.resource_metrics[0].resource = Some(Resource { attributes });
     let attributes_of_resource = pack(&whole);
-    bench.case_within(growth_max, "otlp: a resource of eight million attributes", |case| {
+    bench.case_within(growth_max, "otlp: a resource of two million attributes", |case| {
         let response = case.otlp(PROTOBUF, "gzip", &attributes_of_resource);
-        case.told_in(&response, 400, "8388608 labels");
+        case.told_in(&response, 400, "2097152 labels");
         case.stored(0);
     });
     let point = HistogramPoint {

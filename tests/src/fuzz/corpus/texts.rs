@@ -14,6 +14,16 @@ pub(super) const TEXTS: [(&str, &[&str]); 7] = [
         ],
     ),
     (
+        "otlp_json",
+        &[
+            "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}},{\"key\":\"n\",\"value\":{\"intValue\":\"-3\"}}]},\"scopeMetrics\":[{\"scope\":{\"name\":\"lib\",\"version\":\"1\"},\"metrics\":[{\"name\":\"up\",\"unit\":\"1\",\"gauge\":{\"dataPoints\":[{\"asDouble\":0.5,\"timeUnixNano\":\"1700000000000000000\",\"attributes\":[{\"key\":\"a\",\"value\":{\"boolValue\":true}}]},{\"asInt\":7,\"flags\":1}]}},{\"name\":\"sent\",\"sum\":{\"isMonotonic\":true,\"aggregationTemporality\":2,\"dataPoints\":[{\"asInt\":\"12\",\"timeUnixNano\":7,\"exemplars\":[{\"traceId\":\"5b8efff798038103d269b633813fc60c\",\"asDouble\":\"NaN\"}]}]}}]}]}]}",
+            "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"name\":\"h\",\"unit\":\"s\",\"histogram\":{\"aggregationTemporality\":1,\"dataPoints\":[{\"timeUnixNano\":\"5\",\"count\":\"6\",\"sum\":1.5,\"bucketCounts\":[\"1\",2,3],\"explicitBounds\":[0.1,1]}]}},{\"name\":\"e\",\"exponentialHistogram\":{\"aggregationTemporality\":\"AGGREGATION_TEMPORALITY_CUMULATIVE\",\"dataPoints\":[{\"count\":3,\"scale\":-1,\"zeroCount\":1,\"positive\":{\"offset\":-2,\"bucketCounts\":[\"1\",\"1\"]}}]}},{\"name\":\"s\",\"summary\":{\"dataPoints\":[{\"count\":1,\"sum\":\"2\",\"quantileValues\":[{\"quantile\":0.5,\"value\":\"Infinity\"}]}]}}]}]}]}",
+            "{\"resourceMetrics\":[{\"unknown\":[{\"a\":\"]\"},1e5,null],\"scopeMetrics\":null},{\"resource\":{\"attributes\":[{\"key\":\"\\u00e4\\ud83d\\ude00\",\"value\":{\"bytesValue\":\"AA==\"}}]}}]}",
+            "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":[{\"timeUnixNano\":\"x\"}]}}]}]}]}",
+            "{\"resourceMetrics\":{}}",
+        ],
+    ),
+    (
         "json_write",
         &[
             "[{\"measurement\": \"cpu\", \"tags\": {\"host\": \"a\", \"dc\": null}, \"fields\": {\"usage\": 0.5, \"up\": true, \"note\": \"\\u00e4\\ud83d\\ude00\\n\"}, \"time\": 1700000000000000000}, {\"measurement\": \"mem\", \"value\": -1.5e3, \"time\": \"2023-11-14T22:13:20.5Z\"}]",

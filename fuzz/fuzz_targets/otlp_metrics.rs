@@ -1,0 +1,3 @@
+//! Target `otlp_metrics`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tsdb_tests::fuzz::otlp_metrics(data));
