@@ -1,11 +1,7 @@
 //! The exporters of the Python SDK of OpenTelemetry, unchanged, against the server: every kind of instrument over
 //! HTTP and over gRPC, on the server's port and on one for OTLP alone, and what is stored of them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test reports by panicking, its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking, its helpers too")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

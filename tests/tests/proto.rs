@@ -82,7 +82,7 @@ fn describe(name: &str, message: &DescriptorProto, found: &mut Vec<String>) {
 
 /// The same without its name; integers of all widths are one kind on the wire.
 fn fields_alone(line: &str) -> String {
-    let (_, fields) = line.split_once(": ").unwrap();
+    let fields = line.split_once(": ").map_or(line, |(_, fields)| fields);
     let fields = fields.split(", ").map(|field| match field.rsplit_once(' ') {
         Some((front, "int64" | "uint32")) => format!("{front} varint"),
         _ => field.to_owned(),

@@ -1,6 +1,7 @@
 //! Metrics of OpenTelemetry: each kind of point, what is refused, and against `prost` as the oracle.
 
 mod documents;
+mod generate;
 mod hostile;
 mod oracle;
 
