@@ -107,8 +107,8 @@ fn attributes_without_end_are_refused_and_not_collected() {
 #[test]
 fn data_of_changing_kinds_cost_no_more_than_others() {
     let fixture = Fixture::new();
-    // A metric of 400 000 pairs of an empty gauge and an empty sum.
-    let metric = b"\x2a\x00\x3a\x00".repeat(400_000);
+    // a metric of 40 000 pairs of an empty gauge and an empty sum.
+    let metric = b"\x2a\x00\x3a\x00".repeat(40_000);
     let wrap = |inner: &[u8]| {
         let mut out = vec![0x12];
         prost::encoding::encode_varint(inner.len() as u64, &mut out);
@@ -120,7 +120,7 @@ fn data_of_changing_kinds_cost_no_more_than_others() {
     body = wrap(&body);
     body[0] = 0x0a;
     fixture.send(OtlpEncoding::Protobuf, &body, &[]).unwrap();
-    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+    assert!(begin.elapsed().as_secs() < 10, "{:?}", begin.elapsed());
 }
 
 #[test]
