@@ -107,7 +107,7 @@ fn attributes_without_end_are_refused_and_not_collected() {
 #[test]
 fn data_of_changing_kinds_cost_no_more_than_others() {
     let fixture = Fixture::new();
-    // a metric of 40 000 pairs of an empty gauge and an empty sum.
+    // A metric of 40 000 pairs of an empty gauge and an empty sum.
     let metric = b"\x2a\x00\x3a\x00".repeat(40_000);
     let wrap = |inner: &[u8]| {
         let mut out = vec![0x12];
