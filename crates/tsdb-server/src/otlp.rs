@@ -99,6 +99,10 @@ fn account(report: &WriteReport) -> String {
             break;
         }
         let _ = match line {
+            // What the store refused comes without a text.
+            0 if series.is_empty() => {
+                write!(text, "; beside them target_info: {}", reason.explained())
+            }
             0 => write!(text, "; beside them {series}: {}", reason.explained()),
             line if series.is_empty() => {
                 write!(text, "; data point {line}: {}", reason.explained())
@@ -237,6 +241,10 @@ mod tests {
                  data point 7: {why}"
             )
         );
+        let mut nameless = report(3, &[0]);
+        nameless.errors[0].text.clear();
+        let text = account(&nameless);
+        assert_eq!(text, format!("0 of 9 data points rejected; beside them target_info: {why}"));
         let lines: Vec<u64> = (1..=1000).collect();
         let text = account(&report(0, &lines));
         assert!(text.len() < ACCOUNT_BYTES_MAX + 300, "{}", text.len());
