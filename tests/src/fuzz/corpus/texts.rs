@@ -1,7 +1,7 @@
 //! First inputs that are texts, in the formats that people write.
 
 /// Texts by target.
-pub(super) const TEXTS: [(&str, &[&str]); 7] = [
+pub(super) const TEXTS: [(&str, &[&str]); 8] = [
     (
         "line_protocol",
         &[
