@@ -21,6 +21,8 @@ class DuckDb:
         self.version = duckdb.__version__
         self.connection = duckdb.connect(directory + "/bench.db")
         self.connection.execute("SET threads=2")
+        # It would be printed between the answers.
+        self.connection.execute("SET enable_progress_bar=false")
 
     def load(self, path):
         columns = {"time": "TIMESTAMP"}

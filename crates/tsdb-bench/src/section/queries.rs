@@ -154,7 +154,7 @@ fn compare(
 fn notes(compared: &BTreeMap<(String, String), Agreement>) -> Vec<String> {
     let note = |((one, other), agreement): (&(String, String), &Agreement)| {
         format!(
-            "Answers of {one} and {other} compared before any time was taken: {} values, {} of them equal but for rounding (relative 1e-12), the others to the bit.",
+            "Answers of {one} and {other} compared before any time was taken: {} values, {} of them equal but for rounding (relative 1e-11), the others to the bit.",
             agreement.cells, agreement.rounded
         )
     };

@@ -216,13 +216,13 @@ async fn what_is_rejected_is_told_and_the_rest_stored() {
 async fn refusals_are_statuses_in_the_same_encoding() {
     let fixture = Fixture::new();
     let text = ("content-type", "text/plain");
-    let deflate = ("content-encoding", "deflate");
+    let brotli = ("content-encoding", "br");
     for (headers, body, status, code, part) in [
         (&[PROTOBUF][..], &b"\x0a\x05x"[..], 400, 3, "a length beyond the end at byte 1"),
         (&[JSON], b"{\"resourceMetrics\":[1]}", 400, 3, "an object should stand here at byte 20"),
         (&[JSON], b"", 400, 3, "it ends too early"),
         (&[PROTOBUF, GZIP], b"\x0a\x05x", 400, 3, "not valid gzip"),
-        (&[JSON, deflate], b"{}", 415, 3, "unsupported content encoding"),
+        (&[JSON, brotli], b"{}", 415, 3, "unsupported content encoding"),
         (&[text], b"{}", 415, 3, "send application/x-protobuf or application/json"),
     ] {
         let answer = fixture.otlp(PATHS[0], headers, body.to_vec()).await;
