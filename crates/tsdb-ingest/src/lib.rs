@@ -32,10 +32,10 @@ pub use format::csv::Csv;
 pub use format::exposition::PrometheusText;
 pub use format::json::Json;
 pub use format::line::LineProtocol;
-pub use format::pieces::Pieces;
 pub use format::otlp::{Otlp, OtlpEncoding, PROMOTE_RESOURCE_ATTRIBUTES, TRANSLATION_STRATEGY};
 #[cfg(any(test, feature = "test-util"))]
 pub use format::otlp::{messages as otlp_messages, otlp_fields};
+pub use format::pieces::Pieces;
 #[cfg(any(test, feature = "test-util"))]
 pub use format::remote_write::messages as remote_write_messages;
 pub use format::remote_write::{RemoteWrite, RemoteWriteVersion};

@@ -40,17 +40,41 @@ pub(super) async fn respond(run: Run, form: Form, watch: Watch) -> Result<Respon
         run.each_in_slices(&mut whole);
         whole.finish()
     });
-    tokio::pin!(made);
-    let coming = tokio::select! {
-        biased;
-        // The first piece comes before the end, or never.
-        Ok(coming) = beginning => coming,
-        response = &mut made => {
+    Ok(match begins(made, beginning).await? {
+        Beginning::Whole(response) => {
             drop(watch);
-            return Ok(response?.unwrap_or_default());
+            response
         }
+        Beginning::Pieces(coming) => json_response(StatusCode::OK, body(coming, watch)),
+    })
+}
+
+/// How a response begins.
+enum Beginning {
+    Whole(Response),
+    Pieces(Coming),
+}
+
+/// Waits for the response that `made` gives, or for the way of its pieces, which comes when there is a first one;
+/// `made` ends without a response then.
+async fn begins(
+    made: impl Future<Output = Result<Option<Response>, ApiError>>,
+    mut beginning: oneshot::Receiver<Coming>,
+) -> Result<Beginning, ApiError> {
+    tokio::pin!(made);
+    let made = tokio::select! {
+        biased;
+        Ok(coming) = &mut beginning => return Ok(Beginning::Pieces(coming)),
+        made = made => made?,
     };
-    Ok(json_response(StatusCode::OK, body(coming, watch)))
+    match made {
+        Some(response) => Ok(Beginning::Whole(response)),
+        // The first piece and the end came between two looks.
+        None => match beginning.await {
+            Ok(coming) => Ok(Beginning::Pieces(coming)),
+            Err(_) => Err(ApiError::overloaded("the answer got lost: repeat the query")),
+        },
+    }
 }
 
 /// A document that is there already.
@@ -156,5 +180,29 @@ impl Listener for Whole<'_> {
         // If it was ended meanwhile, the statements behind it say so.
         let _ = self.send_on();
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A response was empty once, with 200, when the answer began and ended while it was looked at.
+    #[tokio::test]
+    async fn an_answer_that_begins_and_ends_at_once_is_not_lost() {
+        let (begun, beginning) = oneshot::channel();
+        let made = async {
+            let (_, coming) = Pieces::new(1, Handle::current());
+            assert!(begun.send(coming).is_ok());
+            Ok(None)
+        };
+        assert!(matches!(begins(made, beginning).await, Ok(Beginning::Pieces(_))));
+
+        let (begun, beginning) = oneshot::channel();
+        let made = async {
+            drop(begun);
+            Ok(Some(Response::default()))
+        };
+        assert!(matches!(begins(made, beginning).await, Ok(Beginning::Whole(_))));
     }
 }
