@@ -1,5 +1,6 @@
 //! Carries out a plan: asks the engine, drives the pipeline, keeps to the limits.
 
+mod ends;
 mod page;
 mod pieces;
 mod slices;
@@ -7,12 +8,8 @@ mod slices;
 use std::sync::Arc;
 
 use tsdb_agg::{Fill, WindowGrid};
-use tsdb_core::storage::{
-    Estimate, FieldSelection, Order, ScanRequest, Selection, Snapshot, Want, Windows,
-};
-use tsdb_core::time::window_start;
+use tsdb_core::storage::{Estimate, FieldSelection, Order, ScanRequest, Selection, Snapshot, Want};
 use tsdb_core::{Block, Error as CoreError, Pool, TimeRange};
-use tsdb_ql::Page;
 
 use crate::assemble::Assembler;
 use crate::letgo::let_go;
@@ -25,14 +22,9 @@ use crate::op::rows::Rows;
 use crate::op::scan::{Progress, Sink, collect};
 use crate::op::streams::Streams;
 use crate::plan::{Frame, ScanPlan, SelectPlan, Work};
-use crate::result::{ResultColumn, Series, StatementResult};
+use crate::result::{Series, StatementResult};
 use crate::scope::View;
 use crate::{Error, Result};
-
-/// Most windows that are tried for alone before all are read: a try in vain must cost little.
-const END_WINDOWS_MAX: u64 = 10_000;
-/// The oldest windows are tried for alone if they are at most one of so many parts of the time that has rows.
-const PART_OF_TIME_MAX: u64 = 8;
 
 /// What to do about values that do not fit into what one query may have.
 const USE_APPROX_OR_RAISE: &str = "percentile() and median() keep every value, mode() and distinct() every different \
@@ -106,71 +98,6 @@ impl<'r> Runner<'r> {
         let cancel = self.progress.cancel();
         page::keep_page(&mut tables, &plan.frame.page, &mut scratch, cancel)?;
         Ok((tables, charge))
-    }
-
-    /// `GROUP BY time(…) LIMIT n` without other groups: tries to answer from the n windows alone at the end of time
-    /// where the answer begins. That is the answer only if each of them has a value in every column; otherwise
-    /// rows further on say where the answer begins and what fills the gaps, and all must be read.
-    fn windows_at_the_end(&self, plan: &SelectPlan, scan: &ScanPlan) -> Result<Option<Tables>> {
-        let frame = &plan.frame;
-        let (Some(windows), Some(limit)) = (frame.windows, frame.page.limit) else {
-            return Ok(None);
-        };
-        // Rows of a subquery are there already, wherever they lie.
-        if scan.derived.is_some() {
-            return Ok(None);
-        }
-        // The first of the windows may need those before it, as an area does and a forecast.
-        if frame.lead > 0 || matches!(scan.work, Work::Streams(_)) {
-            return Ok(None);
-        }
-        let shown = limit.saturating_add(frame.page.offset.unwrap_or(0));
-        if shown > END_WINDOWS_MAX || !plan.group_keys.is_empty() {
-            return Ok(None);
-        }
-        let time = match frame.order {
-            Order::Ascending => self.oldest(shown, windows, plan, scan)?,
-            Order::Descending => newest(shown, windows, frame.time),
-        };
-        let Some(time) = time else { return Ok(None) };
-        let page = Page { limit: Some(shown), offset: None, ..frame.page };
-        let end = Frame { time, has_start: true, fill: Fill::None, page, ..frame.clone() };
-        let (mut tables, charge) = self.scan(plan, scan, &end)?;
-        let full = |table: &Series| {
-            table.rows() as u64 == shown && table.columns.iter().all(ResultColumn::is_full)
-        };
-        if tables.len() != 1 || !tables.iter().all(full) {
-            return Ok(None);
-        }
-        let offset = usize::try_from(frame.page.offset.unwrap_or(0)).unwrap_or(usize::MAX);
-        for table in &mut tables {
-            table.skip(offset, self.progress.cancel())?;
-        }
-        Ok(Some((tables, charge)))
-    }
-
-    /// The time of the first `shown` windows, if it is a small part of all.
-    fn oldest(
-        &self,
-        shown: u64,
-        windows: Windows,
-        plan: &SelectPlan,
-        scan: &ScanPlan,
-    ) -> Result<Option<TimeRange>> {
-        let frame = &plan.frame;
-        let all = self.snapshot(scan).estimate(&self.request(plan, scan, frame))?;
-        let first = if frame.has_start { frame.time.start } else { all.t_min };
-        let width = i64::try_from(shown).ok().and_then(|n| n.checked_mul(windows.every));
-        let end = width.and_then(|width| {
-            window_start(first, windows.every, windows.offset).checked_add(width)
-        });
-        let Some(end) = end.filter(|end| all.rows > 0 && *end < frame.time.end) else {
-            return Ok(None);
-        };
-        // In vain it is read twice.
-        let part = all.t_max.abs_diff(first) / PART_OF_TIME_MAX;
-        let tried = all.t_max > first && end.abs_diff(first) <= part;
-        Ok(tried.then(|| TimeRange::new(first, end)))
     }
 
     /// The tables of one measurement, in order of groups.
@@ -424,15 +351,6 @@ impl<'r> Runner<'r> {
         }
         Ok(first)
     }
-}
-
-/// The time of the last `shown` windows, if something may be before them.
-fn newest(shown: u64, windows: Windows, time: TimeRange) -> Option<TimeRange> {
-    let back =
-        i64::try_from(shown.saturating_sub(1)).ok().and_then(|n| n.checked_mul(windows.every));
-    let last = window_start(time.last()?, windows.every, windows.offset);
-    let start = last.checked_sub(back?).filter(|start| *start > time.start)?;
-    Some(TimeRange::new(start, time.end))
 }
 
 /// The error of a scan that keeps all values, with what to do if it is about memory.

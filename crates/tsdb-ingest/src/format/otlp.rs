@@ -251,26 +251,7 @@ impl<'a> Parser<'a> {
 
     /// Metrics of a resource. The fields of a message come in any order, so who sends them is looked for first.
     fn read_resource(&mut self, message: Reader<'a>) -> Read<()> {
-        let depth = DEPTH_MAX - 1;
-        let mut outline = message;
-        while !outline.is_at_end() {
-            let (number, wire) = outline.key()?;
-            match number {
-                1 => {
-                    outline.expect(wire, WireType::Block)?;
-                    wire::check(outline.block()?, &schema::RESOURCE, depth - 1)?;
-                }
-                2 => {
-                    outline.expect(wire, WireType::Block)?;
-                    outline.block()?;
-                }
-                3 => {
-                    outline.expect(wire, WireType::Block)?;
-                    outline.text()?;
-                }
-                _ => outline.skip(number, wire, depth)?,
-            }
-        }
+        read_outline(message, &schema::RESOURCE, DEPTH_MAX - 1)?;
         let attributes = || fields(message, 1).flat_map(|resource| fields(resource, 1));
         let has_identity = self.identify(attributes());
         self.latest_ns = None;
@@ -318,27 +299,7 @@ impl<'a> Parser<'a> {
 
     /// Metrics of a scope.
     fn read_scope(&mut self, message: Reader<'a>) -> Read<()> {
-        let depth = DEPTH_MAX - 2;
-        let mut url = "";
-        let mut outline = message;
-        while !outline.is_at_end() {
-            let (number, wire) = outline.key()?;
-            match number {
-                1 => {
-                    outline.expect(wire, WireType::Block)?;
-                    wire::check(outline.block()?, &schema::SCOPE, depth - 1)?;
-                }
-                2 => {
-                    outline.expect(wire, WireType::Block)?;
-                    outline.block()?;
-                }
-                3 => {
-                    outline.expect(wire, WireType::Block)?;
-                    url = outline.text()?;
-                }
-                _ => outline.skip(number, wire, depth)?,
-            }
-        }
+        let url = read_outline(message, &schema::SCOPE, DEPTH_MAX - 2)?;
         self.add_scope(message, url);
         for metric in fields(message, 2) {
             self.read_metric(metric)?;
@@ -392,6 +353,31 @@ impl<'a> Parser<'a> {
             labels => self.push_info(TARGET_INFO, labels, time),
         }
     }
+}
+
+/// Checks the fields of the metrics of a resource or a scope apart from those metrics, which are blocks: who
+/// sends them, and the URL of the schema, which it returns.
+fn read_outline<'a>(mut message: Reader<'a>, sender: &wire::Schema, depth: u32) -> Read<&'a str> {
+    let mut url = "";
+    while !message.is_at_end() {
+        let (number, wire) = message.key()?;
+        match number {
+            1 => {
+                message.expect(wire, WireType::Block)?;
+                wire::check(message.block()?, sender, depth - 1)?;
+            }
+            2 => {
+                message.expect(wire, WireType::Block)?;
+                message.block()?;
+            }
+            3 => {
+                message.expect(wire, WireType::Block)?;
+                url = message.text()?;
+            }
+            _ => message.skip(number, wire, depth)?,
+        }
+    }
+    Ok(url)
 }
 
 /// The text that a checked block holds.

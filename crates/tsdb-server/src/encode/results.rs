@@ -37,7 +37,6 @@ pub struct Piece {
     series: usize,
     rows: Range<usize>,
     more_rows: bool,
-    more_pieces: bool,
 }
 
 impl Piece {
@@ -80,7 +79,7 @@ pub fn push_answer(out: &mut Output, answer: &Answer, epoch: Epoch) -> Result<()
         out.bytes.extend_from_slice(b",\"series\":[");
         for (at, series) in result.series.iter().enumerate() {
             separate(&mut out.bytes, at);
-            push_series(out, series, 0..series.rows(), false, &clock)?;
+            push_series(out, series, &clock)?;
         }
         out.bytes.push(b']');
     }
@@ -94,8 +93,7 @@ pub fn push_failure(out: &mut Vec<u8>, answer: &Answer) {
     end_answer(out, answer, false);
 }
 
-/// The pieces of an answer of at most `rows_max` rows each (at least 1). An answer without tables has
-/// none, and is sent whole.
+/// The pieces of an answer of at most `rows_max` rows each (at least 1). An answer without tables has none.
 pub fn pieces(answer: &Answer, rows_max: usize) -> impl Iterator<Item = Piece> {
     let tables = answer.outcome.as_ref().map_or(&[][..], |result| &result.series);
     tables.iter().enumerate().flat_map(move |(series, table)| {
@@ -103,29 +101,9 @@ pub fn pieces(answer: &Answer, rows_max: usize) -> impl Iterator<Item = Piece> {
         let starts = (0..count.max(1)).step_by(step);
         starts.map(move |start| {
             let end = count.min(start.saturating_add(step));
-            let more_rows = end < count;
-            let more_pieces = more_rows || series + 1 < tables.len();
-            Piece { series, rows: start..end, more_rows, more_pieces }
+            Piece { series, rows: start..end, more_rows: end < count }
         })
     })
-}
-
-/// Appends one piece of an answer as an answer of its own.
-///
-/// # Errors
-/// As [`push_answer`].
-pub fn push_piece(out: &mut Output, answer: &Answer, piece: &Piece, epoch: Epoch) -> Result<()> {
-    begin_answer(&mut out.bytes, answer.statement);
-    if let Ok(result) = &answer.outcome
-        && let Some(series) = result.series.get(piece.series)
-    {
-        let clock = Clock::new(epoch, result.time_zone.as_deref());
-        out.bytes.extend_from_slice(b",\"series\":[");
-        push_series(out, series, piece.rows.clone(), piece.more_rows, &clock)?;
-        out.bytes.push(b']');
-    }
-    end_answer(&mut out.bytes, answer, piece.more_pieces);
-    Ok(())
 }
 
 /// Appends rows of a table as an answer of its own, as far as it can be written before it is known what follows:
@@ -208,31 +186,20 @@ pub(super) fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
 /// Rows after which the length of the rest can be told.
 const ROWS_MEASURED: usize = 256;
 
-fn push_series(
-    out: &mut Output,
-    series: &Series,
-    rows: Range<usize>,
-    partial: bool,
-    clock: &Clock,
-) -> Result<()> {
+fn push_series(out: &mut Output, series: &Series, clock: &Clock) -> Result<()> {
     out.room()?;
     push_head(&mut out.bytes, series);
-    let (begin, count) = (out.bytes.len(), rows.len());
-    for (at, row) in rows.enumerate() {
-        if at == ROWS_MEASURED {
+    let (begin, count) = (out.bytes.len(), series.rows());
+    for row in 0..count {
+        if row == ROWS_MEASURED {
             // Those that come are about as long as those that came.
             let bytes = (out.bytes.len() - begin) / ROWS_MEASURED;
-            out.expect((count - at).saturating_mul(bytes + bytes / 32 + 1));
+            out.expect((count - row).saturating_mul(bytes + bytes / 32 + 1));
         }
         out.room()?;
-        push_row(&mut out.bytes, series, row, at, clock);
+        push_row(&mut out.bytes, series, row, row, clock);
     }
-    if partial {
-        end_rows(&mut out.bytes, count);
-        out.bytes.extend_from_slice(b",\"partial\":true}");
-    } else {
-        end_table(&mut out.bytes, count);
-    }
+    end_table(&mut out.bytes, count);
     Ok(())
 }
 
@@ -467,13 +434,20 @@ mod tests {
             let pieces: Vec<Piece> = pieces(&answer, rows_max).collect();
             let mut seen = vec![0; 2];
             for (at, piece) in pieces.iter().enumerate() {
-                let is_last = at + 1 == pieces.len();
                 assert_eq!(piece.rows.start, seen[piece.series], "in order and without gaps");
                 assert!(piece.rows.len() <= rows_max);
                 seen[piece.series] = piece.rows.end;
-                let got = text(|out| push_piece(out, &answer, piece, Epoch::Every(1)));
+                let last_of = (at + 1 == pieces.len()).then_some(&answer);
+                let (table, clock) = (three_rows(), Clock::new(Epoch::Every(1), None));
+                let got = text(|out| {
+                    let (rows, more) = (piece.rows.clone(), piece.more_rows);
+                    let count = rows.len();
+                    begin_piece(out, 0, &table, rows, &clock)?;
+                    end_piece(&mut out.bytes, 0, count, more, last_of);
+                    Ok(())
+                });
                 assert_eq!(got.contains("]],\"partial\":true}]"), piece.rows.end < 3, "{got}");
-                assert_eq!(got.ends_with("}],\"partial\":true}"), !is_last, "{got}");
+                assert_eq!(got.ends_with("}],\"partial\":true}"), last_of.is_none(), "{got}");
             }
             assert_eq!(seen, [3, 3]);
         }

@@ -164,9 +164,9 @@ impl Walk<'_> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => {
-                let Some(code) = self.code_unit(self.at) else { return self.fail(NO_ESCAPE) };
+                let Some(code) = code_unit(self.text, self.at) else { return self.fail(NO_ESCAPE) };
                 let is_high = (0xd800..0xdc00).contains(&code);
-                let low = if is_high { self.code_unit(self.at + 6) } else { None };
+                let low = if is_high { code_unit(self.text, self.at + 6) } else { None };
                 if is_high != low.is_some_and(|low| (0xdc00..0xe000).contains(&low))
                     || (0xdc00..0xe000).contains(&code)
                 {
@@ -177,14 +177,6 @@ impl Walk<'_> {
             _ => return self.fail(NO_ESCAPE),
         }
         Ok(())
-    }
-
-    /// The number in the escape `\uXXXX` at `at`.
-    fn code_unit(&self, at: usize) -> Option<u32> {
-        let digits = self.text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
-        let text = std::str::from_utf8(digits).ok().filter(|_| is_hex)?;
-        u32::from_str_radix(text, 16).ok()
     }
 
     fn number(&mut self) -> Result<(), Fault> {
@@ -219,6 +211,14 @@ impl Walk<'_> {
         }
         if self.at == start { self.fail("a digit should stand here") } else { Ok(self.at - start) }
     }
+}
+
+/// The number in the escape at `at`: a backslash, `u`, and four hexadecimal digits.
+pub(in crate::format) fn code_unit(text: &[u8], at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    let text = std::str::from_utf8(digits).ok().filter(|_| is_hex)?;
+    u32::from_str_radix(text, 16).ok()
 }
 
 #[cfg(test)]

@@ -49,23 +49,6 @@ struct Held {
 }
 
 impl Line<'_> {
-    /// Sends a whole answer in its pieces. False when nothing more is to be sent.
-    fn answer(&mut self, answer: &Answer) -> bool {
-        let epoch = self.form.epoch;
-        let mut pieces = results::pieces(answer, self.rows_max).peekable();
-        if pieces.peek().is_none() {
-            return self.piece(answer, |out| results::push_answer(out, answer, epoch));
-        }
-        pieces
-            .all(|piece| self.piece(answer, |out| results::push_piece(out, answer, &piece, epoch)))
-    }
-
-    /// Waits until there is room and sends one piece. False when nothing more is to be sent.
-    fn piece(&mut self, answer: &Answer, push: impl FnOnce(&mut Output) -> Result<()>) -> bool {
-        let sent = document(self.run, push).and_then(|piece| self.send(piece));
-        self.goes_on(answer.statement, sent)
-    }
-
     /// Ends the document of a piece and sends it. False when the client is gone.
     fn send(&mut self, mut piece: Output) -> Result<bool> {
         results::end_document(&mut piece.bytes);
@@ -96,6 +79,24 @@ impl Line<'_> {
         results::end_piece(&mut out.bytes, statement, rows, more_rows, last_of);
         if self.send(out)? { Ok(()) } else { Err(Error::Storage(tsdb_core::Error::Cancelled)) }
     }
+
+    /// Sends what no slice brought: tables, or an answer without any. False when the client is gone.
+    fn finish(&mut self, answer: &Answer) -> Result<bool> {
+        if let Ok(result) = &answer.outcome {
+            for table in &result.series {
+                let time_zone = result.time_zone.as_deref();
+                self.slice(answer.statement, Slice { table, continues: false, time_zone })?;
+            }
+        }
+        let is_error = answer.outcome.is_err();
+        let has_pieces = self.held.is_some();
+        self.send_held(is_error, (!is_error).then_some(answer))?;
+        if has_pieces && !is_error {
+            return Ok(true);
+        }
+        let epoch = self.form.epoch;
+        self.send(document(self.run, |out| results::push_answer(out, answer, epoch))?)
+    }
 }
 
 impl Listener for Line<'_> {
@@ -109,7 +110,8 @@ impl Listener for Line<'_> {
         let mut more_rows = slice.continues;
         let clock = Clock::new(self.form.epoch, slice.time_zone);
         let count = slice.table.rows();
-        for start in (0..count).step_by(self.rows_max) {
+        // A table without rows is a piece too.
+        for start in (0..count.max(1)).step_by(self.rows_max) {
             self.send_held(more_rows, None)?;
             more_rows = true;
             let rows = start..count.min(start.saturating_add(self.rows_max));
@@ -123,14 +125,8 @@ impl Listener for Line<'_> {
     }
 
     fn end(&mut self, answer: &Answer, _: Option<ErrorKind>) -> bool {
-        if self.held.is_none() {
-            return self.answer(answer);
-        }
-        // What is behind the slices is a piece of its own: an error, as a rule.
-        let is_all = answer.outcome.as_ref().is_ok_and(|rest| rest.series.is_empty());
-        let sent = self.send_held(answer.outcome.is_err(), is_all.then_some(answer));
-        let goes_on = self.goes_on(answer.statement, sent.map(|()| true));
-        goes_on && (is_all || self.answer(answer))
+        let sent = self.finish(answer);
+        self.goes_on(answer.statement, sent)
     }
 }
 

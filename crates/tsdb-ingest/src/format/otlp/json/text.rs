@@ -1,5 +1,7 @@
 //! What stands between quotes in a document: text with escapes, and bytes as digits.
 
+use crate::format::json::fault::code_unit;
+
 /// An integer that is written with a fraction or an exponent.
 pub(super) fn of_exponent(text: &str) -> Option<u64> {
     // Above, not every integer is a double.
@@ -41,17 +43,13 @@ pub(super) fn unescaped(raw: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The character of `\uXXXX`, or of two of them, and how long they are.
+/// The character of an escape by number, or of a pair of surrogates, and how long it is.
 fn escaped_char(text: &[u8]) -> (char, usize) {
-    let unit = |at: usize| {
-        let digits = std::str::from_utf8(text.get(at..at + 4)?).ok()?;
-        u32::from_str_radix(digits, 16).ok()
-    };
-    let first = unit(2).unwrap_or_default();
+    let first = code_unit(text, 0).unwrap_or_default();
     if !(0xd800..0xdc00).contains(&first) {
         return (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6);
     }
-    let second = unit(8).unwrap_or_default();
+    let second = code_unit(text, 6).unwrap_or_default();
     let code = 0x1_0000 + ((first & 0x3ff) << 10 | second & 0x3ff);
     (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
 }
