@@ -4,6 +4,7 @@
 //! never takes more memory than its tables and a few pieces. A client that goes away ends the statements; one
 //! that is slow has as much time as statements have, since it holds their turn.
 
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::runtime::Handle;
@@ -57,7 +58,7 @@ impl Line<'_> {
             piece = new_output(self.run);
             json::indent(&compact.bytes, &mut piece)?;
         }
-        self.pieces.send(piece, self.run.canceller())
+        self.pieces.send(Bytes::from_owner(piece), self.run.canceller())
     }
 
     /// Whether to go on behind a piece. What kept it from being sent is the last word.

@@ -9,7 +9,6 @@ use hyper::body::{Body as HttpBody, Frame};
 use tokio::runtime::Handle;
 use tsdb_exec::{Error, Result};
 
-use crate::encode::output::Output;
 use crate::query::{Canceller, Watch};
 
 /// Pieces that are still to be sent.
@@ -33,12 +32,12 @@ impl Pieces {
     ///
     /// # Errors
     /// The statements were ended meanwhile.
-    pub(super) fn send(&mut self, piece: Output, canceller: &Canceller) -> Result<bool> {
+    pub(super) fn send(&mut self, piece: Bytes, canceller: &Canceller) -> Result<bool> {
         let Some(sender) = &mut self.sender else { return Ok(false) };
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                sent = sender.send_data(Bytes::from_owner(piece)) => Ok(sent.is_ok()),
+                sent = sender.send_data(piece) => Ok(sent.is_ok()),
                 reason = canceller.cancelled() => Err(reason.into()),
             }
         })

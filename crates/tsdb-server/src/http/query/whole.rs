@@ -17,7 +17,7 @@ use crate::encode::document::Document;
 use crate::encode::output::Output;
 use crate::encode::results::Answer;
 use crate::http::reply::{ApiError, json_response, mark_refused};
-use crate::query::{Listener, Run, Watch};
+use crate::query::{Canceller, Listener, Run, Watch};
 
 /// A document of so many bytes is sent as it is made.
 const PIECE_BYTES: usize = 256 << 10;
@@ -33,12 +33,25 @@ pub(super) async fn respond(run: Run, form: Form, watch: Watch) -> Result<Respon
     let (begun, beginning) = oneshot::channel();
     let runtime = Handle::current();
     let made = blocking(move || {
-        let document = Document::new(new_output(&run), form.epoch);
-        let outcome = Told::default();
-        let begun = Some(begun);
-        let mut whole = Whole { run: &run, form, document, outcome, runtime, begun, pieces: None };
-        run.each_in_slices(&mut whole);
-        whole.finish()
+        let finished = {
+            let document = Document::new(new_output(&run), form.epoch);
+            let outcome = Told::default();
+            let begun = Some(begun);
+            let mut whole =
+                Whole { run: &run, form, document, outcome, runtime, begun, pieces: None };
+            run.each_in_slices(&mut whole);
+            whole.finish()
+        };
+        let canceller = run.canceller().clone();
+        // Whoever has the end of an answer may ask again, and must not find the memory and the turn taken.
+        drop(run);
+        match finished {
+            Finished::Whole(response) => Some(response),
+            Finished::InPieces(mut pieces, rest) => {
+                end(&mut pieces, rest, &canceller);
+                None
+            }
+        }
     });
     Ok(match begins(made, beginning).await? {
         Beginning::Whole(response) => {
@@ -142,29 +155,39 @@ impl Whole<'_> {
             }
         }
         let Some(pieces) = &mut self.pieces else { return Ok(()) };
-        if pieces.send(piece, self.run.canceller())? {
+        if pieces.send(Bytes::from_owner(piece), self.run.canceller())? {
             return Ok(());
         }
         Err(Error::Storage(tsdb_core::Error::Cancelled))
     }
 
-    /// The response, if no piece of it was sent; otherwise the rest goes the way of the pieces.
-    fn finish(mut self) -> Option<Response> {
-        if self.pieces.is_none() {
-            return Some(complete(self.run, self.form, self.document, self.outcome));
-        }
-        let mut rest = self.document.finish();
-        let (pieces, canceller) = (self.pieces.as_mut()?, self.run.canceller());
-        match canceller.token().check() {
-            // What ended the statements is the last word.
-            Err(reason) => pieces.end(std::mem::take(&mut rest.bytes), reason.into()),
-            Ok(()) => {
-                if let Err(reason) = pieces.send(rest, canceller) {
-                    pieces.abort(reason);
-                }
+    /// The response, if no piece of it was sent; otherwise the rest, which is to go the way of the pieces.
+    fn finish(self) -> Finished {
+        match self.pieces {
+            None => Finished::Whole(complete(self.run, self.form, self.document, self.outcome)),
+            Some(pieces) => {
+                let mut rest = self.document.finish();
+                Finished::InPieces(pieces, std::mem::take(&mut rest.bytes))
             }
         }
-        None
+    }
+}
+
+/// What is left to be done when the statements have ended.
+enum Finished {
+    Whole(Response),
+    InPieces(Pieces, Vec<u8>),
+}
+
+/// Sends the rest of a response in pieces. What ended the statements before their time is the last word.
+fn end(pieces: &mut Pieces, rest: Vec<u8>, canceller: &Canceller) {
+    match canceller.token().check() {
+        Err(reason) => pieces.end(rest, reason.into()),
+        Ok(()) => {
+            if let Err(reason) = pieces.send(rest.into(), canceller) {
+                pieces.abort(reason);
+            }
+        }
     }
 }
 

@@ -35,9 +35,9 @@ async fn a_long_answer_is_sent_while_it_is_made_and_is_the_same() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(body.ends_with(b"]}\n"));
         assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), whole, "{query}");
-        // It holds the memory of a short one.
+        // It holds the memory of a short one. Nothing else is held when the end is there: the next query of the
+        // same client had half of the memory once, since the one before counted as another.
         drop(body);
-        fixture.until(<[_]>::is_empty).await;
         fixture.assert_nothing_is_left();
     }
 }
