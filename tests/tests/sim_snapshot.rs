@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tsdb_core::Maintain as _;
 use tsdb_core::env::{CrashChoice, SimRng, SimVfs, Vfs as _};
 use tsdb_core::storage::conformance::{Op, fingerprint, script};
-use tsdb_lsm::{Engine, EngineOptions, Error, restore, verify};
+use tsdb_lsm::{Engine, EngineOptions, Error, VerifyReport, restore, verify};
 use tsdb_tests::sim::{Run, Setup, choices};
 
 const SOURCE: &str = "/data/db";
@@ -167,6 +167,30 @@ fn nothing_is_overwritten() {
     refused(restore(&disk.env(), Path::new(SOURCE), Path::new("/new")), "rows in its log");
 }
 
+/// The files of a store that is closed.
+fn files_of(disk: &SimVfs) -> Vec<PathBuf> {
+    let mut files = vec![Path::new(SOURCE).join("MANIFEST")];
+    for directory in ["runs", "wal"] {
+        let directory = Path::new(SOURCE).join(directory);
+        files
+            .extend(disk.list(&directory).unwrap().iter().map(|entry| directory.join(&entry.name)));
+    }
+    files
+}
+
+/// Flips a bit on a copy of `disk`, whose store is `sound`: it must be told.
+fn assert_told(disk: &SimVfs, sound: &VerifyReport, file: &Path, at: u64, bit: u8) {
+    let damaged = disk.fork();
+    damaged.flip_bit(file, at, bit).unwrap();
+    let report = verify(&damaged.env(), Path::new(SOURCE)).unwrap();
+    let is_log = file.to_string_lossy().contains("/wal/");
+    let told = !report.problems.is_empty() || (is_log && report != *sound);
+    // Space that was reserved for the log and never written means nothing.
+    let content = disk.content(file).unwrap();
+    let is_unused = is_log && content.iter().skip(usize::try_from(at).unwrap()).all(|b| *b == 0);
+    assert!(told || is_unused, "bit {bit} of byte {at} of {}", file.display());
+}
+
 /// Each flipped bit, each cut, and each missing or foreign file of a store is told, or is one that a start would take
 /// for the torn end of the log.
 #[test]
@@ -180,27 +204,12 @@ fn damage_is_told() {
     let disk = run.end().disk.crash(CrashChoice::KeepNone);
     let sound = verify(&disk.env(), Path::new(SOURCE)).unwrap();
     assert!(sound.problems.is_empty() && sound.files > 0 && sound.records > 0, "{sound:?}");
-    let mut files = vec![Path::new(SOURCE).join("MANIFEST")];
-    for directory in ["runs", "wal"] {
-        let directory = Path::new(SOURCE).join(directory);
-        files
-            .extend(disk.list(&directory).unwrap().iter().map(|entry| directory.join(&entry.name)));
-    }
+    let files = files_of(&disk);
     for file in &files {
         let bytes = disk.content(file).unwrap().len() as u64;
-        let is_log = file.to_string_lossy().contains("/wal/");
         let step = (bytes / 300).max(1);
         for at in (0..bytes).step_by(usize::try_from(step).unwrap()) {
-            let damaged = disk.fork();
-            damaged.flip_bit(file, at, u8::try_from(at % 8).unwrap()).unwrap();
-            let report = verify(&damaged.env(), Path::new(SOURCE)).unwrap();
-            let told = !report.problems.is_empty() || (is_log && report != sound);
-            // Space that was reserved for the log and never written means nothing.
-            let is_unused = is_log
-                && disk.content(file).unwrap()[usize::try_from(at).unwrap()..]
-                    .iter()
-                    .all(|b| *b == 0);
-            assert!(told || is_unused, "byte {at} of {}", file.display());
+            assert_told(&disk, &sound, file, at, u8::try_from(at % 8).unwrap());
         }
         let cut = disk.fork();
         cut.edit(file, |content| content.truncate(content.len() / 2)).unwrap();
@@ -215,4 +224,33 @@ fn damage_is_told() {
     let run_file = files.iter().find(|file| file.extension().is_some_and(|e| e == "run")).unwrap();
     extra.link(run_file, &Path::new(SOURCE).join("runs/0000099999.run")).unwrap();
     assert_eq!(verify(&extra.env(), Path::new(SOURCE)).unwrap().orphans, 1);
+}
+
+/// As many flips as `TSDB_BIT_FLIPS` says, of any bit of any file of a small store.
+#[test]
+fn random_flips_are_told() {
+    let flips: u64 = std::env::var("TSDB_BIT_FLIPS").map_or(2000, |n| n.parse().unwrap());
+    let mut run = store(3500);
+    run.engine().flush().unwrap();
+    for op in script(3501, 2).unwrap() {
+        run.play(&op).unwrap().unwrap();
+    }
+    run.engine().sync().unwrap();
+    let disk = run.end().disk.crash(CrashChoice::KeepNone);
+    let sound = verify(&disk.env(), Path::new(SOURCE)).unwrap();
+    let files = files_of(&disk);
+    let total: u64 = files.iter().map(|file| disk.content(file).unwrap().len() as u64).sum();
+    let random = SimRng::new(3502);
+    for _ in 0..flips {
+        let mut at = random.below(total);
+        for file in &files {
+            let bytes = disk.content(file).unwrap().len() as u64;
+            if at < bytes {
+                assert_told(&disk, &sound, file, at, u8::try_from(random.below(8)).unwrap());
+                break;
+            }
+            at -= bytes;
+        }
+    }
+    println!("{flips} flips in {total} bytes of {} files: each was told", files.len());
 }
