@@ -7,18 +7,21 @@
 mod block;
 mod index;
 mod rows;
+mod seen;
 mod shard;
 
 use std::sync::Arc;
 use tsdb_core::sync::OnceLock;
 use tsdb_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tsdb_core::{Catalogue, MemoryBudget, TimeRange, WriteBatch};
-use tsdb_index::ActiveRange;
+use tsdb_core::{Catalogue, MemoryBudget, NamespaceId, TimeRange, WriteBatch};
+use tsdb_index::{ActiveRange, SeriesTable};
 
 use crate::work::Work;
 pub(crate) use index::{Place, RowIndex, Wanted};
 pub(crate) use rows::{BlockBuilder, ColumnMap, RowDelete, back_part, fill, front_part, reverse};
+use seen::SeenFields;
+pub(crate) use seen::SeenSet;
 use shard::{RowShapes, SHARDS, Shard};
 
 /// Memory of a row beside its values, in bytes, for reservations made before the append.
@@ -39,6 +42,7 @@ pub(crate) struct Generation {
     has_changes: AtomicBool,
     sealed: OnceLock<Seal>,
     sorted: OnceLock<RowIndex>,
+    seen: SeenFields,
 }
 
 /// What is fixed when a generation is sealed.
@@ -69,6 +73,7 @@ impl Generation {
             has_changes: AtomicBool::new(false),
             sealed: OnceLock::new(),
             sorted: OnceLock::new(),
+            seen: SeenFields::default(),
         }
     }
 
@@ -191,6 +196,21 @@ impl Generation {
     /// The time index of the memtable: whether some row may lie in `time`. O(1).
     pub(crate) fn may_overlap(&self, time: TimeRange) -> bool {
         self.times.may_overlap(time)
+    }
+
+    /// Field sets of the rows of measurements, those of all of them with `None`; nothing where only the rows can tell.
+    /// `series` has all series of the generation.
+    ///
+    /// # Errors
+    /// A token that was used.
+    pub(crate) fn field_sets(
+        &self,
+        series: &SeriesTable,
+        namespace: NamespaceId,
+        measurements: Option<&[Arc<str>]>,
+        work: &mut Work,
+    ) -> tsdb_core::Result<Option<Vec<SeenSet>>> {
+        self.seen.of(&self.shard_blocks(), series, namespace, measurements, work)
     }
 
     /// Rows of the wanted series in `time` with numbers up to `seq_max`, sorted. `work` pays for it.

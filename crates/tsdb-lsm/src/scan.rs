@@ -28,7 +28,7 @@ use tsdb_index::FieldSets;
 
 use crate::delete::{LiveDelete, SeriesDeletes};
 use crate::engine::Shared;
-use crate::memtable::ColumnMap;
+use crate::memtable::{ColumnMap, SeenSet};
 use crate::sst::{ReadBuffers, Through};
 use crate::view::{SliceRef, View};
 use crate::work::Work;
@@ -209,8 +209,9 @@ impl EngineSnapshot {
         Ok(certain)
     }
 
-    /// Names of the fields that visible rows of measurements have, if the roots of the slices tell: without looking for
-    /// their series. `None` where a field is only in slices that have hidden rows too.
+    /// Names of the fields that visible rows of measurements have, if the roots of the slices and what the generations
+    /// have seen tell: without looking for their series. `None` where a field is only known of sources that have hidden
+    /// rows too.
     fn field_names_of_all(
         &self,
         question: &Question,
@@ -219,10 +220,16 @@ impl EngineSnapshot {
         let time = self.alive(question.namespace, question.time)?;
         let deletes = self.deletes(question.namespace);
         let (mut certain, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
-        for (_, index) in self.indexes(question, time, work)? {
-            let names = if deletes.is_empty() { &mut certain } else { &mut doubtful };
-            for set in index.field_sets().filter_map(|set| self.field_sets.get(set)) {
-                names.extend(set.names().iter().cloned());
+        let measurements = question.measurements.as_deref();
+        for generation in self.view.generations().filter(|g| g.may_overlap(time)) {
+            let table = &self.view.series;
+            let seen = generation.field_sets(table, question.namespace, measurements, work)?;
+            let Some(seen) = seen else { return Ok(None) };
+            let bound = generation.relative(self.bound);
+            for SeenSet { set, time: at, seq } in seen {
+                let is_shown = seq <= bound && time.contains(at) && deletes.is_empty();
+                let names = if is_shown { &mut certain } else { &mut doubtful };
+                names.extend(self.field_sets.get(set).iter().flat_map(|set| set.names()).cloned());
             }
         }
         for slice in self.view.version.slices(question.namespace, time) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tsdb_core::budget::Pressure;
 use tsdb_core::env::{Env, FreeSpace, SimVfs};
+use tsdb_core::matcher::{MatchOp, TagFilter};
 use tsdb_core::storage::{DeleteRequest, SeriesRequest};
 use tsdb_core::{
     Append, CatalogueChange, Error, FieldSet, Maintain, MemoryBudget, NamespaceId, Pool,
@@ -150,7 +151,7 @@ fn a_disk_that_is_nearly_full_takes_no_rows_and_everything_else_goes_on() {
     let delete = DeleteRequest {
         namespace,
         measurements: None,
-        filter: tsdb_core::matcher::TagFilter::True,
+        filter: TagFilter::True,
         time: TimeRange::new(0, 500),
     };
     engine.delete(&delete).unwrap().wait().unwrap();
@@ -189,6 +190,10 @@ fn while_the_process_is_short_of_memory_new_series_wait_and_known_ones_go_on() {
     assert_eq!(count(&engine, namespace), 200);
 }
 
+fn not_h3() -> TagFilter {
+    TagFilter::tag("host", MatchOp::Ne, "h3")
+}
+
 #[test]
 fn a_search_is_paid_for_and_ends_when_it_is_told_to() {
     let disk = SimVfs::new(5);
@@ -204,12 +209,15 @@ fn a_search_is_paid_for_and_ends_when_it_is_told_to() {
             snapshot.select(request).map(|_| ()),
             snapshot.estimate(request).map(|_| ()),
             snapshot.series(names).map(|_| ()),
-            snapshot.fields(names).map(|_| ()),
+            // Those of all series are known without a search.
+            snapshot.fields(&SeriesRequest { filter: not_h3(), ..names.clone() }).map(|_| ()),
         ]
     };
     for outcome in ask(&request, &names) {
         assert!(matches!(outcome, Err(Error::OverBudget { pool: Pool::Queries, .. })));
     }
+    let all = engine.snapshot().unwrap().fields(&names).unwrap();
+    assert!(!all.is_empty());
     assert_eq!(poor.used(Pool::Queries), 0);
     let request = ScanRequest::all(namespace, "m");
     let names = SeriesRequest { cancel: request.cancel.clone(), ..SeriesRequest::all(namespace) };

@@ -43,6 +43,8 @@ pub(crate) struct RowBlock {
     rows: AtomicUsize,
     times: ActiveRange,
     series_mask: AtomicU64,
+    /// Rows that [`super::seen`] learned from.
+    learned: AtomicUsize,
 }
 
 /// What all rows of one append have in common.
@@ -71,6 +73,7 @@ impl RowBlock {
             rows: AtomicUsize::new(0),
             times: ActiveRange::default(),
             series_mask: AtomicU64::new(0),
+            learned: AtomicUsize::new(0),
         }
     }
 
@@ -130,6 +133,22 @@ impl RowBlock {
     #[inline]
     fn word(&self, row: usize, word: usize) -> u64 {
         self.words.get(row * self.stride + word).map_or(0, |w| w.load(Ordering::Relaxed))
+    }
+
+    /// Rows that were learned from.
+    pub(crate) fn learned(&self) -> usize {
+        self.learned.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the first `rows` rows were learned from. One thread at a time.
+    pub(crate) fn set_learned(&self, rows: usize) {
+        self.learned.store(rows, Ordering::Relaxed);
+    }
+
+    /// Series and field set of row `row` in one word.
+    #[inline]
+    pub(crate) fn names(&self, row: usize) -> u64 {
+        self.word(row, 0)
     }
 
     /// Series of row `row`, which is below [`RowBlock::len`]; as all below.
