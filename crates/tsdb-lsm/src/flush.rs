@@ -13,6 +13,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use tsdb_core::counters::StorageCounters;
 use tsdb_core::env::Env;
+use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::{Block, Catalogue, FieldSetRef, NamespaceId, Presence, SeriesKey};
 use tsdb_index::{FieldSets, SeriesTable};
 
@@ -144,12 +145,12 @@ fn split<'a>(index: &'a RowIndex, input: &FlushInput<'_>) -> Partitions<'a> {
         let hash = input.series.hash(series);
         let Some(info) = input.catalogue.by_id(namespace) else { continue };
         let mut rest = index.places(series);
-        let expired = rest.partition_point(|place| index.time(*place) < info.cutoff);
+        let expired = rest.partition_point(|place| place.time < info.cutoff);
         rest = rest.get(expired..).unwrap_or(&[]);
         while let Some(first) = rest.first() {
-            let start = info.partition_start(index.time(*first));
+            let start = info.partition_start(first.time);
             let end = start.saturating_add(info.partition_ns);
-            let count = rest.partition_point(|place| index.time(*place) < end).max(1);
+            let count = rest.partition_point(|place| place.time < end).max(1);
             let (places, later) = rest.split_at(count);
             let part = Part { key: key.clone(), hash, places };
             partitions.entry((namespace, start)).or_default().push(part);
@@ -213,7 +214,7 @@ fn write_slice(
         let mut begun = false;
         let mut rest = part.places;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(front_part(index, rest));
+            let (now, later) = rest.split_at(front_part(rest, BLOCK_ROWS_MAX));
             rest = later;
             block.reset(0, map.columns().len());
             fill(index, now, &map, &hidden, &mut block);

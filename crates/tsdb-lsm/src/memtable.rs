@@ -6,6 +6,7 @@
 
 mod block;
 mod index;
+mod kept;
 mod rows;
 mod seen;
 mod shard;
@@ -18,7 +19,9 @@ use tsdb_core::{Catalogue, MemoryBudget, NamespaceId, TimeRange, WriteBatch};
 use tsdb_index::{ActiveRange, SeriesTable};
 
 use crate::work::Work;
+use index::Stretch;
 pub(crate) use index::{Place, RowIndex, Wanted};
+use kept::KeptIndex;
 pub(crate) use rows::{BlockBuilder, ColumnMap, RowDelete, back_part, fill, front_part, reverse};
 use seen::SeenFields;
 pub(crate) use seen::SeenSet;
@@ -42,6 +45,7 @@ pub(crate) struct Generation {
     has_changes: AtomicBool,
     sealed: OnceLock<Seal>,
     sorted: OnceLock<RowIndex>,
+    kept: KeptIndex,
     seen: SeenFields,
 }
 
@@ -73,6 +77,7 @@ impl Generation {
             has_changes: AtomicBool::new(false),
             sealed: OnceLock::new(),
             sorted: OnceLock::new(),
+            kept: KeptIndex::default(),
             seen: SeenFields::default(),
         }
     }
@@ -213,7 +218,23 @@ impl Generation {
         self.seen.of(&self.shard_blocks(), series, namespace, measurements, work)
     }
 
-    /// Rows of the wanted series in `time` with numbers up to `seq_max`, sorted. `work` pays for it.
+    /// Rows of the wanted series in `time` with numbers up to `seq_max`, which were all applied, sorted: in one index or
+    /// two, the newer rows first. `work` pays for it.
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn indexes(
+        &self,
+        wanted: &Wanted<'_>,
+        seq_max: u64,
+        time: TimeRange,
+        work: &mut Work,
+    ) -> tsdb_core::Result<Vec<RowIndex>> {
+        let (blocks, through) = (self.shard_blocks(), self.relative(seq_max));
+        self.kept.select(&blocks, wanted, through, time, &self.budget, work)
+    }
+
+    /// As [`Generation::indexes`], in one index that nothing is kept of.
     ///
     /// # Errors
     /// A token that was used, memory that is used up.
@@ -224,7 +245,8 @@ impl Generation {
         time: TimeRange,
         work: &mut Work,
     ) -> tsdb_core::Result<RowIndex> {
-        RowIndex::build(&self.shard_blocks(), wanted, self.relative(seq_max), time, work)
+        let stretch = Stretch::all(self.relative(seq_max));
+        RowIndex::build(&self.shard_blocks(), wanted, stretch, time, work)
     }
 
     /// All rows, sorted once and kept. Only for a generation that is sealed and complete.

@@ -374,7 +374,7 @@ impl Snapshot for EngineSnapshot {
                         rows += places.len() as u64;
                         used.insert((false, place));
                         if let (Some(first), Some(last)) = (places.first(), places.last()) {
-                            extend(&mut estimate, index.time(*first), index.time(*last));
+                            extend(&mut estimate, first.time, last.time);
                         }
                     }
                 }

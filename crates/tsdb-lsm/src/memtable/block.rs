@@ -45,6 +45,8 @@ pub(crate) struct RowBlock {
     series_mask: AtomicU64,
     /// Rows that [`super::seen`] learned from.
     learned: AtomicUsize,
+    /// Rows that [`super::kept`] has in order.
+    indexed: AtomicUsize,
 }
 
 /// What all rows of one append have in common.
@@ -74,6 +76,7 @@ impl RowBlock {
             times: ActiveRange::default(),
             series_mask: AtomicU64::new(0),
             learned: AtomicUsize::new(0),
+            indexed: AtomicUsize::new(0),
         }
     }
 
@@ -143,6 +146,22 @@ impl RowBlock {
     /// Notes that the first `rows` rows were learned from. One thread at a time.
     pub(crate) fn set_learned(&self, rows: usize) {
         self.learned.store(rows, Ordering::Relaxed);
+    }
+
+    /// Rows at the front that are in the kept index.
+    pub(crate) fn indexed(&self) -> usize {
+        self.indexed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the first `rows` rows are in the kept index. One thread at a time.
+    pub(crate) fn set_indexed(&self, rows: usize) {
+        self.indexed.store(rows, Ordering::Relaxed);
+    }
+
+    /// Rows at the front whose numbers are at most `seq`, which those of the indexed ones are. O(other rows).
+    pub(crate) fn rows_through(&self, seq: u64) -> usize {
+        let rows = self.len();
+        (self.indexed()..rows).find(|row| self.version(*row).seq() > seq).unwrap_or(rows)
     }
 
     /// Series and field set of row `row` in one word.

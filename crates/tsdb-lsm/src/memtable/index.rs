@@ -1,5 +1,6 @@
 //! Rows of a generation by series, each series in order of time: what seal sorts and what scans read.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,9 +11,12 @@ use super::block::{RowBlock, RowVersion, mask_bit};
 use super::shard::SHARDS;
 use crate::work::Work;
 
-/// A row: which block, and where in it.
+/// A row: which block, and where in it. Its time stands beside, since the rows of a series lie far apart and most
+/// questions about them are about their order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
+    /// In ns.
+    pub time: i64,
     block: u32,
     row: u32,
 }
@@ -20,13 +24,48 @@ pub(crate) struct Place {
 /// Sorted places of rows, and the blocks they point to.
 #[derive(Debug, Default)]
 pub(crate) struct RowIndex {
-    blocks: Vec<Arc<RowBlock>>,
-    /// Ascending; ranges into `places`.
-    series: Vec<(SeriesRef, Range<u32>)>,
-    /// By series, then time, then version.
-    places: Vec<Place>,
+    sorted: Arc<Sorted>,
+    /// Ascending.
+    series: Vec<SeriesRows>,
     /// Of all rows.
     field_sets: BTreeSet<FieldSetRef>,
+    rows: usize,
+}
+
+/// Rows that one index was built of, and others were selected from.
+#[derive(Debug, Default)]
+struct Sorted {
+    blocks: Vec<Arc<RowBlock>>,
+    /// By series, then time, then version.
+    places: Vec<Place>,
+}
+
+/// Rows of one series.
+#[derive(Debug, Clone)]
+struct SeriesRows {
+    series: SeriesRef,
+    /// Part of [`Sorted::places`].
+    places: Range<u32>,
+    /// What all of them have, if they have the same.
+    field_set: Option<FieldSetRef>,
+}
+
+/// Which rows of the blocks an index is built of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stretch {
+    /// Versions' numbers above this one; all are above 0.
+    pub after: u64,
+    /// And up to this one.
+    pub through: u64,
+    /// Only rows behind those that [`RowBlock::indexed`] counts.
+    pub is_rest: bool,
+}
+
+impl Stretch {
+    /// All rows with numbers up to `through`.
+    pub(crate) fn all(through: u64) -> Stretch {
+        Stretch { after: 0, through, is_rest: false }
+    }
 }
 
 /// Which series an index is wanted for.
@@ -38,10 +77,30 @@ pub(crate) enum Wanted<'a> {
 }
 
 /// Memory of a row while its shard is sorted: found, put in order, and its place in the index.
-const SORTED_ROW_BYTES: usize = 2 * size_of::<(SeriesRef, Place)>() + size_of::<Place>();
+const SORTED_ROW_BYTES: usize = 2 * size_of::<FoundRow>() + size_of::<Place>();
+
+/// A row before it is in order.
+#[derive(Debug, Clone, Copy)]
+struct FoundRow {
+    place: Place,
+    series: SeriesRef,
+    field_set: FieldSetRef,
+}
+
+impl FoundRow {
+    /// What stands in a place before its row comes.
+    const NONE: FoundRow = FoundRow {
+        place: Place { time: 0, block: 0, row: 0 },
+        series: SeriesRef(0),
+        field_set: FieldSetRef(0),
+    };
+}
+
+/// Steps of an insertion sort for each item, on average, before another sort takes over.
+const INSERTION_STEPS: usize = 4;
 
 /// More wanted series than this are looked up in a bitmap instead of by bisection.
-const BISECT_MAX: usize = 32;
+pub(super) const FEW_SERIES: usize = 32;
 
 /// A bitmap takes at most so many words per wanted series; where they lie further apart, which those do that stayed when
 /// others were evicted, they are looked up by bisection after all.
@@ -63,7 +122,7 @@ impl Probe<'_> {
                 let word = |series: Option<&SeriesRef>| series.map_or(0, |s| s.0 as usize / 64);
                 let first = word(sorted.first());
                 let words = word(sorted.last()) - first + 1;
-                if sorted.len() <= BISECT_MAX || words / WORDS_PER_SERIES_MAX > sorted.len() {
+                if sorted.len() <= FEW_SERIES || words / WORDS_PER_SERIES_MAX > sorted.len() {
                     let mask = sorted.iter().filter(here).fold(0, |mask, s| mask | mask_bit(*s));
                     return Probe::Few { sorted, mask };
                 }
@@ -98,125 +157,187 @@ impl Probe<'_> {
 }
 
 impl RowIndex {
-    /// Sorts the wanted rows of `shards` (the blocks of each shard) whose version's number is at most
-    /// `seq_max` (counted from the generation's base) and whose time lies in `time`.
+    /// Memory of a row in an index that is built, in bytes.
+    pub(super) const ROW_BYTES: usize = size_of::<Place>();
+
+    /// Sorts the wanted rows of `shards` (the blocks of each shard) that belong to `stretch` and whose time lies in
+    /// `time`.
     ///
-    /// O(rows) where the rows of each series came in order of time, else O(rows log rows).
+    /// O(rows) where the rows of each series came nearly in order of time, else O(rows log rows).
     ///
     /// # Errors
     /// A token that was used, memory that is used up.
     pub(crate) fn build(
         shards: &[Vec<Arc<RowBlock>>],
         wanted: &Wanted<'_>,
-        seq_max: u64,
+        stretch: Stretch,
         time: TimeRange,
         work: &mut Work,
     ) -> Result<RowIndex> {
+        let mut sorted = Sorted::default();
         let mut index = RowIndex::default();
-        let mut last_set = None;
-        let mut parts: Vec<(SeriesRef, Range<u32>)> = Vec::new();
         for (shard, blocks) in shards.iter().enumerate() {
             let probe = Probe::new(wanted, shard);
-            let mut found: Vec<(SeriesRef, Place)> = Vec::new();
+            let mut found: Vec<FoundRow> = Vec::new();
             for block in blocks {
                 let rows = block.len();
-                if rows == 0 || !block.may_overlap(time) || !probe.may_hold(block) {
+                let first = if stretch.is_rest { block.indexed() } else { 0 };
+                if first >= rows || !block.may_overlap(time) || !probe.may_hold(block) {
                     continue;
                 }
-                let number = u32::try_from(index.blocks.len()).unwrap_or(u32::MAX);
-                index.blocks.push(Arc::clone(block));
+                let number = u32::try_from(sorted.blocks.len()).unwrap_or(u32::MAX);
+                sorted.blocks.push(Arc::clone(block));
                 work.check()?;
                 let before = found.len();
-                for row in 0..rows {
-                    let series = block.series(row);
-                    if probe.wants(series)
-                        && time.contains(block.time(row))
-                        && block.version(row).seq() <= seq_max
-                    {
-                        let set = block.field_set(row);
+                for row in first..rows {
+                    let (series, at) = (block.series(row), block.time(row));
+                    let seq = block.version(row).seq();
+                    let is_of_stretch = seq > stretch.after && seq <= stretch.through;
+                    if probe.wants(series) && time.contains(at) && is_of_stretch {
+                        let field_set = block.field_set(row);
                         let row = u32::try_from(row).unwrap_or(u32::MAX);
-                        found.push((series, Place { block: number, row }));
-                        if last_set != Some(set) {
-                            last_set = Some(set);
-                            index.field_sets.insert(set);
-                        }
+                        let place = Place { time: at, block: number, row };
+                        found.push(FoundRow { place, series, field_set });
                     }
                 }
                 // After a block, which is bounded: asking row by row would cost more than the rows.
                 work.hold((found.len() - before) * SORTED_ROW_BYTES)?;
             }
             let scratch = found.len() * (SORTED_ROW_BYTES - size_of::<Place>());
-            index.add_shard(found, &mut parts);
+            index.add_shard(&mut sorted, found);
             work.release(scratch);
         }
-        work.hold(parts.len() * size_of::<(SeriesRef, Range<u32>)>())?;
-        parts.sort_unstable_by_key(|(series, _)| *series);
-        index.series = parts;
+        work.hold(index.series.len() * size_of::<SeriesRows>())?;
+        index.series.sort_unstable_by_key(|rows| rows.series);
+        index.rows = sorted.places.len();
+        index.sorted = Arc::new(sorted);
         Ok(index)
     }
 
     /// Groups the rows of one shard by series (a counting sort: references are dense) and sorts each
     /// group that is not in order yet.
-    fn add_shard(
-        &mut self,
-        found: Vec<(SeriesRef, Place)>,
-        parts: &mut Vec<(SeriesRef, Range<u32>)>,
-    ) {
-        let Some(first) = found.iter().map(|(series, _)| series.0 as usize / SHARDS).min() else {
-            return;
-        };
-        let slot = |series: SeriesRef| series.0 as usize / SHARDS - first;
-        let slots = found.iter().map(|(series, _)| slot(*series)).max().unwrap_or(0) + 1;
-        let base = self.places.len();
+    fn add_shard(&mut self, sorted: &mut Sorted, found: Vec<FoundRow>) {
+        let slot = |row: &FoundRow| row.series.0 as usize / SHARDS;
+        let Some(first) = found.iter().map(slot).min() else { return };
+        let slots = found.iter().map(slot).max().unwrap_or(0) - first + 1;
         let dense = slots <= found.len().saturating_mul(8);
-        let mut sorted = found;
+        let mut rows = found;
         if dense {
             let mut ends = vec![0usize; slots];
-            sorted.iter().for_each(|(series, _)| bump(&mut ends, slot(*series)));
+            rows.iter().for_each(|row| bump(&mut ends, slot(row) - first));
             let mut total = 0;
             for end in &mut ends {
                 total += std::mem::replace(end, total);
             }
             // `ends` holds where each group begins and, after the scatter, where it ends.
-            let filler = Place { block: 0, row: 0 };
-            let mut ordered = vec![(SeriesRef(0), filler); sorted.len()];
-            for (series, place) in sorted {
-                if let Some(end) = ends.get_mut(slot(series)) {
+            let mut ordered = vec![FoundRow::NONE; rows.len()];
+            for row in rows {
+                if let Some(end) = ends.get_mut(slot(&row) - first) {
                     if let Some(free) = ordered.get_mut(*end) {
-                        *free = (series, place);
+                        *free = row;
                     }
                     *end += 1;
                 }
             }
-            sorted = ordered;
+            rows = ordered;
         } else {
-            sorted.sort_by_key(|(series, _)| *series);
+            rows.sort_by_key(|row| row.series);
         }
-        self.places.extend(sorted.iter().map(|(_, place)| *place));
-        let mut start = base;
-        for group in sorted.chunk_by(|a, b| a.0 == b.0) {
+        let mut start = sorted.places.len();
+        sorted.places.extend(rows.iter().map(|row| row.place));
+        for group in rows.chunk_by(|a, b| a.series == b.series) {
+            let Some(row) = group.first() else { continue };
             let end = start + group.len();
-            self.sort_group(start..end);
-            let (from, to) = (u32::try_from(start), u32::try_from(end));
-            if let (Some((series, _)), Ok(from), Ok(to)) = (group.first(), from, to) {
-                parts.push((*series, from..to));
+            let Sorted { blocks, places } = sorted;
+            sort_nearly_sorted(places.get_mut(start..end).unwrap_or_default(), |a, b| {
+                let by_time = a.time.cmp(&b.time);
+                by_time.then_with(|| version_of(blocks, *a).cmp(&version_of(blocks, *b)))
+            });
+            group.chunk_by(|a, b| a.field_set == b.field_set).for_each(|same| {
+                self.field_sets.extend(same.first().map(|row| row.field_set));
+            });
+            let is_uniform = group.iter().all(|other| other.field_set == row.field_set);
+            if let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(end)) {
+                self.series.push(SeriesRows {
+                    series: row.series,
+                    places: from..to,
+                    field_set: is_uniform.then_some(row.field_set),
+                });
             }
             start = end;
         }
     }
 
-    fn sort_group(&mut self, range: Range<usize>) {
-        let blocks = &self.blocks;
-        let Some(group) = self.places.get_mut(range) else { return };
-        let key = |place: &Place| (time_of(blocks, *place), version_of(blocks, *place));
-        if !group.is_sorted_by_key(key) {
-            group.sort_unstable_by_key(key);
+    /// The wanted rows among its own whose time lies in `time`. O(wanted series), and some steps of bisection for each.
+    ///
+    /// # Errors
+    /// A token that was used, memory that is used up.
+    pub(crate) fn select(
+        &self,
+        wanted: &Wanted<'_>,
+        time: TimeRange,
+        work: &mut Work,
+    ) -> Result<RowIndex> {
+        let mut selected = RowIndex { sorted: Arc::clone(&self.sorted), ..RowIndex::default() };
+        match wanted {
+            Wanted::All => {
+                for rows in &self.series {
+                    work.step()?;
+                    selected.take(rows, time, work)?;
+                }
+            }
+            Wanted::These(series) if series.len() <= FEW_SERIES => {
+                for series in *series {
+                    if let Some(rows) = self.rows_of(*series) {
+                        selected.take(rows, time, work)?;
+                    }
+                }
+            }
+            Wanted::These(series) => {
+                let mut own = self.series.iter().peekable();
+                for series in *series {
+                    work.step()?;
+                    while own.next_if(|rows| rows.series < *series).is_some() {}
+                    if let Some(rows) = own.next_if(|rows| rows.series == *series) {
+                        selected.take(rows, time, work)?;
+                    }
+                }
+            }
         }
+        Ok(selected)
+    }
+
+    /// Takes the part in `time` of rows that are in [`RowIndex::sorted`].
+    fn take(&mut self, rows: &SeriesRows, time: TimeRange, work: &mut Work) -> Result<()> {
+        let all = self.sorted.of(&rows.places);
+        let before = all.partition_point(|place| place.time < time.start);
+        let rest = all.get(before..).unwrap_or(&[]);
+        let count = rest.partition_point(|place| place.time < time.end);
+        let part = rest.get(..count).unwrap_or(&[]);
+        if part.is_empty() {
+            return Ok(());
+        }
+        work.hold(size_of::<SeriesRows>())?;
+        match rows.field_set {
+            Some(only) => {
+                self.field_sets.insert(only);
+            }
+            None => self.field_sets.extend(part.iter().filter_map(|place| {
+                self.sorted.row(*place).map(|(block, row)| block.field_set(row))
+            })),
+        }
+        self.rows += count;
+        let (start, length) = (u32::try_from(before), u32::try_from(count));
+        if let (Ok(start), Ok(length)) = (start, length) {
+            let start = rows.places.start + start;
+            self.series.push(SeriesRows { places: start..start + length, ..rows.clone() });
+        }
+        Ok(())
     }
 
     /// Series with rows, ascending.
     pub(crate) fn series(&self) -> impl ExactSizeIterator<Item = SeriesRef> {
-        self.series.iter().map(|(series, _)| *series)
+        self.series.iter().map(|rows| rows.series)
     }
 
     /// Field sets that its rows have.
@@ -226,32 +347,40 @@ impl RowIndex {
 
     /// Places of the rows of `series`, by time, then version. O(log series).
     pub(crate) fn places(&self, series: SeriesRef) -> &[Place] {
-        let found = self.series.binary_search_by_key(&series, |(s, _)| *s).ok();
-        let range = found.and_then(|at| self.series.get(at)).map(|(_, range)| range.clone());
-        range.and_then(|r| self.places.get(r.start as usize..r.end as usize)).unwrap_or(&[])
+        self.rows_of(series).map_or(&[], |rows| self.sorted.of(&rows.places))
+    }
+
+    fn rows_of(&self, series: SeriesRef) -> Option<&SeriesRows> {
+        let at = self.series.binary_search_by_key(&series, |rows| rows.series).ok()?;
+        self.series.get(at)
     }
 
     /// Number of rows, overwritten ones included.
     pub(crate) fn rows(&self) -> usize {
-        self.places.len()
+        self.rows
     }
 
-    /// Memory of the index itself in bytes; the blocks belong to the generation.
+    /// Memory of an index that was built, in bytes; the blocks belong to the generation.
     pub(crate) fn bytes(&self) -> usize {
-        self.places.len() * size_of::<Place>()
-            + self.series.len() * size_of::<(SeriesRef, Range<u32>)>()
-    }
-
-    pub(crate) fn time(&self, place: Place) -> i64 {
-        time_of(&self.blocks, place)
+        size_of_val(&*self.sorted.places) + size_of_val(&*self.series)
     }
 
     pub(crate) fn version(&self, place: Place) -> RowVersion {
-        version_of(&self.blocks, place)
+        version_of(&self.sorted.blocks, place)
     }
 
     /// Block and row behind a place.
     pub(crate) fn row(&self, place: Place) -> Option<(&RowBlock, usize)> {
+        self.sorted.row(place)
+    }
+}
+
+impl Sorted {
+    fn of(&self, places: &Range<u32>) -> &[Place] {
+        self.places.get(places.start as usize..places.end as usize).unwrap_or(&[])
+    }
+
+    fn row(&self, place: Place) -> Option<(&RowBlock, usize)> {
         self.blocks.get(place.block as usize).map(|block| (&**block, place.row as usize))
     }
 }
@@ -262,8 +391,25 @@ fn bump(counts: &mut [usize], at: usize) {
     }
 }
 
-fn time_of(blocks: &[Arc<RowBlock>], place: Place) -> i64 {
-    blocks.get(place.block as usize).map_or(i64::MIN, |b| b.time(place.row as usize))
+/// Sorts what a few writers beside one another left nearly in order: by insertion while that takes few steps for each
+/// item, else as any other slice. Equal items may change places.
+fn sort_nearly_sorted<T: Copy>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
+    let mut steps_left = items.len() * INSERTION_STEPS;
+    for next in 1..items.len() {
+        let (sorted, rest) = items.split_at(next);
+        let Some(item) = rest.first().copied() else { return };
+        let after = sorted.iter().rev().take_while(|other| compare(other, &item).is_gt()).count();
+        if after == 0 {
+            continue;
+        }
+        if after > steps_left {
+            return items.sort_unstable_by(compare);
+        }
+        steps_left -= after;
+        if let Some(part) = items.get_mut(next - after..=next) {
+            part.rotate_right(1);
+        }
+    }
 }
 
 fn version_of(blocks: &[Arc<RowBlock>], place: Place) -> RowVersion {

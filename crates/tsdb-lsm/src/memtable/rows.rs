@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tsdb_core::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
-use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::{Block, Column, FieldSetRef, Presence, TimeRange};
 use tsdb_index::FieldSets;
 
@@ -53,23 +52,20 @@ pub(crate) struct RowDelete {
     pub time: TimeRange,
 }
 
-/// Length of the part at the front of `places` that holds at most [`BLOCK_ROWS_MAX`] different times,
-/// all rows of each.
-pub(crate) fn front_part(index: &RowIndex, places: &[Place]) -> usize {
-    if places.len() <= BLOCK_ROWS_MAX {
+/// Length of the part at the front of `places` that holds at most `times_max` different times, all rows of each.
+pub(crate) fn front_part(places: &[Place], times_max: usize) -> usize {
+    if places.len() <= times_max {
         return places.len();
     }
-    let times = places.chunk_by(|a, b| index.time(*a) == index.time(*b));
-    times.take(BLOCK_ROWS_MAX).map(<[Place]>::len).sum()
+    places.chunk_by(|a, b| a.time == b.time).take(times_max).map(<[Place]>::len).sum()
 }
 
 /// As [`front_part`] at the back.
-pub(crate) fn back_part(index: &RowIndex, places: &[Place]) -> usize {
-    if places.len() <= BLOCK_ROWS_MAX {
+pub(crate) fn back_part(places: &[Place], times_max: usize) -> usize {
+    if places.len() <= times_max {
         return places.len();
     }
-    let times = places.chunk_by(|a, b| index.time(*a) == index.time(*b));
-    times.rev().take(BLOCK_ROWS_MAX).map(<[Place]>::len).sum()
+    places.chunk_by(|a, b| a.time == b.time).rev().take(times_max).map(<[Place]>::len).sum()
 }
 
 /// Fills `block` with the rows at `places` (as [`front_part`] or [`back_part`] cut them), oldest first:
@@ -102,12 +98,11 @@ fn fill_uniform(index: &RowIndex, places: &[Place], map: &ColumnMap, block: &mut
     let stamps = block.times.stamps_mut();
     for place in places {
         let Some((rows, row)) = index.row(*place) else { continue };
-        let time = rows.time(row);
-        if rows.field_set(row) != set || stamps.last().is_some_and(|last| *last >= time) {
+        if rows.field_set(row) != set || stamps.last().is_some_and(|last| *last >= place.time) {
             stamps.clear();
             return false;
         }
-        stamps.push(time);
+        stamps.push(place.time);
     }
     let mut tile: Vec<&[AtomicU64]> = Vec::with_capacity(TILE_ROWS);
     for places in places.chunks(TILE_ROWS) {
@@ -138,8 +133,8 @@ fn fill_merged(
     block: &mut Block,
 ) {
     let mut builder = BlockBuilder::new(block);
-    for versions in places.chunk_by(|a, b| index.time(*a) == index.time(*b)) {
-        let Some(time) = versions.first().map(|place| index.time(*place)) else { continue };
+    for versions in places.chunk_by(|a, b| a.time == b.time) {
+        let Some(time) = versions.first().map(|place| place.time) else { continue };
         // Newest first, so that the first value of a field that is met is the one that counts.
         for place in versions.iter().rev() {
             let seq = index.version(*place).seq();

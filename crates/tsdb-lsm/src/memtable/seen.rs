@@ -38,7 +38,7 @@ pub(super) struct SeenFields {
 
 #[derive(Debug, Default)]
 struct State {
-    by_name: HashMap<NamespaceId, HashMap<Arc<str>, Vec<SeenSet>>>,
+    by_name: HashMap<NamespaceId, HashMap<Arc<str>, HashMap<FieldSetRef, SeenSet>>>,
     pairs: usize,
     /// Series and field set of rows, as [`RowBlock::names`] has them, at a place that they choose.
     recent: Vec<u64>,
@@ -66,11 +66,11 @@ impl SeenFields {
             work.check()?;
         }
         let Some(names) = state.by_name.get(&namespace) else { return Ok(Some(Vec::new())) };
-        let seen: Vec<&Vec<SeenSet>> = match measurements {
+        let seen: Vec<_> = match measurements {
             None => names.values().collect(),
             Some(wanted) => wanted.iter().filter_map(|name| names.get(name)).collect(),
         };
-        Ok(Some(seen.into_iter().flatten().copied().collect()))
+        Ok(Some(seen.into_iter().flat_map(HashMap::values).copied().collect()))
     }
 }
 
@@ -110,12 +110,12 @@ impl State {
             Some(seen) => seen,
             None => names.entry(measurement.into()).or_default(),
         };
-        match seen.iter_mut().find(|old| old.set == new.set) {
+        match seen.get_mut(&new.set) {
             // The row that more snapshots show.
             Some(old) if new.seq < old.seq => *old = new,
             Some(_) => {}
             None => {
-                seen.push(new);
+                seen.insert(new.set, new);
                 self.pairs += 1;
             }
         }
@@ -167,7 +167,11 @@ mod tests {
         let blocks = [vec![], vec![Arc::clone(block)]];
         let mut work = Work::of_the_engine();
         let names = [Arc::from(name)];
-        seen.of(&blocks, &of.table(), HERE, Some(&names), &mut work).unwrap()
+        let found = seen.of(&blocks, &of.table(), HERE, Some(&names), &mut work).unwrap();
+        found.map(|mut found| {
+            found.sort_unstable_by_key(|seen| seen.set);
+            found
+        })
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::{
     Block, Epoch, FieldSet, FieldSetRef, NamespaceId, Pool, SeriesRef, TimeRange, WriteBatch,
 };
@@ -73,8 +74,8 @@ fn shown(index: &RowIndex, sets: &FieldSets) -> Model {
         let mut block = Block::new();
         block.reset(series.0, FIELDS.len());
         let places = index.places(series);
-        assert_eq!(front_part(index, places), places.len());
-        assert_eq!(back_part(index, places), places.len());
+        assert_eq!(front_part(places, BLOCK_ROWS_MAX), places.len());
+        assert_eq!(back_part(places, BLOCK_ROWS_MAX), places.len());
         fill(index, places, &map, &[], &mut block);
         for (row, time) in block.times.iter().enumerate() {
             let fields = FIELDS.iter().zip(&block.columns);
@@ -113,6 +114,87 @@ proptest! {
     }
 }
 
+proptest! {
+    /// However batches arrive, and whoever asked before: the newer index before the older one shows what the rows are.
+    #[test]
+    fn questions_in_between_change_no_answer(
+        batches in prop::collection::vec(prop::collection::vec((0u32..40, -5i64..5, 1u8..8, any::<f64>()), 0..60), 1..10),
+        order in Just((0..10usize).collect::<Vec<_>>()).prop_shuffle(),
+        questions in prop::collection::vec((0u8..3, -6i64..6, 0i64..12), 10),
+    ) {
+        let (generation, sets) = (generation(), FieldSets::new());
+        let mut applied = vec![false; batches.len()];
+        let arrivals = order.into_iter().filter(|place| *place < batches.len());
+        for (place, (kind, from, length)) in arrivals.zip(questions) {
+            generation.apply(11 + place as u64, &batch(&sets, &batches[place]));
+            applied[place] = true;
+            let bound = 10 + applied.iter().take_while(|done| **done).count() as u64;
+            let time = if kind == 0 { TimeRange::all() } else { TimeRange::new(from, from + length) };
+            let wanted: Vec<u32> = match kind {
+                0 => (0..40).collect(),
+                1 => (0..40).filter(|s| s % 16 < 15).collect(),
+                _ => vec![3, 7, 19],
+            };
+            let refs: Vec<SeriesRef> = wanted.iter().map(|s| SeriesRef(*s)).collect();
+            let mut work = Work::of_the_engine();
+            let found = generation.indexes(&Wanted::These(&refs), bound, time, &mut work).unwrap();
+            let mut expected = model(&batches, bound, time);
+            expected.retain(|(series, _), _| wanted.contains(series));
+            let mut together = Model::new();
+            for index in found.iter().rev() {
+                for (at, fields) in shown(index, &sets) {
+                    together.entry(at).or_default().extend(fields);
+                }
+            }
+            prop_assert_eq!(together, expected);
+            for index in &found {
+                check_totals(index);
+            }
+        }
+    }
+}
+
+/// What an index says of its rows is what they are.
+fn check_totals(index: &RowIndex) {
+    let places: Vec<Place> = index.series().flat_map(|s| index.places(s).to_vec()).collect();
+    assert_eq!(index.rows(), places.len());
+    let mut sets: Vec<FieldSetRef> = places
+        .iter()
+        .filter_map(|place| index.row(*place).map(|(block, row)| block.field_set(row)))
+        .collect();
+    sets.sort_unstable();
+    sets.dedup();
+    assert_eq!(index.field_sets().collect::<Vec<_>>(), sets);
+    assert!(index.series().all(|series| !index.places(series).is_empty()));
+}
+
+#[test]
+fn rows_in_order_are_kept_and_paid_for_by_the_memtable() {
+    let sets = FieldSets::new();
+    let budget = MemoryBudget::with_limits([1 << 20; 5]);
+    let generation = Generation::new(1, 10, budget.clone());
+    let rows: Vec<TestRow> = (0..40).cycle().zip(0..1000).map(|(s, t)| (s, t, 1, 0.0)).collect();
+    generation.apply(11, &batch(&sets, &rows));
+    let before = budget.used(Pool::Memtable);
+    let ask = |bound: u64| {
+        let mut work = Work::new(&budget, &tsdb_core::CancelToken::new()).unwrap();
+        let found = generation.indexes(&Wanted::All, bound, TimeRange::all(), &mut work).unwrap();
+        found.iter().map(RowIndex::rows).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(11), [0, 1000]);
+    let kept = budget.used(Pool::Memtable) - before;
+    assert!(kept >= 16 * 1000, "{kept}");
+    generation.apply(12, &batch(&sets, &rows[..400]));
+    assert_eq!(ask(12), [400, 1000], "a few new rows");
+    assert_eq!(ask(10), [0], "nothing may be seen yet");
+    generation.apply(13, &batch(&sets, &rows[..200]));
+    assert_eq!(ask(13), [0, 1600], "half as many new ones");
+    assert_eq!(ask(12), [1400], "an older question after a newer one");
+    assert_eq!(budget.used(Pool::Queries), 0);
+    drop(generation);
+    assert_eq!(budget.used(Pool::Memtable), 0);
+}
+
 #[test]
 fn memtable_capacity_limits() {
     let sets = FieldSets::new();
@@ -142,9 +224,9 @@ fn long_series_are_cut_into_whole_times() {
     generation.apply(11, &batch(&sets, &rows));
     let index = indexed(&generation, &Wanted::All, 11, TimeRange::all());
     let places = index.places(SeriesRef(0));
-    let front = front_part(&index, places);
-    assert_eq!(front, 2 * tsdb_core::limits::BLOCK_ROWS_MAX);
-    assert_eq!(back_part(&index, places), front);
+    let front = front_part(places, BLOCK_ROWS_MAX);
+    assert_eq!(front, 2 * BLOCK_ROWS_MAX);
+    assert_eq!(back_part(places, BLOCK_ROWS_MAX), front);
     assert!(generation.may_overlap(TimeRange::new(4999, 5000)));
     assert!(!generation.may_overlap(TimeRange::new(5000, 6000)));
 }

@@ -117,6 +117,7 @@ impl Found {
                         map: Arc::clone(&places.memory),
                         deletes: deletes.for_generation(generation),
                         order,
+                        times_max: MemorySource::first_times(order),
                     }));
                 }
                 RowsOf::Run(place, ordinal) => {
@@ -217,7 +218,7 @@ impl EngineSnapshot {
         Ok(Found { sources, series, rows, held: work.finish().map(Arc::new) })
     }
 
-    /// The rows of the wanted series in memory, by generation, newest first.
+    /// The rows of the wanted series in memory, by generation and age, newest first.
     pub(super) fn indexes(
         &self,
         question: &Question,
@@ -233,10 +234,9 @@ impl EngineSnapshot {
         let wanted = head.matching(measurements, &question.filter, work.cancel())?;
         work.hold(wanted.len() * size_of::<SeriesRef>())?;
         for generation in self.view.generations().filter(|g| g.may_overlap(time)) {
-            let index = generation.index(&Wanted::These(&wanted), self.bound, time, work)?;
-            if index.rows() > 0 {
-                indexes.push((Arc::clone(generation), Arc::new(index)));
-            }
+            let found = generation.indexes(&Wanted::These(&wanted), self.bound, time, work)?;
+            let found = found.into_iter().filter(|index| index.rows() > 0);
+            indexes.extend(found.map(|index| (Arc::clone(generation), Arc::new(index))));
         }
         work.release(wanted.len() * size_of::<SeriesRef>());
         Ok(indexes)

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tsdb_core::limits::BLOCK_ROWS_MAX;
 use tsdb_core::storage::{FieldPredicate, Order, Windows};
 use tsdb_core::time::window_start;
 use tsdb_core::{Block, Presence, Summary, TimeColumn, TimeRange};
@@ -76,9 +77,24 @@ pub(crate) struct MemorySource {
     pub order: Order,
     /// Part of `places` that is still to be read.
     pub rest: std::ops::Range<usize>,
+    /// Times that the next part has at most.
+    pub times_max: usize,
 }
 
+/// Times of the first part that a scan backwards reads: often it is the last row alone that is wanted. The next parts are
+/// larger, each [`PART_GROWTH`] times as large.
+const LAST_TIMES: usize = 16;
+const PART_GROWTH: usize = 4;
+
 impl MemorySource {
+    /// What [`MemorySource::times_max`] begins with.
+    pub(crate) fn first_times(order: Order) -> usize {
+        match order {
+            Order::Ascending => BLOCK_ROWS_MAX,
+            Order::Descending => LAST_TIMES,
+        }
+    }
+
     fn rest(&self) -> &[Place] {
         self.places.get(self.rest.clone()).unwrap_or(&[])
     }
@@ -89,8 +105,8 @@ impl MemorySource {
             return None;
         }
         Some(match self.order {
-            Order::Ascending => self.rest.start..self.rest.start + front_part(&self.index, rest),
-            Order::Descending => self.rest.end - back_part(&self.index, rest)..self.rest.end,
+            Order::Ascending => self.rest.start..self.rest.start + front_part(rest, self.times_max),
+            Order::Descending => self.rest.end - back_part(rest, self.times_max)..self.rest.end,
         })
     }
 
@@ -98,7 +114,7 @@ impl MemorySource {
         let part = self.part()?;
         let places = self.places.get(part)?;
         let (first, last) = (places.first()?, places.last()?);
-        Some(Bounds { min: self.index.time(*first), max: self.index.time(*last) })
+        Some(Bounds { min: first.time, max: last.time })
     }
 
     fn take_part(&mut self) -> Option<std::ops::Range<usize>> {
@@ -107,6 +123,7 @@ impl MemorySource {
             Order::Ascending => self.rest.start = part.end,
             Order::Descending => self.rest.end = part.start,
         }
+        self.times_max = (self.times_max * PART_GROWTH).min(BLOCK_ROWS_MAX);
         Some(part)
     }
 
