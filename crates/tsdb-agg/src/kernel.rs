@@ -265,10 +265,10 @@ mod tests {
         (share * count as f64) as usize
     }
 
-    /// `x` in fixed point with 60 binary digits behind the point.
+    /// `x` in fixed point with 95 binary digits behind the point, so all of a double from 2^-42 on.
     #[expect(clippy::cast_possible_truncation, reason = "the sums of the test fit 128 bits")]
     fn fixed(x: f64) -> i128 {
-        (x * 2f64.powi(60)) as i128
+        (x * 2f64.powi(95)) as i128
     }
 
     /// Rows as `Option`s, their columns, and a stretch of them.

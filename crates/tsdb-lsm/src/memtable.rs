@@ -10,6 +10,7 @@ mod kept;
 mod rows;
 mod seen;
 mod shard;
+mod wanted;
 
 use std::sync::Arc;
 use tsdb_core::sync::OnceLock;
@@ -20,12 +21,13 @@ use tsdb_index::{ActiveRange, SeriesTable};
 
 use crate::work::Work;
 use index::Stretch;
-pub(crate) use index::{Place, RowIndex, Wanted};
+pub(crate) use index::{Place, RowIndex};
 use kept::KeptIndex;
 pub(crate) use rows::{BlockBuilder, ColumnMap, RowDelete, back_part, fill, front_part, reverse};
 use seen::SeenFields;
 pub(crate) use seen::SeenSet;
 use shard::{RowShapes, SHARDS, Shard};
+pub(crate) use wanted::Wanted;
 
 /// Memory of a row beside its values, in bytes, for reservations made before the append.
 const ROW_BYTES: usize = 24;

@@ -7,7 +7,8 @@ use tsdb_core::sync::Mutex;
 use tsdb_core::{MemoryBudget, Pool, Reservation, Result, TimeRange};
 
 use super::block::RowBlock;
-use super::index::{FEW_SERIES, RowIndex, Stretch, Wanted};
+use super::index::{RowIndex, Stretch};
+use super::wanted::{FEW_SERIES, Wanted};
 use crate::work::Work;
 
 /// New rows that are sorted for each question anew, at least; and in any case half as many as are kept in order. So the
