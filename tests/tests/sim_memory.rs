@@ -24,7 +24,7 @@ const PEAK_MAX: usize = 32 * MIB;
 const RUNS: i64 = 4;
 
 /// Memory that writing the inputs does not use up, in bytes.
-const BUDGET_BYTES: usize = 8 << 30;
+const BUDGET_BYTES: usize = 16 << 30;
 
 const FIELDS: [&str; 5] =
     ["usage_user", "usage_system", "usage_idle", "usage_nice", "usage_iowait"];

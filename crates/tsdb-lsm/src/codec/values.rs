@@ -219,7 +219,7 @@ pub(crate) struct ValueSummary {
 /// is NaN.
 #[cfg_attr(
     not(any(test, feature = "test-util")),
-    expect(dead_code, reason = "the scan does not aggregate pages yet")
+    expect(dead_code, reason = "the floor that benches compare scans with, see docs/adr/0007")
 )]
 pub(crate) fn summarise_values(
     reader: &mut Reader<'_>,
