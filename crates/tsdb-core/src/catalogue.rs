@@ -1,11 +1,16 @@
-//! The catalogue: which databases and retention policies exist, and the namespace ids behind them.
+//! The catalogue: which databases and retention policies exist, the namespace ids behind them, and the entries of
+//! layers above.
 //!
 //! Pure data with a pure transition, [`Catalogue::apply`], so that the oracle, the engine's log replay
 //! and the engine itself come to the same ids from the same changes. Where it is stored is the engine's
 //! business.
 
+mod entries;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use entries::{Entries, EntryKey};
 
 use crate::{Error, NamespaceId, Result, limits, time};
 
@@ -50,6 +55,8 @@ pub struct Catalogue {
     pub next_id: u32,
     /// Databases by name.
     pub databases: BTreeMap<Arc<str>, Database>,
+    /// Named texts of layers above.
+    pub entries: Entries,
 }
 
 /// A policy to be created.
@@ -114,6 +121,20 @@ pub enum CatalogueChange {
         /// The policy.
         name: Arc<str>,
     },
+    /// Sets the text of an entry.
+    SetEntry {
+        /// What it is called.
+        key: EntryKey,
+        /// Its text, at most [`limits::ENTRY_TEXT_BYTES_MAX`] bytes.
+        text: Arc<str>,
+        /// Whether another text that it has goes; otherwise the change is refused then.
+        replace: bool,
+    },
+    /// Removes an entry.
+    RemoveEntry {
+        /// What it is called.
+        key: EntryKey,
+    },
 }
 
 /// What a change did.
@@ -126,16 +147,18 @@ pub struct Applied {
 }
 
 impl Catalogue {
-    /// Carries out `change`. On an error nothing has changed. O(size of the touched database).
+    /// Carries out `change`. On an error nothing has changed. O(size of the touched database + entries).
     ///
     /// # Errors
-    /// A name that is not allowed, a database or policy that does not exist, a policy that exists with
-    /// other attributes, a width or retention below its minimum, too many databases.
+    /// A name that is not allowed, a database or policy that does not exist, a policy or entry that exists
+    /// in another form, a width or retention below its minimum, too many databases, too many or too long
+    /// entries.
     pub fn apply(&mut self, change: &CatalogueChange) -> Result<Applied> {
         match change {
             CatalogueChange::CreateDatabase { name, policy } => self.create_database(name, policy),
             CatalogueChange::DropDatabase { name } => {
                 let dropped = self.databases.remove(name);
+                self.entries.remove_database(name);
                 let ids = dropped.iter().flat_map(|d| d.policies.values().map(|p| p.id));
                 Ok(Applied { changed: dropped.is_some(), dropped: ids.collect() })
             }
@@ -150,6 +173,13 @@ impl Catalogue {
                 make_default,
             } => self.alter_policy(database, name, *retention_ns, *partition_ns, *make_default),
             CatalogueChange::DropPolicy { database, name } => self.drop_policy(database, name),
+            CatalogueChange::SetEntry { key, text, replace } => {
+                if let Some(database) = &key.database {
+                    self.database(database)?;
+                }
+                self.entries.set(key, text, *replace)
+            }
+            CatalogueChange::RemoveEntry { key } => Ok(self.entries.remove(key)),
         }
     }
 

@@ -47,7 +47,7 @@ pub enum Error {
     /// A NUL byte in a name or value.
     #[error("{what} {text:?} holds a NUL byte: remove it")]
     NulByte {
-        /// "tag key", "tag value", "field name" or "measurement".
+        /// "tag key", "tag value", "field name", "measurement" or "entry name".
         what: &'static str,
         /// The offending text.
         text: String,
@@ -55,7 +55,7 @@ pub enum Error {
     /// An empty tag key, tag value or field name.
     #[error("{what} is empty: give it a name or leave the pair out")]
     Empty {
-        /// "tag key", "tag value" or "field name".
+        /// "tag key", "tag value", "field name" or "entry name".
         what: &'static str,
     },
     /// The same tag key, or field name, twice.
@@ -112,12 +112,12 @@ pub enum Error {
         /// The id.
         id: u32,
     },
-    /// A name that cannot be given to a database or a policy.
+    /// A name that cannot be given to a database, a policy or a kind of entries.
     #[error(
         "{what} name {name:?} is not valid: use 1 to 64 of A-Z a-z 0-9 _ . - and begin with a letter, a digit or _"
     )]
     InvalidName {
-        /// "database" or "retention policy".
+        /// "database", "retention policy" or "entry kind".
         what: &'static str,
         /// The refused name.
         name: String,
@@ -125,7 +125,7 @@ pub enum Error {
     /// Something to be created exists already with other properties.
     #[error("{what} {name:?} already exists with different attributes: alter it instead")]
     AlreadyExists {
-        /// "retention policy".
+        /// "retention policy" or "entry".
         what: &'static str,
         /// Its name.
         name: String,

@@ -41,7 +41,7 @@ pub mod time;
 pub use batch::WriteBatch;
 pub use budget::{MemoryBudget, Pool, Reservation};
 pub use cancel::CancelToken;
-pub use catalogue::{Catalogue, CatalogueChange, NamespaceInfo};
+pub use catalogue::{Catalogue, CatalogueChange, EntryKey, NamespaceInfo};
 pub use error::{Error, ErrorKind, Result};
 pub use field_set::{FieldSet, FieldSetRef};
 pub use memory::MemoryStore;

@@ -28,6 +28,17 @@ pub const CATALOGUE_NAME_BYTES_MAX: usize = 64;
 /// Most databases; each costs about 300 bytes in the manifest, which is rewritten at every flush.
 pub const DATABASES_MAX: usize = 10_000;
 
+/// Longest text of an entry of the catalogue in bytes: the definition of a user or a query is some hundred bytes, and one
+/// that a program wrote fits too.
+pub const ENTRY_TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Most entries of the catalogue; each change copies the map of them.
+pub const ENTRIES_MAX: usize = 10_000;
+
+/// Most bytes of all entries of the catalogue, names included: they stand in the manifest, which is rewritten at every
+/// flush.
+pub const ENTRIES_BYTES_MAX: usize = 8 << 20;
+
 /// Most distinct field sets of the process. Rows beyond it are split into rows of one field each by
 /// the pipeline, so the bound costs speed and never data.
 pub const FIELD_SETS_MAX: usize = 1 << 16;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::matcher::{MatchOp, TagFilter, TagMatcher};
 use tsdb_core::{
-    CatalogueChange, DeleteRequest, FieldSet, FieldSetRef, NamespaceId, SeriesKey, SeriesRef,
-    TimeRange,
+    CatalogueChange, DeleteRequest, EntryKey, FieldSet, FieldSetRef, NamespaceId, SeriesKey,
+    SeriesRef, TimeRange,
 };
 
 use crate::bytes::{Malformed, Reader, put_i64, put_str, put_varint};
@@ -191,7 +191,30 @@ pub(crate) fn put_catalogue_change(out: &mut Vec<u8>, change: &CatalogueChange) 
             put_str(out, database);
             put_str(out, name);
         }
+        CatalogueChange::SetEntry { key, text, replace } => {
+            out.push(5);
+            put_entry_key(out, key);
+            put_str(out, text);
+            out.push(u8::from(*replace));
+        }
+        CatalogueChange::RemoveEntry { key } => {
+            out.push(6);
+            put_entry_key(out, key);
+        }
     }
+}
+
+/// No database has an empty name, so that says that there is none.
+pub(crate) fn put_entry_key(out: &mut Vec<u8>, key: &EntryKey) {
+    put_str(out, &key.kind);
+    put_str(out, key.database.as_deref().unwrap_or_default());
+    put_str(out, &key.name);
+}
+
+pub(crate) fn read_entry_key(reader: &mut Reader<'_>) -> Result<EntryKey, Malformed> {
+    let (kind, database) = (reader.str()?, reader.str()?);
+    let database = Some(database).filter(|name| !name.is_empty());
+    Ok(EntryKey::new(kind, database, reader.str()?))
 }
 
 /// Durations are at least an hour, so 0 says that there is none.
@@ -241,6 +264,12 @@ fn read_catalogue_change(reader: &mut Reader<'_>) -> Result<CatalogueChange, Mal
             database: reader.str()?.into(),
             name: reader.str()?.into(),
         },
+        5 => CatalogueChange::SetEntry {
+            key: read_entry_key(reader)?,
+            text: reader.str()?.into(),
+            replace: reader.u8()? != 0,
+        },
+        6 => CatalogueChange::RemoveEntry { key: read_entry_key(reader)? },
         _ => return Err(reader.malformed("an unknown kind of catalogue change")),
     };
     reader.end()?;
@@ -326,6 +355,17 @@ mod tests {
                 make_default: false,
             },
             CatalogueChange::DropPolicy { database: name("db"), name: name("p") },
+            CatalogueChange::SetEntry {
+                key: EntryKey::new("kind", Some("db"), "n \u{e9}"),
+                text: name("text"),
+                replace: true,
+            },
+            CatalogueChange::SetEntry {
+                key: EntryKey::new("kind", None, "n"),
+                text: name(""),
+                replace: false,
+            },
+            CatalogueChange::RemoveEntry { key: EntryKey::new("kind", None, "n") },
         ];
         for change in &changes {
             let mut out = Vec::new();
@@ -356,7 +396,7 @@ mod tests {
 
     #[test]
     fn records_come_back() {
-        assert_eq!(samples().len(), 8);
+        assert_eq!(samples().len(), 11);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) const NUMBER_MAX: u64 = u64::MAX >> 2;
 type Predicate = fn(&Manifest) -> bool;
 
 /// The predicates of one manifest, each with what is wrong where it does not hold.
-const PREDICATES: [(Predicate, &str); 8] = [
+const PREDICATES: [(Predicate, &str); 9] = [
     (numbers_leave_room, "a number leaves no room for the next"),
     // Neighbours in a partition never share a sequence number.
     (slices_are_disjoint_in_sequence, "I12: slices of a partition overlap in sequence"),
@@ -23,6 +23,7 @@ const PREDICATES: [(Predicate, &str); 8] = [
     (what_is_flushed_was_synced, "I3: more is flushed than was synced"),
     (slices_are_flushed, "I3: a slice holds numbers that are not flushed"),
     (namespaces_are_told_apart, "two namespaces have one id, or one that was not given out"),
+    (entries_belong_to_databases, "an entry of the catalogue belongs to no database that is there"),
 ];
 
 /// What is wrong with a manifest, if anything is. O(slices log slices).
@@ -51,6 +52,12 @@ fn namespaces_are_told_apart(manifest: &Manifest) -> bool {
     let mut ids: Vec<_> = manifest.catalogue.namespaces().map(|namespace| namespace.id).collect();
     ids.sort_unstable();
     ids.is_sorted_by(|a, b| a < b) && ids.last().is_none_or(|id| id.0 < manifest.catalogue.next_id)
+}
+
+fn entries_belong_to_databases(manifest: &Manifest) -> bool {
+    let catalogue = &manifest.catalogue;
+    let mut owners = catalogue.entries.iter().filter_map(|(key, _)| key.database.as_ref());
+    owners.all(|name| catalogue.databases.contains_key(name))
 }
 
 fn slices_are_disjoint_in_sequence(manifest: &Manifest) -> bool {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use tsdb_core::catalogue::Database;
+use tsdb_core::catalogue::{Database, Entries};
 use tsdb_core::checksum::{self, crc32c};
 use tsdb_core::hash::HashKey;
 use tsdb_core::{Catalogue, NamespaceId, NamespaceInfo};
@@ -16,11 +16,12 @@ use tsdb_core::{Catalogue, NamespaceId, NamespaceInfo};
 use super::{DeleteEntry, FileEntry, Manifest, check};
 use crate::bytes::{Malformed, Reader, put_i64, put_str, put_u64, put_varint};
 use crate::error::{Error, Result};
-use crate::record::{put_delete_body, read_delete_body};
+use crate::record::{put_delete_body, put_entry_key, read_delete_body, read_entry_key};
 use crate::sst::{RunMeta, SLICE_META_BYTES_MIN, put_slice_meta, read_slice_meta};
 
 const MAGIC: &[u8; 8] = b"TSDBMANI";
-const VERSION: u32 = 1;
+/// The latest version: with entries of the catalogue.
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 8;
 const CHECKSUM_BYTES: usize = 4;
 
@@ -43,9 +44,14 @@ pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
         put_varint(&mut body, delete.seq);
         put_delete_body(&mut body, &delete.request);
     }
+    // Without entries the earlier version says all, and the earlier program can have its store back.
+    let version = if manifest.catalogue.entries.is_empty() { 1 } else { VERSION };
+    if version > 1 {
+        put_entries(&mut body, &manifest.catalogue.entries);
+    }
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len() + CHECKSUM_BYTES);
     bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     put_u64(&mut bytes, body.len() as u64);
     bytes.extend_from_slice(&body);
     let checksum = crc32c(&bytes);
@@ -82,7 +88,7 @@ pub(super) fn decode(path: &Path, bytes: &[u8]) -> Result<Manifest> {
         .u64()
         .and_then(|length| {
             if length == (body.len() - HEADER_BYTES) as u64 {
-                read_body(&mut reader)
+                read_body(&mut reader, version)
             } else {
                 Err(reader.malformed("a body length that contradicts the file's"))
             }
@@ -111,6 +117,14 @@ fn put_catalogue(out: &mut Vec<u8>, catalogue: &Catalogue) {
     }
 }
 
+fn put_entries(out: &mut Vec<u8>, entries: &Entries) {
+    put_varint(out, entries.len() as u64);
+    for (key, text) in entries.iter() {
+        put_entry_key(out, key);
+        put_str(out, text);
+    }
+}
+
 fn put_file(out: &mut Vec<u8>, file: &FileEntry) {
     put_varint(out, file.meta.bytes);
     out.extend_from_slice(&file.meta.checksum.to_le_bytes());
@@ -120,7 +134,7 @@ fn put_file(out: &mut Vec<u8>, file: &FileEntry) {
     file.dead.iter().for_each(|place| put_varint(out, u64::from(*place)));
 }
 
-fn read_body(reader: &mut Reader<'_>) -> std::result::Result<Manifest, Malformed> {
+fn read_body(reader: &mut Reader<'_>, version: u32) -> std::result::Result<Manifest, Malformed> {
     let mut manifest = Manifest::new(reader.bytes16()?, HashKey(reader.bytes16()?));
     manifest.next_file = reader.varint()?;
     manifest.flushed_through = reader.varint()?;
@@ -135,12 +149,18 @@ fn read_body(reader: &mut Reader<'_>) -> std::result::Result<Manifest, Malformed
         let seq = reader.varint()?;
         manifest.deletes.push(DeleteEntry { seq, request: read_delete_body(reader)? });
     }
+    if version > 1 {
+        for _ in 0..reader.count(4)? {
+            let key = read_entry_key(reader)?;
+            manifest.catalogue.entries.restore(key, reader.str()?.into());
+        }
+    }
     reader.end()?;
     Ok(manifest)
 }
 
 fn read_catalogue(reader: &mut Reader<'_>) -> std::result::Result<Catalogue, Malformed> {
-    let mut catalogue = Catalogue { next_id: reader.varint_u32()?, databases: BTreeMap::new() };
+    let mut catalogue = Catalogue { next_id: reader.varint_u32()?, ..Catalogue::default() };
     for _ in 0..reader.count(4)? {
         let name: Arc<str> = reader.str()?.into();
         let default_policy = reader.str()?.into();

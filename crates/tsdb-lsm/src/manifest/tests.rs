@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::matcher::TagFilter;
-use tsdb_core::{CatalogueChange, TimeRange};
+use tsdb_core::{CatalogueChange, EntryKey, TimeRange};
 
 use super::*;
 
@@ -47,16 +47,68 @@ pub(super) fn sample() -> Manifest {
     manifest
 }
 
+/// The same with entries in its catalogue, which version 1 cannot say.
+fn sample_with_entries() -> Manifest {
+    let mut manifest = sample();
+    for (database, text) in [(Some("db"), "SELECT"), (None, "")] {
+        let key = EntryKey::new("query", database, "a \u{e9}");
+        let set = CatalogueChange::SetEntry { key, text: text.into(), replace: false };
+        manifest.catalogue.apply(&set).unwrap();
+    }
+    manifest
+}
+
 #[test]
 fn bytes_come_back() {
-    let manifest = sample();
-    let bytes = format::encode(&manifest);
-    assert_eq!(format::decode(Path::new("MANIFEST"), &bytes).unwrap(), manifest);
+    for manifest in [sample(), sample_with_entries()] {
+        let bytes = format::encode(&manifest);
+        assert_eq!(format::decode(Path::new("MANIFEST"), &bytes).unwrap(), manifest);
+    }
+}
+
+const VERSION_1: &str = concat!(
+    "545344424d414e49010000003101000000000000070707070707070707070707",
+    "0707070709090909090909090909090909090909045a5f040101026462017001",
+    "017000000000000000040000004f91944e00000200000000000080030180204d",
+    "00000002000000000000000000050000000000000032000000000000000114e8",
+    "070a006400000000000000690000000000000096000000000000000114e8070a",
+    "000280204d000000020000000000000000000500000000000000320000000000",
+    "00001528e8070a00640000000000000069000000000000009600000000000000",
+    "1528e8070a01010380204d000000020000000000000000000500000000000000",
+    "3200000000000000293ce8070a00640000000000000069000000000000009600",
+    "000000000000293ce8070a0001460000000000000000003c0000000000000002",
+    "03637075009e060536",
+);
+
+const VERSION_2: &str = concat!(
+    "545344424d414e49020000005401000000000000070707070707070707070707",
+    "0707070709090909090909090909090909090909045a5f040101026462017001",
+    "017000000000000000040000004f91944e00000200000000000080030180204d",
+    "00000002000000000000000000050000000000000032000000000000000114e8",
+    "070a006400000000000000690000000000000096000000000000000114e8070a",
+    "000280204d000000020000000000000000000500000000000000320000000000",
+    "00001528e8070a00640000000000000069000000000000009600000000000000",
+    "1528e8070a01010380204d000000020000000000000000000500000000000000",
+    "3200000000000000293ce8070a00640000000000000069000000000000009600",
+    "000000000000293ce8070a0001460000000000000000003c0000000000000002",
+    "03637075000205717565727900046120c3a900057175657279026462046120c3",
+    "a90653454c454354f084ef62",
+);
+
+/// Bytes of both versions as they were first written: later programs must read them as they are.
+#[test]
+fn versions_1_and_2_are_written_and_read() {
+    for (golden, manifest) in [(VERSION_1, sample()), (VERSION_2, sample_with_entries())] {
+        let bytes = format::encode(&manifest);
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, golden, "the format changed: it needs a new version number");
+        assert_eq!(format::decode(Path::new("MANIFEST"), &bytes).unwrap(), manifest);
+    }
 }
 
 #[test]
 fn every_flipped_bit_and_every_cut_is_refused() {
-    let bytes = format::encode(&sample());
+    let bytes = format::encode(&sample_with_entries());
     let path = Path::new("MANIFEST");
     for at in 0..bytes.len() {
         assert!(matches!(format::decode(path, &bytes[..at]), Err(Error::Corrupt { .. })), "{at}");
@@ -77,14 +129,14 @@ fn a_later_version_is_named() {
     let checksum = tsdb_core::checksum::crc32c(&bytes[..body]);
     bytes[body..].copy_from_slice(&checksum.to_le_bytes());
     let result = format::decode(Path::new("MANIFEST"), &bytes);
-    assert!(matches!(result, Err(Error::NewerFormat { version: 9, supported: 1, .. })));
+    assert!(matches!(result, Err(Error::NewerFormat { version: 9, supported: 2, .. })));
 }
 
 /// What the checksum vouches for and no store can have written. A later write would trip over it.
 #[test]
 fn manifests_that_contradict_themselves_are_refused() {
     type Change = fn(&mut Manifest);
-    let changes: [(Change, &str); 10] = [
+    let changes: [(Change, &str); 11] = [
         (|m| m.next_file = u64::MAX, "leaves no room"),
         (|m| m.synced_upto = u64::MAX, "leaves no room"),
         (|m| m.oldest_generation = u64::MAX, "leaves no room"),
@@ -92,6 +144,10 @@ fn manifests_that_contradict_themselves_are_refused() {
         (|m| m.flushed_through = 96, "more is flushed"),
         (|m| m.flushed_through = 50, "not flushed"),
         (|m| m.catalogue.next_id = 0, "not given out"),
+        (
+            |m| m.catalogue.entries.restore(EntryKey::new("k", Some("gone"), "n"), "".into()),
+            "belongs to no database",
+        ),
         (|m| m.deletes.push(m.deletes[0].clone()), "in order of their numbers"),
         (|m| m.files.get_mut(&1).unwrap().dead.extend([0, 1]), "without live slices"),
         (|m| m.files.get_mut(&1).unwrap().meta.slices[0].seq_max = 30, "overlap in sequence"),

@@ -18,7 +18,7 @@ use crate::storage::{
 };
 use crate::time::{HOUR, MAX_TIME, MIN_TIME};
 use crate::{
-    CancelToken, CatalogueChange, Error, ErrorKind, FieldSet, FieldSetRef, MemoryBudget,
+    CancelToken, CatalogueChange, EntryKey, Error, ErrorKind, FieldSet, FieldSetRef, MemoryBudget,
     NamespaceId, Pool, SeriesKey, SeriesRef, TagCharset, TimeRange, WriteBatch,
 };
 
@@ -38,6 +38,7 @@ const CASES: &[(&str, Case)] = &[
     ("an unknown namespace is refused", unknown_namespace),
     ("a filter that does not compile is refused", invalid_filter),
     ("a drop ends the epoch", drop_ends_epoch),
+    ("entries of the catalogue are kept", entries_are_kept),
     ("a snapshot outlives what it shows", snapshot_survives),
     ("retention moves forward only", retention),
     ("a used-up budget is an error or no matter", small_budget),
@@ -499,6 +500,34 @@ fn drop_ends_epoch(runner: &mut Runner) -> Verdict {
     drop(store);
     play_all(runner, [&write(rows.clone()), &Op::Write(target, rows.to_vec())])?;
     same_through_moves(runner)
+}
+
+/// Entries are set, kept, replaced where that is asked for, and go by name or with their database.
+fn entries_are_kept(runner: &mut Runner) -> Verdict {
+    play_all(runner, [&create("db"), &create("other")])?;
+    let key = |database| EntryKey::new("query", database, "n");
+    let set = |database, text: &str, replace| {
+        let (key, text) = (key(database), text.into());
+        Op::Change(CatalogueChange::SetEntry { key, text, replace })
+    };
+    let changes = [
+        set(Some("db"), "one", false),
+        set(Some("other"), "one", false),
+        set(None, "one", false),
+        set(None, "refused, for there is another", false),
+        set(None, "two", true),
+        set(Some("missing"), "refused, for there is no database", false),
+        Op::Change(CatalogueChange::DropDatabase { name: "db".into() }),
+        Op::Change(CatalogueChange::RemoveEntry { key: key(Some("other")) }),
+        create("db"),
+    ];
+    for change in &changes {
+        runner.play(change)?;
+        same_through_moves(runner)?;
+    }
+    let catalogue = runner.subject().store().catalogue();
+    let left: Vec<_> = catalogue.entries.iter().map(|(key, text)| (key.clone(), &**text)).collect();
+    ensure(left == [(key(None), "two")], || format!("entries that are left: {left:?}"))
 }
 
 fn snapshot_survives(runner: &mut Runner) -> Verdict {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::Violation;
 use crate::catalogue::{AUTOGEN, PolicySpec};
 use crate::env::{Rng as _, SimRng};
+use crate::limits::ENTRY_TEXT_BYTES_MAX;
 use crate::matcher::{MatchOp, TagFilter};
 use crate::time::{DAY, HOUR, MAX_TIME, MIN_TIME, SECOND};
-use crate::{CatalogueChange, FieldSet, SeriesKey, TagCharset, TimeRange};
+use crate::{CatalogueChange, EntryKey, FieldSet, SeriesKey, TagCharset, TimeRange};
 
 /// Start of the stretch of time in which most rows lie; a partition of one day begins there.
 pub(super) const BASE: i64 = 18_000 * DAY;
@@ -285,7 +286,7 @@ impl Draw {
             partition_ns: None,
             make_default,
         };
-        match self.rng.below(10) {
+        match self.rng.below(14) {
             0..3 => {
                 let policy = PolicySpec::default();
                 CatalogueChange::CreateDatabase { name: database, policy }
@@ -294,8 +295,25 @@ impl Draw {
             6 => alter(AUTOGEN, Some(self.chance(50).then_some(2 * HOUR)), self.chance(50)),
             7 => alter("short", None, self.chance(50)),
             8 => CatalogueChange::DropPolicy { database, name: "short".into() },
-            _ => CatalogueChange::DropDatabase { name: database },
+            9 => CatalogueChange::DropDatabase { name: database },
+            kind => self.entry(&database, kind < 13),
         }
+    }
+
+    /// Sets or removes one of few entries, so that the same one is met again.
+    fn entry(&self, database: &str, is_set: bool) -> CatalogueChange {
+        let kind = if self.chance(70) { "query" } else { "user" };
+        let name = if self.chance(70) { "n" } else { "z\u{e9}" };
+        let key = EntryKey::new(kind, self.chance(70).then_some(database), name);
+        if !is_set {
+            return CatalogueChange::RemoveEntry { key };
+        }
+        let text = match self.rng.below(10) {
+            0 => "x".repeat(ENTRY_TEXT_BYTES_MAX + 1),
+            1 => String::new(),
+            number => format!("SELECT {}", number % 3),
+        };
+        CatalogueChange::SetEntry { key, text: text.into(), replace: self.chance(60) }
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) enum Planted {
     CloseForgotten,
     PartsOverlap,
     RowsNotCounted,
+    EntryReplacedUnasked,
 }
 
 impl Planted {
@@ -80,6 +81,7 @@ impl Planted {
         Planted::CloseForgotten,
         Planted::PartsOverlap,
         Planted::RowsNotCounted,
+        Planted::EntryReplacedUnasked,
     ];
 
     /// Whether random scripts can meet it: not what needs threads, many rows or a refused call, nor what they do not ask.
@@ -92,6 +94,7 @@ impl Planted {
                 | Planted::TagValuesOfOthers
                 | Planted::CancelIgnored
                 | Planted::CloseForgotten
+                | Planted::EntryReplacedUnasked
         )
     }
 }
@@ -195,7 +198,11 @@ impl Append for PlantedStore {
 
     fn change_catalogue(&self, change: &CatalogueChange) -> Result<Ticket> {
         self.remember();
-        self.inner.change_catalogue(change)
+        let mut change = change.clone();
+        if let CatalogueChange::SetEntry { replace, .. } = &mut change {
+            *replace |= self.is(Planted::EntryReplacedUnasked);
+        }
+        self.inner.change_catalogue(&change)
     }
 
     fn catalogue(&self) -> Arc<Catalogue> {
