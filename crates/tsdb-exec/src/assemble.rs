@@ -25,7 +25,7 @@ use crate::op::rows::{ARC_BYTES, GroupRows, Output, Rows};
 use crate::op::scan::Progress;
 use crate::pace::Pace;
 use crate::plan::{Frame, SelectPlan};
-use crate::result::{ResultColumn, Series, Validity, Values};
+use crate::result::{ResultColumn, Series, Slice, Validity, Values};
 use crate::scope::Place;
 use crate::texts::TextColumn;
 
@@ -68,17 +68,21 @@ impl Assembler<'_> {
         Ok(tables.into_vec())
     }
 
-    /// The rows of the only group, in slices of at most `rows_max`: `take` learns whether rows of the table came
-    /// before.
+    /// The tables of [`rows`](Self::rows) in the order of the answer, each in slices of at most `rows_max` rows. The
+    /// rows of a group are gone when they have been handed out.
     pub(crate) fn row_slices(
         &mut self,
         rows: Rows<'_>,
         rows_max: usize,
-        mut take: impl FnMut(&Series, bool) -> Result<()>,
+        mut take: impl FnMut(Slice<'_>) -> Result<()>,
     ) -> Result<()> {
         let cancel = self.progress.cancel();
         let (mut groups, charge) = rows.into_groups(cancel)?;
         self.charge = charge;
+        let order = self.frame.order;
+        if order == Order::Descending {
+            groups.reverse();
+        }
         let (offset, limit) = self.page();
         let page = offset..offset.saturating_add(limit);
         for (group, rows) in groups.iter_mut() {
@@ -87,14 +91,18 @@ impl Assembler<'_> {
                 // Up to half as much as the rows take, which what is made of them needs.
                 self.charge.give_back(rows.shrink());
             }
+            let bytes = rows.bytes();
             let mut scratch = self.memory.charge();
             let mut continues = false;
-            let order = self.frame.order;
-            rows.slices(order, page.clone(), rows_max, &mut scratch, cancel, |slice| {
+            rows.slices(order, page.clone(), rows_max, &mut scratch, cancel, |slice, goes_on| {
                 let GroupRows { times, columns } = slice;
-                let table = self.table(group, times, columns, |_, _| false)?;
-                take(&table, std::mem::replace(&mut continues, true))
+                let table = &self.table(group, times, columns, |_, _| false)?;
+                let time_zone = self.plan.time_zone.as_deref();
+                take(Slice { table, continues, goes_on, time_zone })?;
+                continues = true;
+                Ok(())
             })?;
+            self.charge.give_back(bytes);
         }
         Ok(())
     }

@@ -44,8 +44,18 @@ pub struct Slice<'s> {
     pub table: &'s Series,
     /// Rows of the same table came before.
     pub continues: bool,
+    /// Rows of the same table follow in the next slice.
+    pub goes_on: bool,
     /// As [`StatementResult::time_zone`].
     pub time_zone: Option<&'s str>,
+}
+
+impl<'s> Slice<'s> {
+    /// A table, all of it.
+    #[must_use]
+    pub fn whole(table: &'s Series, time_zone: Option<&'s str>) -> Slice<'s> {
+        Slice { table, continues: false, goes_on: false, time_zone }
+    }
 }
 
 /// A column of a [`Series`].
@@ -91,6 +101,12 @@ impl StatementResult {
     /// An answer of one table.
     pub(crate) fn of(series: Series) -> StatementResult {
         StatementResult { series: vec![series], ..StatementResult::default() }
+    }
+
+    /// Its tables, each whole.
+    pub fn slices(&self) -> impl Iterator<Item = Slice<'_>> {
+        let time_zone = self.time_zone.as_deref();
+        self.series.iter().map(move |table| Slice::whole(table, time_zone))
     }
 
     /// Drops it; a large one on another thread, since to free millions of texts and tables takes longer than

@@ -7,5 +7,6 @@ pub mod json;
 pub mod lines;
 pub mod number;
 pub mod output;
+pub mod parts;
 pub mod protobuf;
 pub mod results;

@@ -3,6 +3,7 @@
 //! Not here: what the handlers do (`http/write.rs`, `http/query.rs`, …), and connections (`listen.rs`).
 
 pub mod admin;
+mod answer;
 pub mod body;
 pub mod cardinality;
 pub mod console;

@@ -1,5 +1,5 @@
-//! An answer slice by slice, for who sends it on: of plain rows without groups, however many, there are never more
-//! than the rows as they came and one slice of them in order.
+//! An answer slice by slice, for who sends it on: of plain rows, however many, there are never more than the rows as
+//! they came and one slice of them in order.
 
 use tsdb_agg::Fill;
 use tsdb_core::storage::Order;
@@ -11,7 +11,7 @@ use crate::plan::{ScanPlan, SelectPlan, Work};
 use crate::result::{Series, Slice, StatementResult};
 
 impl Runner<'_> {
-    /// Hands each table of the answer to `take`, in their order, a table of plain rows without groups in slices.
+    /// Hands each table of the answer to `take`, in their order, a table of plain rows in slices.
     /// What it returns is the answer without its tables.
     ///
     /// # Errors
@@ -23,17 +23,16 @@ impl Runner<'_> {
         take: &mut dyn FnMut(Slice<'_>) -> Result<()>,
     ) -> Result<StatementResult> {
         let time_zone = plan.time_zone.as_deref();
-        let mut one = |table: &Series, continues| take(Slice { table, continues, time_zone });
         // Newest first is the whole answer read backwards.
         if plan.frame.order == Order::Descending && plan.scans.len() > 1 {
             let result = self.run(plan)?;
-            result.series.iter().try_for_each(|table| one(table, false))?;
+            result.slices().try_for_each(&mut *take)?;
             return Ok(StatementResult::default());
         }
         let mut rows = 0;
         for scan in &plan.scans {
             if comes_in_slices(plan, scan) {
-                self.slices(plan, scan, slice_rows, &mut rows, &mut one)?;
+                self.slices(plan, scan, slice_rows, &mut rows, take)?;
                 continue;
             }
             let (mut tables, _charge) = self.page_of_tables(plan, scan, &plan.frame_of(scan))?;
@@ -42,7 +41,7 @@ impl Runner<'_> {
             }
             rows += tables.iter().map(Series::rows).sum::<usize>();
             check_rows(rows, self.limits)?;
-            tables.iter().try_for_each(|table| one(table, false))?;
+            tables.iter().try_for_each(|table| take(Slice::whole(table, time_zone)))?;
             let groups = tables.len();
             let_go(tables, groups);
         }
@@ -55,7 +54,7 @@ impl Runner<'_> {
         scan: &ScanPlan,
         slice_rows: usize,
         rows: &mut usize,
-        take: &mut impl FnMut(&Series, bool) -> Result<()>,
+        take: &mut dyn FnMut(Slice<'_>) -> Result<()>,
     ) -> Result<()> {
         self.progress.check()?;
         let frame = &plan.frame_of(scan);
@@ -74,11 +73,10 @@ impl Runner<'_> {
     }
 }
 
-/// Whether a scan gives one table, whose rows do not depend on each other.
+/// Whether a scan gives tables of rows that do not depend on each other, all of which are shown.
 fn comes_in_slices(plan: &SelectPlan, scan: &ScanPlan) -> bool {
     let page = &plan.frame.page;
     matches!(scan.work, Work::Rows(_))
-        && plan.group_keys.is_empty()
         && (page.series_limit, page.series_offset) == (None, None)
         && matches!(plan.frame.fill, Fill::Null | Fill::None)
 }

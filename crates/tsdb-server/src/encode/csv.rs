@@ -1,38 +1,61 @@
 //! Answers of statements as comma separated values (RFC 4180), in the form that InfluxDB gives: a header
 //! `name,tags,time,…` for each run of tables with the same columns, an empty line between two such runs.
 
-use tsdb_exec::{Result, Series, StatementResult, Values};
+use tsdb_exec::{Result, Series, Values};
 
 use super::number::{push_f64, push_i64};
 use super::output::Output;
+use super::parts::Part;
+use super::results::Answer;
 
-/// Appends all tables of an answer. Times are numbers of `unit_ns` ns. NaN and infinities stand as `NaN`,
-/// `+Inf` and `-Inf`, missing values as nothing.
-///
-/// # Errors
-/// See [`Output::room`]; a part of the answer stands there then.
-pub fn push_result(out: &mut Output, result: &StatementResult, unit_ns: i64) -> Result<()> {
-    let mut header: Vec<u8> = Vec::new();
-    for series in &result.series {
-        let mut own = Vec::new();
-        push_header(&mut own, series);
-        if own != header {
-            if !header.is_empty() {
-                out.bytes.push(b'\n');
-            }
-            out.bytes.extend_from_slice(&own);
-            header = own;
-        }
-        push_rows(out, series, unit_ns)?;
-    }
-    Ok(())
+/// Writes the tables of one answer after the other. Times are numbers of `unit_ns` ns. NaN and infinities stand as
+/// `NaN`, `+Inf` and `-Inf`, missing values as nothing.
+#[derive(Debug)]
+pub(super) struct Tables {
+    unit_ns: i64,
+    /// The header that the last table of the answer stands below.
+    header: Vec<u8>,
 }
 
-/// Appends a statement's error as a table of one cell.
-pub fn push_error(out: &mut Vec<u8>, error: &str) {
-    out.extend_from_slice(b"error\n");
-    push_cell(out, error);
-    out.push(b'\n');
+impl Tables {
+    pub(super) fn new(unit_ns: i64) -> Tables {
+        Tables { unit_ns, header: Vec::new() }
+    }
+
+    /// Begins an answer.
+    pub(super) fn begin(&mut self) {
+        self.header.clear();
+    }
+
+    /// Appends a part of the answer.
+    ///
+    /// # Errors
+    /// See [`Output::room`]; some rows of the part stand there then.
+    pub(super) fn push(&mut self, out: &mut Output, part: &Part<'_>) -> Result<()> {
+        if !part.continues {
+            let mut own = Vec::new();
+            push_header(&mut own, part.table);
+            if own != self.header {
+                if !self.header.is_empty() {
+                    out.bytes.push(b'\n');
+                }
+                out.bytes.extend_from_slice(&own);
+                self.header = own;
+            }
+        }
+        push_rows(out, part, self.unit_ns)
+    }
+
+    /// Ends an answer: appends its error, if it has one, as a table of one cell.
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, answer: &Answer) {
+        let Err(error) = &answer.outcome else { return };
+        if !self.header.is_empty() {
+            out.push(b'\n');
+        }
+        out.extend_from_slice(b"error\n");
+        push_cell(out, error);
+        out.push(b'\n');
+    }
 }
 
 fn push_header(out: &mut Vec<u8>, series: &Series) {
@@ -47,14 +70,15 @@ fn push_header(out: &mut Vec<u8>, series: &Series) {
     out.push(b'\n');
 }
 
-fn push_rows(to: &mut Output, series: &Series, unit_ns: i64) -> Result<()> {
+fn push_rows(to: &mut Output, part: &Part<'_>, unit_ns: i64) -> Result<()> {
+    let series = part.table;
     let mut head = Vec::new();
     push_cell(&mut head, series.name.as_deref().unwrap_or_default());
     head.push(b',');
     let pairs: Vec<String> =
         series.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     push_cell(&mut head, &pairs.join(","));
-    for row in 0..series.rows() {
+    for row in part.rows.clone() {
         to.room()?;
         let out = &mut to.bytes;
         out.extend_from_slice(&head);
@@ -121,7 +145,8 @@ fn push_cell(out: &mut Vec<u8>, text: &str) {
 mod tests {
     use super::*;
     use crate::encode::output::testing::written;
-    use tsdb_exec::{ResultColumn, Validity};
+    use crate::encode::parts::parts;
+    use tsdb_exec::{ResultColumn, Slice, StatementResult, Validity};
 
     fn series(host: &str, column: &str, values: Vec<f64>) -> Series {
         let count = values.len();
@@ -136,10 +161,26 @@ mod tests {
         }
     }
 
+    /// An answer of tables, with an error behind them if there is one.
+    fn text_with(series: &[Series], error: Option<&str>) -> String {
+        let outcome = error.map_or(Ok(StatementResult::default()), |error| Err(error.to_owned()));
+        let answer = Answer { statement: 0, outcome, messages: Vec::new() };
+        let written = written(|out| {
+            let mut tables = Tables::new(1_000_000);
+            tables.begin();
+            for series in series {
+                for part in parts(Slice::whole(series, None), 1) {
+                    tables.push(out, &part)?;
+                }
+            }
+            tables.end(&mut out.bytes, &answer);
+            Ok(())
+        });
+        String::from_utf8(written).unwrap()
+    }
+
     fn text(series: Vec<Series>) -> String {
-        let mut result = StatementResult::default();
-        result.series = series;
-        String::from_utf8(written(|out| push_result(out, &result, 1_000_000))).unwrap()
+        text_with(&series, None)
     }
 
     #[test]
@@ -175,8 +216,9 @@ mod tests {
             ],
         };
         assert_eq!(text(vec![table]), "name,tags,\"a\"\"b\",n,t\n,,\"x\ny\",,true\n");
-        let mut out = Vec::new();
-        push_error(&mut out, "no, \"never\"");
-        assert_eq!(String::from_utf8(out).unwrap(), "error\n\"no, \"\"never\"\"\"\n");
+        let error = "error\n\"no, \"\"never\"\"\"\n";
+        assert_eq!(text_with(&[], Some("no, \"never\"")), error);
+        let behind = text_with(&[series("a", "mean", vec![1.0])], Some("no, \"never\""));
+        assert!(behind.ends_with(&format!(",0,1\n\n{error}")), "{behind}");
     }
 }

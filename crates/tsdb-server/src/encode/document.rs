@@ -1,18 +1,35 @@
-//! One JSON document of the answers of a request, written table by table as they come, so that a part of it can be
-//! taken away and sent before the rest is there.
+//! One body of the answers of a request, written table by table as they come, so that a part of it can be taken away
+//! and sent before the rest is there.
 //!
-//! Not here: how an answer looks (`results`), and where the parts go.
+//! Not here: how an answer looks (`results`, `csv`, `lines`, `protobuf`), and where the parts go.
 
 use tsdb_exec::{Result, Slice};
 
 use super::output::Output;
-use super::results::{self, Answer, Clock, Epoch};
+use super::parts::{Part, parts};
+use super::results::{self, Answer, Epoch};
+use super::{csv, lines, protobuf};
 
-/// A document in the making. Each statement has any number of slices, then its end.
+/// How answers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One document of JSON, as InfluxDB gives it.
+    Json(Epoch),
+    /// A table for each run of series with the same columns; times are numbers of so many ns.
+    Csv(i64),
+    /// A JSON object a row; times are numbers of so many ns.
+    Lines(i64),
+    /// Messages `QueryResponse`, each behind its length as a varint.
+    Protobuf,
+}
+
+/// A body in the making. Each statement has any number of slices, then its end.
 #[derive(Debug)]
 pub struct Document {
     out: Output,
-    epoch: Epoch,
+    writer: Writer,
+    /// Whether something of it was taken away.
+    was_taken: bool,
     open: Option<Open>,
 }
 
@@ -21,16 +38,30 @@ pub struct Document {
 struct Open {
     /// Where it begins, while all of it is here.
     begin: Option<usize>,
-    clock: Clock,
-    /// Whether a table is open, and rows in it.
-    table: Option<usize>,
+}
+
+/// A form, and what it knows of the answer that is open.
+#[derive(Debug)]
+enum Writer {
+    Json(results::Tables),
+    Csv(csv::Tables),
+    Lines(i64),
+    Protobuf,
 }
 
 impl Document {
-    /// A document without answers.
-    pub fn new(mut out: Output, epoch: Epoch) -> Document {
-        results::begin_document(&mut out.bytes);
-        Document { out, epoch, open: None }
+    /// A body without answers.
+    pub fn new(mut out: Output, form: Form) -> Document {
+        let writer = match form {
+            Form::Json(epoch) => {
+                results::begin_document(&mut out.bytes);
+                Writer::Json(results::Tables::new(epoch))
+            }
+            Form::Csv(unit_ns) => Writer::Csv(csv::Tables::new(unit_ns)),
+            Form::Lines(unit_ns) => Writer::Lines(unit_ns),
+            Form::Protobuf => Writer::Protobuf,
+        };
+        Document { out, writer, was_taken: false, open: None }
     }
 
     /// Bytes that are here, of those that are not taken away.
@@ -38,98 +69,84 @@ impl Document {
         self.out.bytes.len()
     }
 
-    /// Appends a slice of the answer of a statement.
+    /// Appends a part of the answer of a statement.
     ///
     /// # Errors
     /// See [`Output::room`]: the statement has to end then.
-    pub fn slice(&mut self, statement: usize, slice: Slice<'_>) -> Result<()> {
-        let begin = self.out.bytes.len();
-        let open = match &mut self.open {
-            Some(open) => open,
-            None => {
-                begin_answer(&mut self.out, statement);
-                self.out.bytes.extend_from_slice(b",\"series\":[");
-                self.open.insert(Open {
-                    begin: Some(begin),
-                    clock: Clock::new(self.epoch, slice.time_zone),
-                    table: None,
-                })
-            }
-        };
-        self.out.room()?;
-        let rows_before = match open.table.filter(|_| slice.continues) {
-            Some(rows) => rows,
-            None => {
-                if let Some(rows) = open.table.take() {
-                    results::end_table(&mut self.out.bytes, rows);
-                    self.out.bytes.push(b',');
-                }
-                results::push_head(&mut self.out.bytes, slice.table);
-                0
-            }
-        };
-        let rows = slice.table.rows();
-        open.table = Some(rows_before);
-        for row in 0..rows {
-            self.out.room()?;
-            results::push_row(
-                &mut self.out.bytes,
-                slice.table,
-                row,
-                rows_before + row,
-                &open.clock,
-            );
-            open.table = Some(rows_before + row + 1);
+    pub fn part(&mut self, statement: usize, part: &Part<'_>) -> Result<()> {
+        if self.open.is_none() {
+            self.open = Some(Open { begin: Some(self.out.bytes.len()) });
+            self.begin_answer(statement);
         }
-        Ok(())
+        let out = &mut self.out;
+        out.room()?;
+        match &mut self.writer {
+            Writer::Json(tables) => tables.push(out, part),
+            Writer::Csv(tables) => tables.push(out, part),
+            Writer::Lines(unit_ns) => lines::push_part(out, part, *unit_ns),
+            Writer::Protobuf => protobuf::push_part(out, statement, part),
+        }
     }
 
-    /// Ends the answer of a statement, of which there may be slices.
+    /// Appends the tables of an answer, of which there may be slices, and ends it.
     ///
     /// # Errors
-    /// There was no room for the answer, or nobody wants it any more: the error stands in its place.
+    /// There was no room for them, or nobody wants them any more: the error stands in their place.
     pub fn end(&mut self, answer: &Answer) -> Result<()> {
-        if self.open.is_some()
-            && let Ok(result) = &answer.outcome
-        {
-            let time_zone = result.time_zone.as_deref();
-            let rest = result.series.iter().try_for_each(|table| {
-                self.slice(answer.statement, Slice { table, continues: false, time_zone })
-            });
-            if let Err(error) = rest {
-                self.close(&failed(answer, &error));
-                return Err(error);
-            }
-        }
-        if self.open.is_some() {
-            self.close(answer);
-            return Ok(());
-        }
-        let begin = self.out.bytes.len();
-        separate(&mut self.out, answer.statement);
-        let written = results::push_answer(&mut self.out, answer, self.epoch);
-        if let Err(error) = &written {
-            self.out.roll_back(begin);
-            separate(&mut self.out, answer.statement);
-            results::push_failure(&mut self.out.bytes, &failed(answer, error));
+        let tables = answer.outcome.iter().flat_map(|result| result.slices());
+        let written =
+            tables.flat_map(whole_parts).try_for_each(|part| self.part(answer.statement, &part));
+        match &written {
+            Ok(()) => self.close(answer),
+            Err(error) => self.close(&failed(answer, error)),
         }
         written
     }
 
-    /// Ends the answer of which there are slices. An error stands alone if all of the answer is still here, else
-    /// behind the rows that were sent.
+    /// Ends an answer. An error stands alone if all of the answer is still here, else behind the rows that were sent.
+    /// It is short, and there is always room for it.
     fn close(&mut self, answer: &Answer) {
-        let Some(open) = self.open.take() else { return };
-        if let (Err(_), Some(begin)) = (&answer.outcome, open.begin) {
+        let open = self.open.take();
+        let is_open = open.is_some();
+        let begin = open.and_then(|open| open.begin).filter(|_| answer.outcome.is_err());
+        if let Some(begin) = begin {
             self.out.roll_back(begin);
-            separate(&mut self.out, answer.statement);
-            return results::push_failure(&mut self.out.bytes, answer);
         }
-        if let Some(rows) = open.table {
-            results::end_table(&mut self.out.bytes, rows);
+        if begin.is_some() || !is_open {
+            self.begin_answer(answer.statement);
         }
-        self.out.bytes.push(b']');
-        results::end_answer(&mut self.out.bytes, answer, false);
+        let out = &mut self.out.bytes;
+        match &mut self.writer {
+            Writer::Json(tables) => tables.end(out, answer),
+            Writer::Csv(tables) => tables.end(out, answer),
+            Writer::Lines(_) => {
+                if let Err(error) = &answer.outcome {
+                    lines::push_error(out, error);
+                }
+            }
+            Writer::Protobuf => protobuf::push_end(out, answer),
+        }
+    }
+
+    /// Writes what stands in front of an answer.
+    fn begin_answer(&mut self, statement: usize) {
+        let out = &mut self.out.bytes;
+        match &mut self.writer {
+            Writer::Json(tables) => {
+                if statement > 0 {
+                    out.push(b',');
+                }
+                tables.begin(out, statement);
+            }
+            Writer::Csv(tables) => {
+                // An empty line tells the tables of two statements apart.
+                if self.was_taken || !out.is_empty() {
+                    out.push(b'\n');
+                }
+                tables.begin();
+            }
+            Writer::Lines(_) | Writer::Protobuf => {}
+        }
     }
 
     /// Takes away what there is, and goes on in `next`.
@@ -137,26 +154,22 @@ impl Document {
         if let Some(open) = &mut self.open {
             open.begin = None;
         }
+        self.was_taken |= !self.out.bytes.is_empty();
         std::mem::replace(&mut self.out, next)
     }
 
-    /// The rest of the document, with its end.
+    /// The rest of the body, with its end.
     pub fn finish(mut self) -> Output {
-        results::end_document(&mut self.out.bytes);
+        if matches!(self.writer, Writer::Json(_)) {
+            results::end_document(&mut self.out.bytes);
+        }
         self.out
     }
 }
 
-fn begin_answer(out: &mut Output, statement: usize) {
-    separate(out, statement);
-    results::begin_answer(&mut out.bytes, statement);
-}
-
-/// A comma behind the answer before.
-fn separate(out: &mut Output, statement: usize) {
-    if statement > 0 {
-        out.bytes.push(b',');
-    }
+/// The parts of a table that is written at once.
+fn whole_parts(slice: Slice<'_>) -> impl Iterator<Item = Part<'_>> {
+    parts(slice, protobuf::ROWS_MAX)
 }
 
 fn failed(answer: &Answer, error: &tsdb_exec::Error) -> Answer {
@@ -167,8 +180,11 @@ fn failed(answer: &Answer, error: &tsdb_exec::Error) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encode::output::testing::written;
+    use crate::grpc::proto::QueryResponse;
+    use crate::grpc::proto::query_response::Outcome;
+    use crate::grpc::proto::result_column::Values as Wire;
     use proptest::prelude::*;
+    use prost::Message as _;
     use tsdb_core::{CancelToken, MemoryBudget};
     use tsdb_exec::{Message, QueryMemory, ResultColumn, Series, StatementResult, Values};
 
@@ -200,26 +216,50 @@ mod tests {
         Answer { statement, outcome: Err("ended".to_owned()), messages: Vec::new() }
     }
 
+    const FORMS: [Form; 5] = [
+        Form::Json(Epoch::Rfc3339),
+        Form::Json(Epoch::Every(1)),
+        Form::Csv(1),
+        Form::Lines(1),
+        Form::Protobuf,
+    ];
+
+    /// The messages of a body without what says where they were cut: each row by itself, and each end.
+    fn rows_of_messages(mut bytes: &[u8]) -> Vec<String> {
+        let mut rows = Vec::new();
+        let mut open = 0;
+        while !bytes.is_empty() {
+            let message = QueryResponse::decode_length_delimited(&mut bytes).unwrap();
+            let Some(Outcome::Series(part)) = message.outcome else {
+                rows.push(format!("{message:?}"));
+                continue;
+            };
+            let Some(Wire::Times(times)) = &part.columns[0].values else { panic!("{part:?}") };
+            let Some(Wire::Texts(texts)) = &part.columns[1].values else { panic!("{part:?}") };
+            let (values, name) = (times.values.iter().zip(&texts.values), &part.name);
+            rows.extend(values.map(|(time, text)| format!("{name} {open} {time} {text}")));
+            open += usize::from(!part.more_rows);
+        }
+        rows
+    }
+
     proptest! {
-        /// However it is cut into slices and parts, the document is that of whole answers.
+        /// However it is cut into slices and parts, the body is that of whole answers.
         #[test]
-        fn slices_and_parts_make_the_same_document(
+        fn slices_and_parts_make_the_same_body(
             statements in prop::collection::vec(prop::collection::vec(1i64..9, 0..4), 1..4),
             rows_max in 1usize..5,
             takes in prop::collection::vec(any::<bool>(), 1..9),
+            form in prop::sample::select(&FORMS),
         ) {
             let names = ["a", "b", "c", "d"];
-            let whole = written(|out| {
-                results::begin_document(&mut out.bytes);
-                for (at, tables) in statements.iter().enumerate() {
-                    separate(out, at);
-                    let all = tables.iter().zip(names).map(|(rows, name)| table(name, 0..*rows));
-                    results::push_answer(out, &answer(at, all.collect()), Epoch::Rfc3339)?;
-                }
-                results::end_document(&mut out.bytes);
-                Ok(())
-            });
-            let (mut document, mut got) = (Document::new(output(), Epoch::Rfc3339), Vec::new());
+            let mut whole = Document::new(output(), form);
+            for (at, tables) in statements.iter().enumerate() {
+                let all = tables.iter().zip(names).map(|(rows, name)| table(name, 0..*rows));
+                whole.end(&answer(at, all.collect())).unwrap();
+            }
+            let whole = whole.finish().bytes;
+            let (mut document, mut got) = (Document::new(output(), form), Vec::new());
             let mut takes = takes.into_iter().cycle();
             let mut take = |document: &mut Document, got: &mut Vec<u8>| {
                 if takes.next().unwrap() {
@@ -228,14 +268,9 @@ mod tests {
             };
             for (at, tables) in statements.iter().enumerate() {
                 for (rows, name) in tables.iter().zip(names) {
-                    for start in (0..*rows).step_by(rows_max) {
-                        let end = (*rows).min(start + i64::try_from(rows_max).unwrap());
-                        let slice = Slice {
-                            table: &table(name, start..end),
-                            continues: start > 0,
-                            time_zone: None,
-                        };
-                        document.slice(at, slice).unwrap();
+                    let table = table(name, 0..*rows);
+                    for part in parts(Slice::whole(&table, None), rows_max) {
+                        document.part(at, &part).unwrap();
                         take(&mut document, &mut got);
                     }
                 }
@@ -243,7 +278,11 @@ mod tests {
                 take(&mut document, &mut got);
             }
             got.extend_from_slice(&document.finish().bytes);
-            prop_assert_eq!(String::from_utf8(got).unwrap(), String::from_utf8(whole).unwrap());
+            if form == Form::Protobuf {
+                prop_assert_eq!(rows_of_messages(&got), rows_of_messages(&whole));
+            } else {
+                prop_assert_eq!(String::from_utf8(got).unwrap(), String::from_utf8(whole).unwrap());
+            }
         }
     }
 
@@ -251,32 +290,49 @@ mod tests {
         std::str::from_utf8(bytes).unwrap()
     }
 
-    #[test]
-    fn an_error_stands_alone_while_nothing_was_sent_and_behind_the_rows_else() {
+    /// A row and an error, with whether the row was taken away before, and another error behind.
+    fn failing(form: Form, is_taken: bool) -> Vec<u8> {
         let one = table("m", 1..2);
-        let slice = Slice { table: &one, continues: false, time_zone: None };
-        let mut document = Document::new(output(), Epoch::Every(1));
-        document.end(&answer(0, Vec::new())).unwrap();
-        document.slice(1, slice).unwrap();
-        document.end(&failure(1)).unwrap();
-        let alone = document.finish().bytes;
-        assert_eq!(
-            text(&alone),
-            "{\"results\":[{\"statement_id\":0,\"messages\":[{\"level\":\"warning\",\"text\":\"old\"}]},\
-             {\"statement_id\":1,\"error\":\"ended\"}]}\n"
-        );
-
-        let mut document = Document::new(output(), Epoch::Every(1));
-        document.slice(0, slice).unwrap();
-        let mut sent = document.take(output()).bytes;
+        let mut document = Document::new(output(), form);
+        let mut got = Vec::new();
+        let rows = parts(Slice::whole(&one, None), 9).next().unwrap();
+        document.part(0, &rows).unwrap();
+        if is_taken {
+            got = document.take(output()).bytes.clone();
+        }
         document.end(&failure(0)).unwrap();
         document.end(&failure(1)).unwrap();
-        sent.extend_from_slice(&document.finish().bytes);
-        assert_eq!(
-            text(&sent),
-            "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"m\",\"columns\":[\"time\",\"t\"],\
-             \"values\":[[1,\"1\"]]}],\"error\":\"ended\"},{\"statement_id\":1,\"error\":\"ended\"}]}\n"
-        );
+        got.extend_from_slice(&document.finish().bytes);
+        got
+    }
+
+    #[test]
+    fn an_error_stands_alone_while_nothing_was_sent_and_behind_the_rows_else() {
+        for (form, alone, behind) in [
+            (
+                Form::Json(Epoch::Every(1)),
+                "{\"results\":[{\"statement_id\":0,\"error\":\"ended\"},\
+                 {\"statement_id\":1,\"error\":\"ended\"}]}\n",
+                "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"m\",\"columns\":[\"time\",\"t\"],\
+                 \"values\":[[1,\"1\"]]}],\"error\":\"ended\"},{\"statement_id\":1,\"error\":\"ended\"}]}\n",
+            ),
+            (
+                Form::Csv(1),
+                "error\nended\n\nerror\nended\n",
+                "name,tags,time,t\nm,,1,1\n\nerror\nended\n\nerror\nended\n",
+            ),
+            (
+                Form::Lines(1),
+                "{\"error\":\"ended\"}\n{\"error\":\"ended\"}\n",
+                "{\"name\":\"m\",\"time\":1,\"t\":\"1\"}\n{\"error\":\"ended\"}\n{\"error\":\"ended\"}\n",
+            ),
+        ] {
+            assert_eq!(text(&failing(form, false)), alone);
+            assert_eq!(text(&failing(form, true)), behind);
+        }
+        let ends = |is_taken| rows_of_messages(&failing(Form::Protobuf, is_taken));
+        assert_eq!((ends(false).len(), ends(true).len()), (2, 3));
+        assert_eq!(ends(true)[0], "m 0 1 1");
     }
 
     #[test]
@@ -285,11 +341,11 @@ mod tests {
         let cancel = CancelToken::new();
         let out = || Output::new(&QueryMemory::new(&budget, None), &cancel);
         let long = table("m", 0..10_000);
-        let slice = Slice { table: &long, continues: false, time_zone: None };
-        for in_slices in [true, false] {
-            let mut document = Document::new(out(), Epoch::Every(1));
-            let error = if in_slices {
-                let error = document.slice(0, slice).unwrap_err();
+        for (form, is_in_slices) in FORMS.iter().flat_map(|form| [(*form, true), (*form, false)]) {
+            let mut document = Document::new(out(), form);
+            let error = if is_in_slices {
+                let all = parts(Slice::whole(&long, None), 10_000).next().unwrap();
+                let error = document.part(0, &all).unwrap_err();
                 document.end(&failure(0)).unwrap();
                 error
             } else {
@@ -297,7 +353,15 @@ mod tests {
             };
             assert_eq!(error.kind(), tsdb_core::ErrorKind::LimitExceeded);
             let made = document.finish().bytes;
-            assert!(text(&made).starts_with("{\"results\":[{\"statement_id\":0,\"error\":\""));
+            let is_error = match form {
+                Form::Json(_) => {
+                    made.starts_with(b"{\"results\":[{\"statement_id\":0,\"error\":\"")
+                }
+                Form::Csv(_) => made.starts_with(b"error\n"),
+                Form::Lines(_) => made.starts_with(b"{\"error\":\""),
+                Form::Protobuf => rows_of_messages(&made).len() == 1,
+            };
+            assert!(is_error, "{form:?}: {}", String::from_utf8_lossy(&made));
         }
     }
 }

@@ -1,32 +1,21 @@
 //! Answers of statements as one JSON object a row, a line each (NDJSON): for scripts and for loading into
 //! other systems.
 
-use std::ops::Range;
-
-use tsdb_exec::{Result, Series, StatementResult, Values};
+use tsdb_exec::{Result, Values};
 
 use super::json::push_string;
 use super::number::{push_f64, push_i64};
 use super::output::Output;
+use super::parts::Part;
 
-/// Appends all rows of an answer. An object has `name` and `tags` where the table has them, `time` as a
+/// Appends the rows of a part. An object has `name` and `tags` where the table has them, `time` as a
 /// number of `unit_ns` ns, and the columns that have a value. NaN and infinities, which JSON has no form
 /// for, are left out.
 ///
 /// # Errors
-/// See [`Output::room`]; a part of the answer stands there then.
-pub fn push_result(out: &mut Output, result: &StatementResult, unit_ns: i64) -> Result<()> {
-    result.series.iter().try_for_each(|series| push_rows(out, series, 0..series.rows(), unit_ns))
-}
-
-/// Appends the line of a failed statement.
-pub fn push_error(out: &mut Vec<u8>, error: &str) {
-    out.extend_from_slice(b"{\"error\":");
-    push_string(out, error);
-    out.extend_from_slice(b"}\n");
-}
-
-fn push_rows(to: &mut Output, series: &Series, rows: Range<usize>, unit_ns: i64) -> Result<()> {
+/// See [`Output::room`]; some of the rows stand there then.
+pub(super) fn push_part(to: &mut Output, part: &Part<'_>, unit_ns: i64) -> Result<()> {
+    let series = part.table;
     let mut head = vec![b'{'];
     if let Some(name) = &series.name {
         head.extend_from_slice(b"\"name\":");
@@ -43,7 +32,7 @@ fn push_rows(to: &mut Output, series: &Series, rows: Range<usize>, unit_ns: i64)
         }
         head.push(b'}');
     }
-    for row in rows {
+    for row in part.rows.clone() {
         to.room()?;
         let out = &mut to.bytes;
         out.extend_from_slice(&head);
@@ -58,6 +47,13 @@ fn push_rows(to: &mut Output, series: &Series, rows: Range<usize>, unit_ns: i64)
         out.extend_from_slice(b"}\n");
     }
     Ok(())
+}
+
+/// Appends the line of a failed statement.
+pub(super) fn push_error(out: &mut Vec<u8>, error: &str) {
+    out.extend_from_slice(b"{\"error\":");
+    push_string(out, error);
+    out.extend_from_slice(b"}\n");
 }
 
 /// A comma, unless an object has just begun.
@@ -105,7 +101,8 @@ fn push_member(out: &mut Vec<u8>, name: &str, values: &Values, row: usize) {
 mod tests {
     use super::*;
     use crate::encode::output::testing::written;
-    use tsdb_exec::{ResultColumn, Validity};
+    use crate::encode::parts::parts;
+    use tsdb_exec::{ResultColumn, Series, Slice, Validity};
 
     #[test]
     fn every_row_is_an_object_of_its_own() {
@@ -126,9 +123,11 @@ mod tests {
             columns: vec![column("name", Values::Strings(vec![Some("x".into()), None].into()))],
             ..Series::default()
         };
-        let mut result = StatementResult::default();
-        result.series = vec![with_times, bare];
-        let mut out = written(|out| push_result(out, &result, 1_000_000));
+        let mut out = written(|out| {
+            let tables = [&with_times, &bare].map(|table| Slice::whole(table, None));
+            let mut parts = tables.into_iter().flat_map(|slice| parts(slice, 1));
+            parts.try_for_each(|part| push_part(out, &part, 1_000_000))
+        });
         push_error(&mut out, "no");
         let text = String::from_utf8(out).unwrap();
         let expected = "{\"name\":\"cpu\",\"tags\":{\"host\":\"a\\\"\"},\"time\":5,\"mean\":0.5,\"ok\":true}\n\

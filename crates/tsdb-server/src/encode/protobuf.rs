@@ -5,70 +5,80 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tsdb_exec::{ResultColumn, Series, Values};
+use prost::Message;
+use tsdb_exec::{Result, ResultColumn, Series, Values};
 
-use super::results::{Answer, Piece, pieces};
+use super::output::Output;
+use super::parts::Part;
+use super::results::Answer;
 use crate::grpc::proto;
 use proto::query_response::Outcome;
 use proto::result_column::Values as Wire;
 
-/// A message that an answer consists of, before it is made.
-#[derive(Debug)]
-pub struct Response<'a> {
-    answer: &'a Answer,
-    /// `None` is the last one, which says how the answer ended.
-    piece: Option<Piece>,
+/// Rows of a message, at most.
+pub const ROWS_MAX: usize = 10_000;
+
+/// Bytes that the message of a part will take, about.
+pub fn part_bytes(part: &Part<'_>) -> usize {
+    let (series, rows) = (part.table, &part.rows);
+    let of_text = |text: &str| text.len() + TEXT_BYTES;
+    let tags: usize = series.tags.iter().map(|(k, v)| of_text(k) + of_text(v)).sum();
+    let times = series.times.as_ref().map_or(0, |_| rows.len() * size_of::<i64>());
+    let column = |column: &ResultColumn| {
+        let values: usize = match &column.values {
+            Values::Floats(..) | Values::Integers(..) => rows.len() * size_of::<f64>(),
+            Values::Booleans(_) => rows.len(),
+            Values::Strings(texts) => {
+                rows.clone().map(|row| of_text(texts.get(row).map_or("", |text| text))).sum()
+            }
+        };
+        values + rows.len() / 8 + size_of::<proto::ResultColumn>() + of_text(&column.name)
+    };
+    let columns: usize = series.columns.iter().map(column).sum();
+    MESSAGE_BYTES + tags + times + columns
 }
 
-/// The messages that an answer consists of: its series in parts of at most `rows_max` rows, then how it
-/// ended. To be made one after the other, so that only one is in memory at a time.
-pub fn responses(answer: &Answer, rows_max: usize) -> impl Iterator<Item = Response<'_>> {
-    let parts = pieces(answer, rows_max).map(Some).chain(std::iter::once(None));
-    parts.map(move |piece| Response { answer, piece })
+/// The message of a part of an answer, which has at most [`ROWS_MAX`] rows.
+pub fn part(statement: usize, part: &Part<'_>) -> proto::QueryResponse {
+    message(statement, Outcome::Series(series_part(part)))
 }
 
-impl Response<'_> {
-    /// Bytes that the message will take, about.
-    pub fn bytes(&self) -> usize {
-        let Some((piece, series)) = self.series() else { return MESSAGE_BYTES };
-        let rows = piece.rows();
-        let of_text = |text: &str| text.len() + TEXT_BYTES;
-        let tags: usize = series.tags.iter().map(|(k, v)| of_text(k) + of_text(v)).sum();
-        let times = series.times.as_ref().map_or(0, |_| rows.len() * size_of::<i64>());
-        let column = |column: &ResultColumn| {
-            let values: usize = match &column.values {
-                Values::Floats(..) | Values::Integers(..) => rows.len() * size_of::<f64>(),
-                Values::Booleans(_) => rows.len(),
-                Values::Strings(texts) => {
-                    rows.clone().map(|row| of_text(texts.get(row).map_or("", |text| text))).sum()
-                }
-            };
-            values + rows.len() / 8 + size_of::<proto::ResultColumn>() + of_text(&column.name)
-        };
-        let columns: usize = series.columns.iter().map(column).sum();
-        MESSAGE_BYTES + tags + times + columns
-    }
+/// The message behind the parts of an answer, which says how it ended.
+pub fn end(answer: &Answer) -> proto::QueryResponse {
+    let outcome = match &answer.outcome {
+        Err(error) => Outcome::Error(error.clone()),
+        Ok(result) => {
+            let remarks = result.messages.iter().chain(&answer.messages);
+            let remarks = remarks.map(|message| proto::Remark {
+                level: message.level.to_owned(),
+                text: message.text.clone(),
+            });
+            Outcome::End(proto::StatementEnd { remarks: remarks.collect() })
+        }
+    };
+    message(answer.statement, outcome)
+}
 
-    /// Whether it is the last one, which says how the answer ended.
-    pub fn is_end(&self) -> bool {
-        self.piece.is_none()
-    }
+/// Appends the message of a part behind its length.
+///
+/// # Errors
+/// See [`Output::make_room`]; nothing was appended then.
+pub(super) fn push_part(out: &mut Output, statement: usize, part: &Part<'_>) -> Result<()> {
+    // Twice: for the message, and for its bytes.
+    out.make_room(2 * part_bytes(part))?;
+    // A Vec has room for anything.
+    let _ = self::part(statement, part).encode_length_delimited(&mut out.bytes);
+    Ok(())
+}
 
-    /// The message.
-    pub fn make(&self) -> proto::QueryResponse {
-        let outcome = match self.series() {
-            Some((piece, series)) => Outcome::Series(part(series, piece)),
-            None => end(self.answer),
-        };
-        let statement = u32::try_from(self.answer.statement).unwrap_or(u32::MAX);
-        proto::QueryResponse { statement, outcome: Some(outcome) }
-    }
+/// Appends the message of the end of an answer behind its length.
+pub(super) fn push_end(out: &mut Vec<u8>, answer: &Answer) {
+    let _ = end(answer).encode_length_delimited(out);
+}
 
-    fn series(&self) -> Option<(&Piece, &Series)> {
-        let piece = self.piece.as_ref()?;
-        let series = self.answer.outcome.as_ref().ok()?.series.get(piece.series())?;
-        Some((piece, series))
-    }
+fn message(statement: usize, outcome: Outcome) -> proto::QueryResponse {
+    let statement = u32::try_from(statement).unwrap_or(u32::MAX);
+    proto::QueryResponse { statement, outcome: Some(outcome) }
 }
 
 /// Bytes of a text beside its letters: where it stands, and its place in a map of tags.
@@ -77,21 +87,8 @@ const TEXT_BYTES: usize = 2 * size_of::<String>();
 /// Bytes of a message beside what is in its columns.
 const MESSAGE_BYTES: usize = 512;
 
-fn end(answer: &Answer) -> Outcome {
-    let result = match &answer.outcome {
-        Ok(result) => result,
-        Err(error) => return Outcome::Error(error.clone()),
-    };
-    let remarks = result.messages.iter().chain(&answer.messages);
-    let remarks = remarks.map(|message| proto::Remark {
-        level: message.level.to_owned(),
-        text: message.text.clone(),
-    });
-    Outcome::End(proto::StatementEnd { remarks: remarks.collect() })
-}
-
-fn part(series: &Series, piece: &Piece) -> proto::SeriesPart {
-    let rows = piece.rows();
+fn series_part(part: &Part<'_>) -> proto::SeriesPart {
+    let (series, rows) = (part.table, part.rows.clone());
     let times = series.times.as_ref().map(|times| proto::ResultColumn {
         name: "time".to_owned(),
         values: Some(Wire::Times(proto::Times {
@@ -103,7 +100,7 @@ fn part(series: &Series, piece: &Piece) -> proto::SeriesPart {
         name: series.name.as_deref().unwrap_or_default().to_owned(),
         tags: tags(series),
         columns: times.into_iter().chain(columns).collect(),
-        more_rows: piece.has_more_rows(),
+        more_rows: part.goes_on,
     }
 }
 
@@ -159,7 +156,14 @@ fn presence(rows: &Range<usize>, is_present: impl Fn(usize) -> bool) -> Vec<u8> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tsdb_exec::{Message, StatementResult, Validity};
+    use crate::encode::parts::parts;
+    use tsdb_exec::{Slice, StatementResult, Validity};
+
+    /// The parts of an answer of at most so many rows.
+    fn parts_of(answer: &Answer, rows_max: usize) -> impl Iterator<Item = Part<'_>> {
+        let slices = answer.outcome.iter().flat_map(StatementResult::slices);
+        slices.flat_map(move |slice| parts(slice, rows_max))
+    }
 
     fn answer() -> Answer {
         let mut valid = Validity::default();
@@ -181,14 +185,15 @@ mod tests {
         };
         let mut result = StatementResult::default();
         result.series.push(series);
-        let messages = vec![Message { level: "warning", text: "old".to_owned() }];
+        let messages = vec![tsdb_exec::Message { level: "warning", text: "old".to_owned() }];
         Answer { statement: 2, outcome: Ok(result), messages }
     }
 
     #[test]
     fn parts_and_the_end_carry_everything() {
         let answer = answer();
-        let messages: Vec<_> = responses(&answer, 2).map(|response| response.make()).collect();
+        let mut messages: Vec<_> = parts_of(&answer, 2).map(|rows| part(2, &rows)).collect();
+        messages.push(end(&answer));
         assert_eq!(messages.len(), 3);
         assert!(messages.iter().all(|message| message.statement == 2));
         let Some(Outcome::Series(first)) = &messages[0].outcome else { panic!("{messages:?}") };
@@ -210,11 +215,9 @@ mod tests {
 
     #[test]
     fn what_a_message_takes_is_known_before() {
-        use prost::Message as _;
-
         let answer = answer();
-        for response in responses(&answer, 2) {
-            let (known, encoded) = (response.bytes(), response.make().encoded_len());
+        for rows in parts_of(&answer, 2) {
+            let (known, encoded) = (part_bytes(&rows), part(0, &rows).encoded_len());
             assert!(known >= encoded && known < encoded + 2000, "{known} for {encoded}");
         }
         let texts: Vec<_> = (0..10_000).map(|row| Some(format!("text {row}").into())).collect();
@@ -225,18 +228,15 @@ mod tests {
             }],
             ..Series::default()
         };
-        let mut result = StatementResult::default();
-        result.series.push(series);
-        let answer = Answer { statement: 0, outcome: Ok(result), messages: Vec::new() };
-        let message = responses(&answer, 10_000).next().unwrap();
-        assert!(message.bytes() >= message.make().encoded_len() + 10_000 * size_of::<String>());
+        let rows = parts(Slice::whole(&series, None), ROWS_MAX).next().unwrap();
+        let encoded = part(0, &rows).encoded_len();
+        assert!(part_bytes(&rows) >= encoded + 10_000 * size_of::<String>());
     }
 
     #[test]
     fn a_failure_is_all_there_is() {
         let failed = Answer { statement: 0, outcome: Err("no".to_owned()), messages: Vec::new() };
-        let messages: Vec<_> = responses(&failed, 10).map(|response| response.make()).collect();
-        assert_eq!(messages.len(), 1);
-        assert_eq!(messages[0].outcome, Some(Outcome::Error("no".to_owned())));
+        assert_eq!(parts_of(&failed, 10).count(), 0);
+        assert_eq!(end(&failed).outcome, Some(Outcome::Error("no".to_owned())));
     }
 }

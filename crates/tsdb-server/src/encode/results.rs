@@ -2,14 +2,13 @@
 //!
 //! Not here: pretty layout (`json::indent`), sending, and what a statement does.
 
-use std::ops::Range;
-
 use jiff::tz::{Offset, TimeZone};
 use tsdb_exec::{Message, Result, Series, StatementResult, Validity, Values};
 
 use super::json::{push_list, push_string};
 use super::number::{push_f64, push_i64, push_rfc3339};
 use super::output::Output;
+use super::parts::Part;
 
 /// How times are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,31 +30,6 @@ pub struct Answer {
     pub messages: Vec<Message>,
 }
 
-/// A piece of the tables of an answer: a part of the rows of one of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
-    series: usize,
-    rows: Range<usize>,
-    more_rows: bool,
-}
-
-impl Piece {
-    /// Place of its table in the answer.
-    pub fn series(&self) -> usize {
-        self.series
-    }
-
-    /// Its rows of that table.
-    pub fn rows(&self) -> Range<usize> {
-        self.rows.clone()
-    }
-
-    /// Whether rows of that table follow behind it.
-    pub fn has_more_rows(&self) -> bool {
-        self.more_rows
-    }
-}
-
 /// Begins a document; answers follow with commas between them, then [`end_document`].
 pub fn begin_document(out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"results\":[");
@@ -66,67 +40,81 @@ pub fn end_document(out: &mut Vec<u8>) {
     out.extend_from_slice(b"]}\n");
 }
 
-/// Appends a whole answer.
-///
-/// # Errors
-/// See [`Output::room`]; a part of the answer stands there then.
-pub fn push_answer(out: &mut Output, answer: &Answer, epoch: Epoch) -> Result<()> {
-    begin_answer(&mut out.bytes, answer.statement);
-    if let Ok(result) = &answer.outcome
-        && !result.series.is_empty()
-    {
-        let clock = Clock::new(epoch, result.time_zone.as_deref());
-        out.bytes.extend_from_slice(b",\"series\":[");
-        for (at, series) in result.series.iter().enumerate() {
-            separate(&mut out.bytes, at);
-            push_series(out, series, &clock)?;
-        }
-        out.bytes.push(b']');
-    }
-    end_answer(&mut out.bytes, answer, false);
-    Ok(())
-}
-
-/// Appends the answer of a statement that failed. It is short, and there is always room for it.
-pub fn push_failure(out: &mut Vec<u8>, answer: &Answer) {
+/// Appends an answer without tables: what failed, or had nothing to answer. It is short, and there is always room for
+/// it.
+pub fn push_bare(out: &mut Vec<u8>, answer: &Answer) {
     begin_answer(out, answer.statement);
     end_answer(out, answer, false);
 }
 
-/// The pieces of an answer of at most `rows_max` rows each (at least 1). An answer without tables has none.
-pub fn pieces(answer: &Answer, rows_max: usize) -> impl Iterator<Item = Piece> {
-    let tables = answer.outcome.as_ref().map_or(&[][..], |result| &result.series);
-    tables.iter().enumerate().flat_map(move |(series, table)| {
-        let (count, step) = (table.rows(), rows_max.max(1));
-        let starts = (0..count.max(1)).step_by(step);
-        starts.map(move |start| {
-            let end = count.min(start.saturating_add(step));
-            Piece { series, rows: start..end, more_rows: end < count }
-        })
-    })
+/// Writes the tables of one answer after the other.
+#[derive(Debug)]
+pub(super) struct Tables {
+    epoch: Epoch,
+    /// Writes the times of the answer that is open, once it has a table.
+    clock: Option<Clock>,
+    /// Rows of the table that is open.
+    rows: usize,
 }
 
-/// Appends rows of a table as an answer of its own, as far as it can be written before it is known what follows:
+impl Tables {
+    pub(super) fn new(epoch: Epoch) -> Tables {
+        Tables { epoch, clock: None, rows: 0 }
+    }
+
+    /// Begins an answer.
+    pub(super) fn begin(&mut self, out: &mut Vec<u8>, statement: usize) {
+        self.clock = None;
+        begin_answer(out, statement);
+    }
+
+    /// Appends a part of the answer.
+    ///
+    /// # Errors
+    /// See [`Output::room`]; some rows of the part stand there then.
+    pub(super) fn push(&mut self, out: &mut Output, part: &Part<'_>) -> Result<()> {
+        let is_first = self.clock.is_none();
+        let clock = self.clock.get_or_insert_with(|| Clock::new(self.epoch, part.time_zone));
+        if is_first {
+            out.bytes.extend_from_slice(b",\"series\":[");
+        }
+        if is_first || !part.continues {
+            if !is_first {
+                end_table(&mut out.bytes, self.rows);
+                out.bytes.push(b',');
+            }
+            push_head(&mut out.bytes, part.table);
+            self.rows = 0;
+        }
+        push_rows(out, part, clock, &mut self.rows)
+    }
+
+    /// Ends an answer.
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, answer: &Answer) {
+        if self.clock.take().is_some() {
+            end_table(out, self.rows);
+            out.push(b']');
+        }
+        end_answer(out, answer, false);
+    }
+}
+
+/// Appends a part of a table as an answer of its own, as far as it can be written before it is known what follows:
 /// [`end_piece`] ends it.
 ///
 /// # Errors
-/// As [`push_answer`].
+/// See [`Output::room`]; some rows of the part stand there then.
 pub(crate) fn begin_piece(
     out: &mut Output,
     statement: usize,
-    table: &Series,
-    rows: Range<usize>,
+    part: &Part<'_>,
     clock: &Clock,
 ) -> Result<()> {
     begin_answer(&mut out.bytes, statement);
     out.bytes.extend_from_slice(b",\"series\":[");
     out.room()?;
-    push_head(&mut out.bytes, table);
-    for (before, row) in rows.enumerate() {
-        out.room()?;
-        push_row(&mut out.bytes, table, row, before, clock);
-    }
-    Ok(())
+    push_head(&mut out.bytes, part.table);
+    push_rows(out, part, clock, &mut 0)
 }
 
 /// Ends a piece with so many rows, which is the last of the answer if there is one to take its remarks from.
@@ -155,12 +143,12 @@ fn separate(out: &mut Vec<u8>, at: usize) {
     }
 }
 
-pub(super) fn begin_answer(out: &mut Vec<u8>, statement: usize) {
+fn begin_answer(out: &mut Vec<u8>, statement: usize) {
     out.extend_from_slice(b"{\"statement_id\":");
     push_count(out, statement);
 }
 
-pub(super) fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
+fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
     let of_result = answer.outcome.iter().flat_map(|result| &result.messages);
     let mut messages = of_result.chain(&answer.messages).peekable();
     if messages.peek().is_some() {
@@ -186,25 +174,24 @@ pub(super) fn end_answer(out: &mut Vec<u8>, answer: &Answer, partial: bool) {
 /// Rows after which the length of the rest can be told.
 const ROWS_MEASURED: usize = 256;
 
-fn push_series(out: &mut Output, series: &Series, clock: &Clock) -> Result<()> {
-    out.room()?;
-    push_head(&mut out.bytes, series);
-    let (begin, count) = (out.bytes.len(), series.rows());
-    for row in 0..count {
-        if row == ROWS_MEASURED {
+/// Appends the rows of a part behind `rows` others of its table, which are counted on.
+fn push_rows(out: &mut Output, part: &Part<'_>, clock: &Clock, rows: &mut usize) -> Result<()> {
+    let (begin, count) = (out.bytes.len(), part.rows.len());
+    for (number, row) in part.rows.clone().enumerate() {
+        if number == ROWS_MEASURED {
             // Those that come are about as long as those that came.
             let bytes = (out.bytes.len() - begin) / ROWS_MEASURED;
-            out.expect((count - row).saturating_mul(bytes + bytes / 32 + 1));
+            out.expect((count - number).saturating_mul(bytes + bytes / 32 + 1));
         }
         out.room()?;
-        push_row(&mut out.bytes, series, row, row, clock);
+        push_row(&mut out.bytes, part.table, row, *rows, clock);
+        *rows += 1;
     }
-    end_table(&mut out.bytes, count);
     Ok(())
 }
 
 /// Ends a table with so many rows.
-pub(super) fn end_table(out: &mut Vec<u8>, rows: usize) {
+fn end_table(out: &mut Vec<u8>, rows: usize) {
     end_rows(out, rows);
     out.push(b'}');
 }
@@ -216,7 +203,7 @@ fn end_rows(out: &mut Vec<u8>, rows: usize) {
 }
 
 /// Begins the object of a table: all but its rows.
-pub(super) fn push_head(out: &mut Vec<u8>, series: &Series) {
+fn push_head(out: &mut Vec<u8>, series: &Series) {
     out.push(b'{');
     if let Some(name) = &series.name {
         out.extend_from_slice(b"\"name\":");
@@ -240,13 +227,7 @@ pub(super) fn push_head(out: &mut Vec<u8>, series: &Series) {
 }
 
 /// Appends a row behind `before` others of its table.
-pub(super) fn push_row(
-    out: &mut Vec<u8>,
-    series: &Series,
-    row: usize,
-    before: usize,
-    clock: &Clock,
-) {
+fn push_row(out: &mut Vec<u8>, series: &Series, row: usize, before: usize, clock: &Clock) {
     out.extend_from_slice(if before == 0 { b",\"values\":[[" } else { b",[" });
     let time = series.times.as_ref().and_then(|times| times.get(row));
     if let Some(time) = time {
@@ -324,7 +305,18 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::encode::output::testing::written;
-    use tsdb_exec::ResultColumn;
+    use crate::encode::parts::parts;
+    use tsdb_exec::{ResultColumn, Slice};
+
+    fn push_answer(out: &mut Output, answer: &Answer, epoch: Epoch) -> Result<()> {
+        let mut tables = Tables::new(epoch);
+        tables.begin(&mut out.bytes, answer.statement);
+        for slice in answer.outcome.iter().flat_map(StatementResult::slices) {
+            parts(slice, 2).try_for_each(|part| tables.push(out, &part))?;
+        }
+        tables.end(&mut out.bytes, answer);
+        Ok(())
+    }
 
     fn column(name: &str, values: Values) -> ResultColumn {
         ResultColumn { name: name.into(), values }
@@ -428,34 +420,23 @@ mod tests {
     }
 
     #[test]
-    fn pieces_cover_all_rows_once_and_say_what_follows() {
+    fn pieces_say_what_follows_them() {
+        let (table, answer) = (three_rows(), answer(0, Vec::new()));
+        let clock = Clock::new(Epoch::Every(1), None);
         for rows_max in 1..5 {
-            let answer = answer(0, vec![three_rows(), three_rows()]);
-            let pieces: Vec<Piece> = pieces(&answer, rows_max).collect();
-            let mut seen = vec![0; 2];
-            for (at, piece) in pieces.iter().enumerate() {
-                assert_eq!(piece.rows.start, seen[piece.series], "in order and without gaps");
-                assert!(piece.rows.len() <= rows_max);
-                seen[piece.series] = piece.rows.end;
-                let last_of = (at + 1 == pieces.len()).then_some(&answer);
-                let (table, clock) = (three_rows(), Clock::new(Epoch::Every(1), None));
+            let parts: Vec<Part<'_>> = parts(Slice::whole(&table, None), rows_max).collect();
+            for (at, part) in parts.iter().enumerate() {
+                let last_of = (at + 1 == parts.len()).then_some(&answer);
                 let got = text(|out| {
-                    let (rows, more) = (piece.rows.clone(), piece.more_rows);
-                    let count = rows.len();
-                    begin_piece(out, 0, &table, rows, &clock)?;
-                    end_piece(&mut out.bytes, 0, count, more, last_of);
+                    begin_piece(out, 0, part, &clock)?;
+                    end_piece(&mut out.bytes, 0, part.rows.len(), part.goes_on, last_of);
                     Ok(())
                 });
-                assert_eq!(got.contains("]],\"partial\":true}]"), piece.rows.end < 3, "{got}");
+                assert_eq!(got.contains("]],\"partial\":true}]"), part.rows.end < 3, "{got}");
                 assert_eq!(got.ends_with("}],\"partial\":true}"), last_of.is_none(), "{got}");
+                let first = [0, 1_500_000_000, -1][part.rows.start];
+                assert!(got.contains(&format!("\"values\":[[{first},")), "{got}");
             }
-            assert_eq!(seen, [3, 3]);
         }
-        assert_eq!(pieces(&answer(0, Vec::new()), 10).count(), 0);
-        let empty = Series {
-            columns: vec![column("name", Values::Strings(vec![].into()))],
-            ..Series::default()
-        };
-        assert_eq!(pieces(&answer(0, vec![empty.clone(), empty]), 10).count(), 2);
     }
 }

@@ -12,17 +12,17 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{Request, Response, Status};
-use tsdb_exec::Charge;
+use tsdb_core::ErrorKind;
+use tsdb_exec::{Charge, Error, Result, Slice, StatementResult};
 
 use super::{proto, query_of_message, refused, timeout};
 use crate::app::App;
+use crate::encode::parts::{Part as Rows, parts};
 use crate::encode::protobuf;
 use crate::encode::results::Answer;
-use crate::query::{Run, Watch};
+use crate::query::{Listener, Run, Watch};
 use crate::status;
 
-/// Rows of one part.
-const PART_ROWS: usize = 10_000;
 /// Parts that wait for the client.
 const PARTS_AHEAD: usize = 2;
 
@@ -35,7 +35,7 @@ impl Queries {
     }
 }
 
-type Part = Result<proto::QueryResponse, Status>;
+type Part = std::result::Result<proto::QueryResponse, Status>;
 
 #[tonic::async_trait]
 impl proto::query_service_server::QueryService for Queries {
@@ -44,7 +44,7 @@ impl proto::query_service_server::QueryService for Queries {
     async fn query(
         &self,
         request: Request<proto::QueryRequest>,
-    ) -> Result<Response<Parts>, Status> {
+    ) -> std::result::Result<Response<Parts>, Status> {
         let time_max = timeout(request.metadata(), self.0.config().query_timeout)?;
         let query = query_of_message(request.into_inner());
         if query.text.trim().is_empty() {
@@ -63,7 +63,7 @@ impl proto::query_service_server::QueryService for Queries {
         let runtime = Handle::current();
         tokio::task::spawn_blocking(move || {
             let mut line = Line { sender, end: Some(end), runtime, run: &run };
-            run.each(|answer, kind| line.answer(answer, kind));
+            run.each_in_slices(&mut line);
         });
         Ok(Response::new(Parts { parts, being_sent: None, _watch: watch }))
     }
@@ -82,49 +82,62 @@ struct Line<'r> {
 }
 
 impl Line<'_> {
-    /// Sends what a statement gave; false when nothing more is to be sent, since it failed or the client is
-    /// gone. Blocks.
-    fn answer(&mut self, answer: &Answer, kind: Option<tsdb_core::ErrorKind>) -> bool {
-        for response in protobuf::responses(answer, PART_ROWS) {
-            match self.send(&response) {
-                Ok(true) => {}
-                Ok(false) => return false,
-                Err(error) => {
-                    self.end(status::of(error.kind()).grpc, error.to_string());
-                    return false;
-                }
-            }
-        }
-        let Err(error) = &answer.outcome else { return true };
-        let code = kind.map_or(tonic::Code::Internal, |kind| status::of(kind).grpc);
-        self.end(code, error.clone());
-        false
+    /// Makes the message of some rows and sends it.
+    fn send_rows(&self, statement: usize, rows: &Rows<'_>) -> Result<()> {
+        self.run.canceller().token().check()?;
+        let mut charge = self.run.memory().charge();
+        // Twice: for the message, and for its bytes.
+        charge.grow(2 * protobuf::part_bytes(rows))?;
+        self.send(protobuf::part(statement, rows), Some(charge))
     }
 
-    /// Makes a part and waits until there is room for it; false when the client is gone.
-    fn send(&self, response: &protobuf::Response<'_>) -> tsdb_exec::Result<bool> {
+    /// Waits until there is room for a message and sends it.
+    fn send(&self, message: proto::QueryResponse, charge: Option<Charge>) -> Result<()> {
         let canceller = self.run.canceller();
-        let mut charge = None;
-        // How a statement ended is short, and must be told also where there is no memory.
-        if !response.is_end() {
-            canceller.token().check()?;
-            // Twice: for the message, and for its bytes.
-            charge.insert(self.run.memory().charge()).grow(2 * response.bytes())?;
-        }
-        let part = (Ok(response.make()), charge);
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                sent = self.sender.send(part) => Ok(sent.is_ok()),
+                sent = self.sender.send((Ok(message), charge)) => {
+                    // The client is gone.
+                    sent.map_err(|_| Error::Storage(tsdb_core::Error::Cancelled))
+                }
                 reason = canceller.cancelled() => Err(reason.into()),
             }
         })
     }
 
-    fn end(&mut self, code: tonic::Code, message: String) {
+    /// Sends what was in no slice, and how the statement ended.
+    fn rest(&mut self, answer: &Answer) -> Result<()> {
+        let mut tables = answer.outcome.iter().flat_map(StatementResult::slices);
+        tables.try_for_each(|table| self.slice(answer.statement, table))?;
+        // How a statement ended is short, and must be told also where there is no memory.
+        self.send(protobuf::end(answer), None)
+    }
+
+    /// Ends the call.
+    fn hang_up(&mut self, code: tonic::Code, message: String) {
         if let Some(end) = self.end.take() {
             end.send((Err(Status::new(code, message)), None));
         }
+    }
+}
+
+impl Listener for Line<'_> {
+    fn slice(&mut self, statement: usize, slice: Slice<'_>) -> Result<()> {
+        parts(slice, protobuf::ROWS_MAX).try_for_each(|rows| self.send_rows(statement, &rows))
+    }
+
+    fn end(&mut self, answer: &Answer, kind: Option<ErrorKind>) -> bool {
+        let rest = self.rest(answer);
+        match (rest, &answer.outcome) {
+            (_, Err(error)) => {
+                let code = kind.map_or(tonic::Code::Internal, |kind| status::of(kind).grpc);
+                self.hang_up(code, error.clone());
+            }
+            (Err(error), Ok(_)) => self.hang_up(status::of(error.kind()).grpc, error.to_string()),
+            (Ok(()), Ok(_)) => return true,
+        }
+        false
     }
 }
 

@@ -1,34 +1,30 @@
 //! `POST /api/v1/query`: our own query endpoint. The answer has the form that `Accept` asks for, and the
 //! status of the first statement that failed.
 //!
-//! Not here: InfluxDB's `/query` (`http/query.rs`), the forms (`encode`).
+//! Not here: InfluxDB's `/query` (`http/query.rs`), running and sending (`http/answer.rs`), the forms (`encode`).
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use prost::Message;
 use serde::Deserialize;
-use tsdb_exec::Result as Encoded;
 
+use super::answer::{self, Manner};
 use super::body;
 use super::params::Params;
 use super::query::FORM_BYTES_MAX;
 use super::query::request::{QueryRequest, bindings, epoch};
-use super::reply::{ApiError, header, mark_refused};
-use crate::app::{App, blocking};
-use crate::encode::output::Output;
-use crate::encode::results::{Answer, Epoch};
-use crate::encode::{csv, lines, protobuf, results};
+use super::reply::{ApiError, header};
+use crate::app::App;
+use crate::encode::document;
+use crate::encode::results::Epoch;
 use crate::grpc::{proto, query_of_message};
-use crate::query::{Query, Run, failed};
+use crate::query::{Query, Run};
 use crate::status;
-
-/// Rows of a protobuf message.
-const PROTOBUF_ROWS: usize = 10_000;
 
 /// The forms of an answer, by media type; the first is what a client gets that does not say.
 const FORMS: [(&str, Form); 6] = [
@@ -62,6 +58,25 @@ impl Form {
             Form::Protobuf => {
                 "application/x-protobuf; messageType=\"tsdb.v1.QueryResponse\"; delimited=true"
             }
+        }
+    }
+
+    fn manner(self, epoch: Epoch) -> Manner {
+        let unit_ns = match epoch {
+            Epoch::Every(unit_ns) => unit_ns,
+            // Tables of numbers have no texts for times.
+            Epoch::Rfc3339 => 1,
+        };
+        Manner {
+            form: match self {
+                Form::Json => document::Form::Json(epoch),
+                Form::Csv => document::Form::Csv(unit_ns),
+                Form::Lines => document::Form::Lines(unit_ns),
+                Form::Protobuf => document::Form::Protobuf,
+            },
+            pretty: false,
+            content_type: self.content_type(),
+            status: |kind| status::of(kind).query,
         }
     }
 
@@ -136,9 +151,7 @@ pub async fn query(
     let statements = query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
     let time_max = app.config().query_timeout;
     let (run, watch) = Run::begin(app, query, statements, time_max).await?;
-    let response = blocking(move || whole(&run, form, epoch)).await;
-    drop(watch);
-    response
+    answer::respond(run, form.manner(epoch), watch).await
 }
 
 /// What is asked, by the type of the body; a body without a type is read as text of a query if there is
@@ -203,105 +216,10 @@ fn of_json(body: &[u8], params: &Params) -> Result<(Query, Epoch), ApiError> {
     Ok((query, epoch(request.epoch.as_deref().unwrap_or("ns"))?))
 }
 
-/// Runs all statements and makes one body of their answers. Blocks.
-fn whole(run: &Run, form: Form, epoch: Epoch) -> Response {
-    let mut out = Output::new(run.memory(), run.canceller().token());
-    let mut outcome = StatusCode::OK;
-    let mut refusal = String::new();
-    begin(&mut out.bytes, form);
-    run.each(|answer, kind| {
-        let begin = out.bytes.len();
-        if let Err(error) = push(&mut out, form, answer, epoch) {
-            // The answer does not fit into the memory of queries, or nobody wants it any more: the error
-            // takes its place.
-            out.roll_back(begin);
-            outcome = status::of(error.kind()).query;
-            refusal = error.to_string();
-            push_failure(&mut out.bytes, form, &failed(answer.statement, refusal.clone()));
-        }
-        if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
-            outcome = status::of(kind).query;
-            refusal.clone_from(error);
-        }
-        true
-    });
-    end(&mut out.bytes, form);
-    let mut response = Response::new(Body::from(Bytes::from_owner(out)));
-    *response.status_mut() = outcome;
-    let content_type = HeaderValue::from_static(form.content_type());
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
-    if outcome != StatusCode::OK {
-        mark_refused(&mut response, &refusal);
-    }
-    response
-}
-
-fn begin(out: &mut Vec<u8>, form: Form) {
-    if form == Form::Json {
-        results::begin_document(out);
-    }
-}
-
-fn end(out: &mut Vec<u8>, form: Form) {
-    if form == Form::Json {
-        results::end_document(out);
-    }
-}
-
-fn push(out: &mut Output, form: Form, answer: &Answer, epoch: Epoch) -> Encoded<()> {
-    let Ok(result) = &answer.outcome else {
-        push_failure(&mut out.bytes, form, answer);
-        return Ok(());
-    };
-    let unit_ns = match epoch {
-        Epoch::Every(unit_ns) => unit_ns,
-        // Tables of numbers have no texts for times.
-        Epoch::Rfc3339 => 1,
-    };
-    separate(&mut out.bytes, form, answer);
-    match form {
-        Form::Json => results::push_answer(out, answer, epoch),
-        Form::Csv => csv::push_result(out, result, unit_ns),
-        Form::Lines => lines::push_result(out, result, unit_ns),
-        Form::Protobuf => protobuf::responses(answer, PROTOBUF_ROWS).try_for_each(|response| {
-            // Twice: for the message, and for its bytes.
-            out.make_room(2 * response.bytes())?;
-            // A Vec has room for anything.
-            let _ = response.make().encode_length_delimited(&mut out.bytes);
-            Ok(())
-        }),
-    }
-}
-
-/// Appends the error of a statement, which is short: there is always room for it.
-fn push_failure(out: &mut Vec<u8>, form: Form, answer: &Answer) {
-    separate(out, form, answer);
-    let error = answer.outcome.as_ref().err().map_or("", String::as_str);
-    match form {
-        Form::Json => results::push_failure(out, answer),
-        Form::Csv => csv::push_error(out, error),
-        Form::Lines => lines::push_error(out, error),
-        Form::Protobuf => {
-            for response in protobuf::responses(answer, PROTOBUF_ROWS) {
-                let _ = response.make().encode_length_delimited(out);
-            }
-        }
-    }
-}
-
-/// What stands between two answers.
-fn separate(out: &mut Vec<u8>, form: Form, answer: &Answer) {
-    match form {
-        Form::Json if answer.statement > 0 => out.push(b','),
-        // An empty line tells the tables of two statements apart.
-        Form::Csv if !out.is_empty() => out.push(b'\n'),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::header::HeaderValue;
 
     fn negotiate(accept: Option<&'static str>) -> Result<Form, StatusCode> {
         let mut headers = HeaderMap::new();

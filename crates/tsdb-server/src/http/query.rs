@@ -4,16 +4,13 @@
 //! there would take longer. The async side waits, ends the statements when the client goes away, their time is up
 //! or somebody kills them, and sends what comes.
 //!
-//! Not here: parameters (`query/request.rs`), responses of one document (`query/whole.rs`) and of many
-//! (`query/chunks.rs`), the way of their pieces to the client (`query/pieces.rs`), the form of results
-//! (`encode/results.rs`), and statements (`crate::query`).
+//! Not here: parameters (`query/request.rs`), responses of one document (`http/answer.rs`) and of many
+//! (`query/chunks.rs`), the form of results (`encode/results.rs`), and statements (`crate::query`).
 
 mod chunks;
-mod pieces;
 pub mod request;
 #[cfg(test)]
 mod tests;
-mod whole;
 
 use std::sync::Arc;
 
@@ -22,16 +19,15 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use tsdb_core::ErrorKind;
 use tsdb_ql::Statement;
 
+use super::answer::{self, Manner};
 use super::reply::{ApiError, empty_response, header};
 use super::{body, guard, params::Params};
 use crate::app::{App, blocking};
-use crate::encode::json;
-use crate::encode::output::Output;
-use crate::encode::results::{self, Epoch};
-use crate::query::{Run, failed};
+use crate::encode::document;
+use crate::encode::results::Epoch;
+use crate::query::Run;
 use crate::status;
 use request::QueryRequest;
 
@@ -41,7 +37,7 @@ pub const FORM_BYTES_MAX: usize = 128 << 10;
 
 /// How a request came, which decides what it may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+enum Way {
     /// By POST: anything.
     Post,
     /// By GET: anything, but changes come with a warning, as in InfluxDB.
@@ -58,8 +54,8 @@ pub async fn by_get(
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
     let from_browser = guard::is_from_browser(&headers);
-    let manner = if from_browser { Manner::GetOfBrowser } else { Manner::Get };
-    answer(app, &params, manner).await
+    let way = if from_browser { Way::GetOfBrowser } else { Way::Get };
+    run(app, &params, way).await
 }
 
 /// `POST /query`.
@@ -75,7 +71,7 @@ pub async fn by_post(
         check_form_type(&headers)?;
         params = params.after_form(&received.bytes);
     }
-    answer(app, &params, Manner::Post).await
+    run(app, &params, Way::Post).await
 }
 
 /// A body of another type would be taken for a form of nonsense and end in a confusing message.
@@ -96,10 +92,10 @@ fn check_form_type(headers: &HeaderMap) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// 403 with the reason.
-fn may_change(manner: Manner, params: &Params) -> Result<(), ApiError> {
+fn may_change(way: Way, params: &Params) -> Result<(), ApiError> {
     let message = if params.flag("read_only") {
         "statements that change something are refused with read_only=true"
-    } else if manner == Manner::GetOfBrowser {
+    } else if way == Way::GetOfBrowser {
         "statements that change something are refused by GET from a web page: use POST"
     } else {
         return Ok(());
@@ -107,16 +103,16 @@ fn may_change(manner: Manner, params: &Params) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::FORBIDDEN, message))
 }
 
-async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Response, ApiError> {
+async fn run(app: Arc<App>, params: &Params, way: Way) -> Result<Response, ApiError> {
     let request = QueryRequest::new(params)?;
     let statements =
         request.query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
     if !statements.iter().all(Statement::is_read_only) {
-        may_change(manner, params)?;
+        may_change(way, params)?;
     }
     let time_max = app.config().query_timeout;
     let (run, watch) = Run::begin(app, request.query, statements, time_max).await?;
-    let run = if manner == Manner::Get { run.with_warnings() } else { run };
+    let run = if way == Way::Get { run.with_warnings() } else { run };
     if request.run_async {
         tokio::spawn(async move {
             let _ = blocking(move || {
@@ -131,12 +127,13 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
     match request.chunk_rows {
         Some(rows_max) => Ok(chunks::respond(run, form, rows_max, watch)),
         None => {
-            if let Some(answer) = run.quick() {
-                let response = whole::of_answer(&run, form, &answer);
-                drop(watch);
-                return Ok(response);
-            }
-            whole::respond(run, form, watch).await
+            let manner = Manner {
+                form: document::Form::Json(form.epoch),
+                pretty: form.pretty,
+                content_type: "application/json",
+                status: status::of_statement,
+            };
+            answer::respond(run, manner, watch).await
         }
     }
 }
@@ -146,37 +143,4 @@ async fn answer(app: Arc<App>, params: &Params, manner: Manner) -> Result<Respon
 struct Form {
     epoch: Epoch,
     pretty: bool,
-}
-
-/// The document laid out for people; an error if there is no memory or no time for that.
-fn laid_out(run: &Run, compact: Output, outcome: &mut Told) -> Output {
-    let mut pretty = Output::new(run.memory(), run.canceller().token());
-    if let Err(error) = json::indent(&compact.bytes, &mut pretty) {
-        let failed = failed(0, error.to_string());
-        outcome.note(error.kind(), &error.to_string());
-        pretty.roll_back(0);
-        results::begin_document(&mut pretty.bytes);
-        results::push_failure(&mut pretty.bytes, &failed);
-        results::end_document(&mut pretty.bytes);
-    }
-    pretty
-}
-
-/// What the head of a response says of its statements.
-struct Told {
-    status: StatusCode,
-    refusal: String,
-}
-
-impl Default for Told {
-    fn default() -> Told {
-        Told { status: StatusCode::OK, refusal: String::new() }
-    }
-}
-
-impl Told {
-    fn note(&mut self, kind: ErrorKind, error: &str) {
-        self.status = status::of_statement(kind);
-        error.clone_into(&mut self.refusal);
-    }
 }

@@ -187,7 +187,8 @@ pub fn text_response(status: StatusCode, body: impl Into<Body>) -> Response {
     typed_response(status, body.into(), "text/plain; charset=utf-8")
 }
 
-fn typed_response(status: StatusCode, body: Body, content_type: &'static str) -> Response {
+/// A response with a body of a type.
+pub fn typed_response(status: StatusCode, body: Body, content_type: &'static str) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

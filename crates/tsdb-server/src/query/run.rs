@@ -117,30 +117,12 @@ impl Run {
 
     /// Runs the statements and forgets the answers.
     pub fn to_end(&self) {
-        self.each(|answer, _| {
-            if let Err(error) = &answer.outcome {
-                tracing::info!(
-                    statement = answer.statement,
-                    error,
-                    "asynchronous statement failed"
-                );
-            }
-            true
-        });
+        self.each_in_slices(&mut Forgetful);
     }
 
-    /// Runs one statement after the other and hands each answer, and the kind of its error if it failed,
-    /// to `f`, which says whether to go on. After a failure the rest is answered as not executed.
-    pub fn each(&self, f: impl FnMut(&Answer, Option<ErrorKind>) -> bool) {
-        self.run_all(&mut Whole(f));
-    }
-
-    /// As [`Run::each`], with answers in slices as they come.
+    /// Runs one statement after the other and hands their answers to `listener` in slices as they come. After a
+    /// failure the rest is answered as not executed.
     pub fn each_in_slices(&self, listener: &mut dyn Listener) {
-        self.run_all(listener);
-    }
-
-    fn run_all(&self, listener: &mut dyn Listener) {
         let mut has_failed = false;
         for (at, statement) in self.statements.iter().enumerate() {
             let (answer, kind) = if has_failed {
@@ -229,14 +211,9 @@ impl Run {
                 Ok(tables::diagnostics(&self.app, module.as_deref()))
             }
             _ => {
-                let executor = self.app.executor();
-                let executed = match listener.slice_rows() {
-                    Some(rows) => {
-                        let mut take = |slice: Slice<'_>| listener.slice(at, slice);
-                        executor.execute_in_slices(statement, &context, rows, &mut take)
-                    }
-                    None => executor.execute(statement, &context),
-                };
+                let (executor, rows) = (self.app.executor(), listener.slice_rows());
+                let mut take = |slice: Slice<'_>| listener.slice(at, slice);
+                let executed = executor.execute_in_slices(statement, &context, rows, &mut take);
                 executed.map_err(|error| self.failure(&error))
             }
         }
@@ -268,9 +245,9 @@ impl Run {
 
 /// Who takes the answers of a request.
 pub trait Listener {
-    /// Rows of the slices that answers come in, where they can; `None` for whole answers.
-    fn slice_rows(&self) -> Option<usize> {
-        Some(SLICE_ROWS)
+    /// Rows of the slices that answers come in, where they can.
+    fn slice_rows(&self) -> usize {
+        SLICE_ROWS
     }
 
     /// A part of the answer of the statement at a place in the query; behind the last comes the end.
@@ -283,21 +260,19 @@ pub trait Listener {
     fn end(&mut self, answer: &Answer, kind: Option<ErrorKind>) -> bool;
 }
 
-/// Takes whole answers alone.
-struct Whole<F>(F);
+/// Takes answers and forgets them.
+struct Forgetful;
 
-impl<F: FnMut(&Answer, Option<ErrorKind>) -> bool> Listener for Whole<F> {
-    fn slice_rows(&self) -> Option<usize> {
-        None
-    }
-
+impl Listener for Forgetful {
     fn slice(&mut self, _: usize, _: Slice<'_>) -> tsdb_exec::Result<()> {
-        // Never asked for.
         Ok(())
     }
 
-    fn end(&mut self, answer: &Answer, kind: Option<ErrorKind>) -> bool {
-        (self.0)(answer, kind)
+    fn end(&mut self, answer: &Answer, _: Option<ErrorKind>) -> bool {
+        if let Err(error) = &answer.outcome {
+            tracing::info!(statement = answer.statement, error, "asynchronous statement failed");
+        }
+        true
     }
 }
 

@@ -79,7 +79,7 @@ impl KeptRows {
     }
 
     /// Bytes of the rows that there is room for.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.times.capacity().saturating_mul(self.row_bytes())
     }
 
@@ -150,7 +150,7 @@ impl KeptRows {
     }
 
     /// As [`arrange`](Self::arrange), and hands the rows of the page out in slices of at most `rows_max`: beside the
-    /// rows as they came, one slice is there at a time.
+    /// rows as they came, one slice is there at a time. `take` learns whether another follows.
     ///
     /// # Errors
     /// As [`arrange`](Self::arrange), and what `take` says.
@@ -161,20 +161,21 @@ impl KeptRows {
         rows_max: usize,
         scratch: &mut Charge,
         cancel: &CancelToken,
-        mut take: impl FnMut(GroupRows) -> Result<()>,
+        mut take: impl FnMut(GroupRows, bool) -> Result<()>,
     ) -> Result<()> {
         let count = self.times.len();
         let page = page.start.min(count)..page.end.min(count);
         if page == (0..count) && count <= rows_max.saturating_mul(8) && self.is_in_order(order) {
             // Few enough to be handed out as they are.
             scratch.grow(count.saturating_mul(self.more_bytes_in_order()))?;
-            return if count == 0 { Ok(()) } else { take(self.into_ordered()) };
+            return if count == 0 { Ok(()) } else { take(self.into_ordered(), false) };
         }
         let kept = self.row_bytes() + self.more_bytes_in_order();
         scratch.grow(count.min(rows_max).saturating_mul(kept))?;
         let rows = self.order(order, scratch, cancel)?;
-        for slice in rows.get(page).unwrap_or_default().chunks(rows_max.max(1)) {
-            take(self.pick(slice, cancel)?)?;
+        let mut slices = rows.get(page).unwrap_or_default().chunks(rows_max.max(1)).peekable();
+        while let Some(slice) = slices.next() {
+            take(self.pick(slice, cancel)?, slices.peek().is_some())?;
         }
         let_go(self, count);
         Ok(())

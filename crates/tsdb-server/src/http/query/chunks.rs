@@ -9,13 +9,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::runtime::Handle;
 use tsdb_core::ErrorKind;
-use tsdb_exec::{Error, Result, Slice};
+use tsdb_exec::{Error, Result, Slice, StatementResult};
 
 use super::Form;
-use super::pieces::{Pieces, body};
 use crate::encode::json;
 use crate::encode::output::Output;
+use crate::encode::parts::parts;
 use crate::encode::results::{self, Answer, Clock};
+use crate::http::answer::pieces::{Pieces, body};
 use crate::http::reply::json_response;
 use crate::query::{Listener, Run, SLICE_ROWS, Watch, failed};
 
@@ -67,7 +68,7 @@ impl Line<'_> {
             let failed = failed(statement, error.to_string());
             let mut last = Vec::new();
             results::begin_document(&mut last);
-            results::push_failure(&mut last, &failed);
+            results::push_bare(&mut last, &failed);
             results::end_document(&mut last);
             self.pieces.end(last, error);
             false
@@ -83,46 +84,38 @@ impl Line<'_> {
 
     /// Sends what no slice brought: tables, or an answer without any. False when the client is gone.
     fn finish(&mut self, answer: &Answer) -> Result<bool> {
-        if let Ok(result) = &answer.outcome {
-            for table in &result.series {
-                let time_zone = result.time_zone.as_deref();
-                self.slice(answer.statement, Slice { table, continues: false, time_zone })?;
-            }
-        }
+        let mut tables = answer.outcome.iter().flat_map(StatementResult::slices);
+        tables.try_for_each(|table| self.slice(answer.statement, table))?;
         let is_error = answer.outcome.is_err();
         let has_pieces = self.held.is_some();
         self.send_held(is_error, (!is_error).then_some(answer))?;
         if has_pieces && !is_error {
             return Ok(true);
         }
-        let epoch = self.form.epoch;
-        self.send(document(self.run, |out| results::push_answer(out, answer, epoch))?)
+        let mut bare = new_output(self.run);
+        results::begin_document(&mut bare.bytes);
+        results::push_bare(&mut bare.bytes, answer);
+        self.send(bare)
     }
 }
 
 impl Listener for Line<'_> {
     /// As many whole pieces as fit into a slice of the usual size, so that only the last of a table is shorter.
-    fn slice_rows(&self) -> Option<usize> {
+    fn slice_rows(&self) -> usize {
         let whole = SLICE_ROWS / self.rows_max * self.rows_max;
-        Some(if whole > 0 { whole } else { self.rows_max.min(8 * SLICE_ROWS) })
+        if whole > 0 { whole } else { self.rows_max.min(8 * SLICE_ROWS) }
     }
 
     fn slice(&mut self, statement: usize, slice: Slice<'_>) -> Result<()> {
-        let mut more_rows = slice.continues;
         let clock = Clock::new(self.form.epoch, slice.time_zone);
-        let count = slice.table.rows();
-        // A table without rows is a piece too.
-        for start in (0..count.max(1)).step_by(self.rows_max) {
-            self.send_held(more_rows, None)?;
-            more_rows = true;
-            let rows = start..count.min(start.saturating_add(self.rows_max));
-            let held = rows.len();
-            let out = document(self.run, |out| {
-                results::begin_piece(out, statement, slice.table, rows, &clock)
-            })?;
-            self.held = Some(Held { statement, out, rows: held });
-        }
-        Ok(())
+        parts(slice, self.rows_max).try_for_each(|part| {
+            self.send_held(part.continues, None)?;
+            let mut out = new_output(self.run);
+            results::begin_document(&mut out.bytes);
+            results::begin_piece(&mut out, statement, &part, &clock)?;
+            self.held = Some(Held { statement, out, rows: part.rows.len() });
+            Ok(())
+        })
     }
 
     fn end(&mut self, answer: &Answer, _: Option<ErrorKind>) -> bool {
@@ -133,12 +126,4 @@ impl Listener for Line<'_> {
 
 fn new_output(run: &Run) -> Output {
     Output::new(run.memory(), run.canceller().token())
-}
-
-/// A document of one piece, without its end.
-fn document(run: &Run, push: impl FnOnce(&mut Output) -> Result<()>) -> Result<Output> {
-    let mut out = new_output(run);
-    results::begin_document(&mut out.bytes);
-    push(&mut out)?;
-    Ok(out)
 }

@@ -153,6 +153,16 @@ impl Fixture {
         router(Arc::clone(&self.app)).oneshot(request).await.unwrap()
     }
 
+    /// The answer to a query in a form, from our own endpoint.
+    async fn ask(&self, target: &str, accept: &str) -> Response {
+        let request = Request::post(target)
+            .header("host", "localhost:8086")
+            .header("accept", accept)
+            .body(Body::empty())
+            .unwrap();
+        router(Arc::clone(&self.app)).oneshot(request).await.unwrap()
+    }
+
     /// Status and document of a query.
     async fn query(&self, method: &str, target: &str) -> (u16, Value) {
         let response = self.send(method, &target.replace(' ', "+"), "").await;

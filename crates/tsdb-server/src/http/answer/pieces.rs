@@ -12,10 +12,10 @@ use tsdb_exec::{Error, Result};
 use crate::query::{Canceller, Watch};
 
 /// Pieces that are still to be sent.
-pub(super) type Coming = Channel<Bytes, Error>;
+pub(in crate::http) type Coming = Channel<Bytes, Error>;
 
 /// The near end of the way.
-pub(super) struct Pieces {
+pub(in crate::http) struct Pieces {
     /// `None` once the response is over.
     sender: Option<Sender<Bytes, Error>>,
     runtime: Handle,
@@ -23,7 +23,7 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// A way on which `ahead` pieces may wait for the client.
-    pub(super) fn new(ahead: usize, runtime: Handle) -> (Pieces, Coming) {
+    pub(in crate::http) fn new(ahead: usize, runtime: Handle) -> (Pieces, Coming) {
         let (sender, coming) = Channel::new(ahead);
         (Pieces { sender: Some(sender), runtime }, coming)
     }
@@ -32,7 +32,7 @@ impl Pieces {
     ///
     /// # Errors
     /// The statements were ended meanwhile.
-    pub(super) fn send(&mut self, piece: Bytes, canceller: &Canceller) -> Result<bool> {
+    pub(in crate::http) fn send(&mut self, piece: Bytes, canceller: &Canceller) -> Result<bool> {
         let Some(sender) = &mut self.sender else { return Ok(false) };
         self.runtime.block_on(async {
             tokio::select! {
@@ -44,7 +44,7 @@ impl Pieces {
     }
 
     /// Ends the response with what says why; if the client has no room for that, in a way that looks like no end.
-    pub(super) fn end(&mut self, last: Vec<u8>, error: Error) {
+    pub(in crate::http) fn end(&mut self, last: Vec<u8>, error: Error) {
         let Some(mut sender) = self.sender.take() else { return };
         if sender.try_send(Frame::data(Bytes::from(last))).is_err() {
             sender.abort(error);
@@ -52,7 +52,7 @@ impl Pieces {
     }
 
     /// Ends the response in a way that looks like no end.
-    pub(super) fn abort(&mut self, error: Error) {
+    pub(in crate::http) fn abort(&mut self, error: Error) {
         if let Some(sender) = self.sender.take() {
             sender.abort(error);
         }
@@ -61,7 +61,7 @@ impl Pieces {
 
 /// The body of pieces that come. It is dropped when it has been sent, or when the client went away: the watch
 /// ends statements that still run then.
-pub(super) fn body(coming: Coming, watch: Watch) -> Body {
+pub(in crate::http) fn body(coming: Coming, watch: Watch) -> Body {
     Body::new(Watched { coming, _watch: watch })
 }
 

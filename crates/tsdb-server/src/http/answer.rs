@@ -1,6 +1,11 @@
-//! Responses of one document. A short one is sent when it is complete, with the status that its statements deserve;
-//! a long one while it is made, since all of it might not fit into memory. What fails then is said behind the
-//! rows that were sent.
+//! Responses of one body. A short one is sent when it is complete, with the status that its statements deserve; a
+//! long one while it is made, since all of it might not fit into memory. What fails then is said behind the rows that
+//! were sent.
+//!
+//! Not here: what is asked (`http/query.rs`, `http/native.rs`), the forms (`encode`), and the way of the pieces to the
+//! client (`answer/pieces.rs`).
+
+pub(super) mod pieces;
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
@@ -10,37 +15,51 @@ use tokio::sync::oneshot;
 use tsdb_core::ErrorKind;
 use tsdb_exec::{Error, Result, Slice};
 
-use super::pieces::{Coming, Pieces, body};
-use super::{Form, Told, laid_out};
+use super::reply::{ApiError, mark_refused, typed_response};
 use crate::app::blocking;
-use crate::encode::document::Document;
+use crate::encode::document::{Document, Form};
+use crate::encode::json;
 use crate::encode::output::Output;
-use crate::encode::results::Answer;
-use crate::http::reply::{ApiError, json_response, mark_refused};
-use crate::query::{Canceller, Listener, Run, Watch};
+use crate::encode::parts::parts;
+use crate::encode::results::{self, Answer};
+use crate::query::{Canceller, Listener, Run, SLICE_ROWS, Watch, failed};
+use pieces::{Coming, Pieces, body};
 
-/// A document of so many bytes is sent as it is made.
+/// A body of so many bytes is sent as it is made.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Pieces that wait for the client: with 4 MiB most documents are made without waiting for anybody.
+/// Pieces that wait for the client: with 4 MiB most bodies are made without waiting for anybody.
 const PIECES_AHEAD: usize = 16;
+
+/// How statements are answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) form: Form,
+    /// Laid out for people, which JSON alone can be.
+    pub(super) pretty: bool,
+    pub(super) content_type: &'static str,
+    /// The status that a kind of error deserves.
+    pub(super) status: fn(ErrorKind) -> StatusCode,
+}
 
 /// Runs the statements and answers with what they give.
 ///
 /// # Errors
 /// The server stops.
-pub(super) async fn respond(run: Run, form: Form, watch: Watch) -> Result<Response, ApiError> {
+pub(super) async fn respond(run: Run, manner: Manner, watch: Watch) -> Result<Response, ApiError> {
+    if let Some(answer) = run.quick() {
+        let mut made = Made::new(&run, manner);
+        made.end(&answer, None);
+        return Ok(made.complete(&run));
+    }
     let (begun, beginning) = oneshot::channel();
     let runtime = Handle::current();
     let made = blocking(move || {
         let finished = {
-            let document = Document::new(new_output(&run), form.epoch);
-            let outcome = Told::default();
-            let begun = Some(begun);
-            let mut whole =
-                Whole { run: &run, form, document, outcome, runtime, begun, pieces: None };
-            run.each_in_slices(&mut whole);
-            whole.finish()
+            let made = Made::new(&run, manner);
+            let mut line = Line { run: &run, made, runtime, begun: Some(begun), pieces: None };
+            run.each_in_slices(&mut line);
+            line.finish()
         };
         let canceller = run.canceller().clone();
         // Whoever has the end of an answer may ask again, and must not find the memory and the turn taken.
@@ -58,7 +77,9 @@ pub(super) async fn respond(run: Run, form: Form, watch: Watch) -> Result<Respon
             drop(watch);
             response
         }
-        Beginning::Pieces(coming) => json_response(StatusCode::OK, body(coming, watch)),
+        Beginning::Pieces(coming) => {
+            typed_response(StatusCode::OK, body(coming, watch), manner.content_type)
+        }
     })
 }
 
@@ -90,59 +111,103 @@ async fn begins(
     }
 }
 
-/// A document that is there already.
-pub(super) fn of_answer(run: &Run, form: Form, answer: &Answer) -> Response {
-    let mut document = Document::new(new_output(run), form.epoch);
-    let mut outcome = Told::default();
-    note(&mut outcome, document.end(answer), answer, None);
-    complete(run, form, document, outcome)
-}
-
 fn new_output(run: &Run) -> Output {
     Output::new(run.memory(), run.canceller().token())
 }
 
-/// What the head says of an answer that was written, or of the error that took its place.
-fn note(outcome: &mut Told, written: Result<()>, answer: &Answer, kind: Option<ErrorKind>) {
-    match written {
-        Ok(()) => {
-            if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
-                outcome.note(kind, error);
+/// A response in the making.
+struct Made {
+    manner: Manner,
+    document: Document,
+    told: Told,
+}
+
+/// What the head of a response says of its statements.
+struct Told {
+    status: StatusCode,
+    refusal: String,
+}
+
+impl Made {
+    fn new(run: &Run, manner: Manner) -> Made {
+        let told = Told { status: StatusCode::OK, refusal: String::new() };
+        Made { manner, document: Document::new(new_output(run), manner.form), told }
+    }
+
+    /// Ends the answer of a statement, which failed if there is a kind of error.
+    fn end(&mut self, answer: &Answer, kind: Option<ErrorKind>) {
+        match self.document.end(answer) {
+            Ok(()) => {
+                if let (Some(kind), Err(error)) = (kind, &answer.outcome) {
+                    self.told.note((self.manner.status)(kind), error);
+                }
+            }
+            Err(error) => {
+                self.told.note((self.manner.status)(error.kind()), &error.to_string());
             }
         }
-        Err(error) => outcome.note(error.kind(), &error.to_string()),
+    }
+
+    /// The response, of which nothing was sent.
+    fn complete(self, run: &Run) -> Response {
+        let Made { manner, document, mut told } = self;
+        let mut out = document.finish();
+        if manner.pretty {
+            out = laid_out(&out, new_output(run)).unwrap_or_else(|error| {
+                told.note((manner.status)(error.kind()), &error.to_string());
+                of_failure(new_output(run), error.to_string())
+            });
+        }
+        let body = Bytes::from_owner(out);
+        let mut response = typed_response(told.status, body.into(), manner.content_type);
+        if told.status != StatusCode::OK {
+            mark_refused(&mut response, &told.refusal);
+        }
+        response
     }
 }
 
-fn complete(run: &Run, form: Form, document: Document, mut outcome: Told) -> Response {
-    let out = document.finish();
-    let out = if form.pretty { laid_out(run, out, &mut outcome) } else { out };
-    let mut response = json_response(outcome.status, Bytes::from_owner(out));
-    if outcome.status != StatusCode::OK {
-        mark_refused(&mut response, &outcome.refusal);
+impl Told {
+    fn note(&mut self, status: StatusCode, error: &str) {
+        self.status = status;
+        error.clone_into(&mut self.refusal);
     }
-    response
 }
 
-/// The document of a request in the making.
-struct Whole<'r> {
+/// A document laid out for people.
+///
+/// # Errors
+/// There is no memory or no time for that.
+fn laid_out(compact: &Output, mut pretty: Output) -> Result<Output> {
+    json::indent(&compact.bytes, &mut pretty)?;
+    Ok(pretty)
+}
+
+/// The document of an error alone.
+fn of_failure(mut out: Output, error: String) -> Output {
+    results::begin_document(&mut out.bytes);
+    results::push_bare(&mut out.bytes, &failed(0, error));
+    results::end_document(&mut out.bytes);
+    out
+}
+
+/// A response in the making that is sent once it is long.
+struct Line<'r> {
     run: &'r Run,
-    form: Form,
-    document: Document,
-    outcome: Told,
+    made: Made,
     runtime: Handle,
     /// To be told where the pieces come from, when there is the first.
     begun: Option<oneshot::Sender<Coming>>,
     pieces: Option<Pieces>,
 }
 
-impl Whole<'_> {
-    /// Sends what there is if it is enough for a piece. Whoever lays the document out needs all of it.
+impl Line<'_> {
+    /// Sends what there is if it is enough for a piece. Who lays a document out needs all of it.
     fn send_on(&mut self) -> Result<()> {
-        if self.document.pending_bytes() < PIECE_BYTES || self.form.pretty {
+        if self.made.document.pending_bytes() < PIECE_BYTES || self.made.manner.pretty {
             return Ok(());
         }
-        let piece = self.document.take(new_output(self.run));
+        let piece = self.made.document.take(new_output(self.run));
         self.send(piece)
     }
 
@@ -164,9 +229,9 @@ impl Whole<'_> {
     /// The response, if no piece of it was sent; otherwise the rest, which is to go the way of the pieces.
     fn finish(self) -> Finished {
         match self.pieces {
-            None => Finished::Whole(complete(self.run, self.form, self.document, self.outcome)),
+            None => Finished::Whole(self.made.complete(self.run)),
             Some(pieces) => {
-                let mut rest = self.document.finish();
+                let mut rest = self.made.document.finish();
                 Finished::InPieces(pieces, std::mem::take(&mut rest.bytes))
             }
         }
@@ -191,15 +256,16 @@ fn end(pieces: &mut Pieces, rest: Vec<u8>, canceller: &Canceller) {
     }
 }
 
-impl Listener for Whole<'_> {
+impl Listener for Line<'_> {
     fn slice(&mut self, statement: usize, slice: Slice<'_>) -> Result<()> {
-        self.document.slice(statement, slice)?;
-        self.send_on()
+        parts(slice, SLICE_ROWS).try_for_each(|part| {
+            self.made.document.part(statement, &part)?;
+            self.send_on()
+        })
     }
 
     fn end(&mut self, answer: &Answer, kind: Option<ErrorKind>) -> bool {
-        let written = self.document.end(answer);
-        note(&mut self.outcome, written, answer, kind);
+        self.made.end(answer, kind);
         // If it was ended meanwhile, the statements behind it say so.
         let _ = self.send_on();
         true
