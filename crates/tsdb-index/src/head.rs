@@ -189,11 +189,6 @@ impl TagIndex {
         }
     }
 
-    /// Number of series.
-    pub(crate) fn series(&self) -> u64 {
-        self.all.len()
-    }
-
     /// What the series are made of. O(tag keys), and O(values) of keys with values that several series have, or with few.
     /// Counts their pairs, too; `uncounted` is told by key how many series a pair may have that was not counted.
     pub(crate) fn cardinality(

@@ -44,7 +44,7 @@ pub use evict::{Evicted, Eviction, IdleRule};
 pub use field_sets::FieldSets;
 pub use filter::{Plan, TagSource};
 pub use namespace_head::NamespaceHead;
-pub use registry::Registry;
+pub use registry::{DatabaseQuota, Registry};
 pub use section::{Section, SectionWriter};
 pub use series_index::{
     IndexPage, IndexSections, IndexWriter, PageSource, SeriesIndex, SeriesReader,

@@ -21,6 +21,33 @@ pub struct Registry {
     generation: AtomicU64,
 }
 
+/// The room for series that the namespaces of a database share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseQuota {
+    /// Most series in memory of all of them together.
+    pub series_max: usize,
+    /// The namespaces.
+    pub namespaces: Vec<NamespaceId>,
+}
+
+impl DatabaseQuota {
+    /// Fails when there is no room for another series. O(namespaces).
+    fn check(&self, table: &SeriesTable) -> Result<(), Error> {
+        let known: u64 =
+            self.namespaces.iter().map(|namespace| table.head(*namespace).series()).sum();
+        let count_max = self.series_max as u64;
+        if known < count_max {
+            return Ok(());
+        }
+        Err(Error::TooMany {
+            what: "series in this database",
+            count: known + 1,
+            count_max,
+            remedy: "drop tags with ever new values, or raise --database-series-max",
+        })
+    }
+}
+
 impl Registry {
     /// An empty registry that takes up to `series_max` series; `hash_key` is the data directory's.
     pub fn new(hash_key: HashKey, series_max: usize) -> Registry {
@@ -53,8 +80,23 @@ impl Registry {
         namespace: NamespaceId,
         keys: &[SeriesKey],
     ) -> Vec<Result<SeriesRef, Error>> {
+        self.resolve_within(namespace, keys, None)
+    }
+
+    /// As [`Registry::resolve`], and new series are refused, too, when the database of the namespace has no room for them.
+    /// Writers at the same moment may pass the limits by a series each. O(namespaces of the database) more per new series.
+    pub fn resolve_within(
+        &self,
+        namespace: NamespaceId,
+        keys: &[SeriesKey],
+        quota: Option<&DatabaseQuota>,
+    ) -> Vec<Result<SeriesRef, Error>> {
         let table = self.current.read();
-        keys.iter().map(|key| self.resolve_one(&table, namespace, key, self.series_max)).collect()
+        let resolve = |key| {
+            let has_room = || quota.map_or(Ok(()), |quota| quota.check(&table));
+            self.resolve_one(&table, namespace, key, self.series_max, has_room)
+        };
+        keys.iter().map(resolve).collect()
     }
 
     /// Numbers of `keys` if all of them are known. O(keys).
@@ -68,7 +110,7 @@ impl Registry {
     /// # Errors
     /// More than 2^32 series.
     pub fn restore(&self, namespace: NamespaceId, key: &SeriesKey) -> Result<SeriesRef, Error> {
-        self.resolve_one(&self.current.read(), namespace, key, usize::MAX)
+        self.resolve_one(&self.current.read(), namespace, key, usize::MAX, || Ok(()))
     }
 
     fn resolve_one(
@@ -77,6 +119,7 @@ impl Registry {
         namespace: NamespaceId,
         key: &SeriesKey,
         series_max: usize,
+        has_room: impl Fn() -> Result<(), Error>,
     ) -> Result<SeriesRef, Error> {
         let hash = table.hash_of(key);
         if let Some(number) = table.find(namespace, key, hash) {
@@ -91,6 +134,7 @@ impl Registry {
                 remedy: "drop tags with ever new values, or raise --series-max",
             });
         }
+        has_room()?;
         table.register(namespace, key, hash, self.generation.load(Ordering::Relaxed))
     }
 
@@ -159,6 +203,30 @@ mod tests {
         let numbers = registry.resolve(NAMESPACE, &[a.clone(), b.clone(), a]);
         assert!(matches!(numbers.as_slice(), [Ok(_), Err(Error::TooMany { .. }), Ok(_)]));
         assert_eq!(registry.restore(NAMESPACE, &b), Ok(SeriesRef(1)), "a log's series is taken");
+    }
+
+    #[test]
+    fn the_namespaces_of_a_database_share_its_room() {
+        let registry = registry();
+        let (other, elsewhere) = (NamespaceId(4), NamespaceId(5));
+        let quota = DatabaseQuota { series_max: 2, namespaces: vec![NAMESPACE, other] };
+        let keys = ["a", "b"].map(|host| key("m", &[("h", host)]));
+        let [a, b] = &keys;
+        let resolve = |namespace, key: &SeriesKey| {
+            registry.resolve_within(namespace, std::slice::from_ref(key), Some(&quota)).remove(0)
+        };
+        assert_eq!(registry.resolve(elsewhere, &keys), [Ok(SeriesRef(0)), Ok(SeriesRef(1))]);
+        assert_eq!(resolve(NAMESPACE, a), Ok(SeriesRef(2)));
+        assert_eq!(resolve(other, a), Ok(SeriesRef(3)));
+        let refused = resolve(NAMESPACE, b).unwrap_err().to_string();
+        let says = "3 series in this database";
+        assert!(refused.contains(says) && refused.contains("--database-series-max"), "{refused}");
+        assert_eq!(
+            (resolve(NAMESPACE, a), resolve(other, a)),
+            (Ok(SeriesRef(2)), Ok(SeriesRef(3)))
+        );
+        registry.drop_namespace(other);
+        assert_eq!(resolve(NAMESPACE, b), Ok(SeriesRef(4)), "what was dropped gives room");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct EngineOptions {
     pub wal_segment_bytes: u64,
     /// Most series in memory; further ones are refused, known ones go on.
     pub series_max: usize,
+    /// Most series in memory of one database, all of its policies together; `None` for as many as there is room for.
+    pub database_series_max: Option<usize>,
     /// A series without rows in this many generations, the open one counted, and for [`EngineOptions::idle_time`] is
     /// idle: it may leave memory at a seal, and comes back with its next row. At least 1.
     pub idle_generations: u32,
@@ -86,6 +88,7 @@ impl EngineOptions {
             disk_reserve: None,
             wal_segment_bytes: 64 << 20,
             series_max: 5_000_000,
+            database_series_max: None,
             idle_generations: 2,
             idle_time: IDLE_TIME_DEFAULT,
             evict_min: 10_000,

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tsdb_core::budget::Pressure;
+use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::env::{Env, FreeSpace, SimVfs};
 use tsdb_core::matcher::{MatchOp, TagFilter};
 use tsdb_core::storage::{DeleteRequest, SeriesRequest};
@@ -192,6 +193,28 @@ fn while_the_process_is_short_of_memory_new_series_wait_and_known_ones_go_on() {
 
 fn not_h3() -> TagFilter {
     TagFilter::tag("host", MatchOp::Ne, "h3")
+}
+
+#[test]
+fn a_database_that_is_full_of_series_refuses_new_ones_and_known_ones_go_on() {
+    let disk = SimVfs::new(6);
+    let engine = open(&disk, MIB, |options| options.database_series_max = Some(2));
+    let policy = || PolicySpec { name: "short".into(), ..PolicySpec::default() };
+    for name in ["full", "empty"] {
+        let create = CatalogueChange::CreateDatabase { name: name.into(), policy: policy() };
+        engine.change_catalogue(&create).unwrap().wait().unwrap();
+    }
+    let resolve = |database: &str, hosts: &[&str]| -> Vec<bool> {
+        let namespace = engine.catalogue().namespace(database, None).unwrap().id;
+        let key =
+            |host: &&str| SeriesKey::new("m", &mut [("h", *host)], TagCharset::Ascii).unwrap();
+        let keys: Vec<SeriesKey> = hosts.iter().map(key).collect();
+        let resolution = engine.resolve(namespace, &keys, &[]).unwrap();
+        resolution.series.iter().map(Result::is_ok).collect()
+    };
+    assert_eq!(resolve("full", &["a", "b", "c"]), [true, true, false]);
+    assert_eq!(resolve("full", &["c", "a", "b"]), [false, true, true]);
+    assert_eq!(resolve("empty", &["a", "b", "c"]), [true, true, false]);
 }
 
 #[test]

@@ -7,9 +7,10 @@ use tsdb_core::budget::Pressure;
 use tsdb_core::planted::{Planted, is_planted};
 use tsdb_core::time::check_time;
 use tsdb_core::{
-    Catalogue, CatalogueChange, DeleteRequest, Epoch, NamespaceId, Reservation, SeriesKey,
-    SeriesRef, Ticket, WriteBatch,
+    Catalogue, CatalogueChange, DeleteRequest, Epoch, NamespaceId, NamespaceInfo, Reservation,
+    SeriesKey, SeriesRef, Ticket, WriteBatch,
 };
+use tsdb_index::DatabaseQuota;
 use tsdb_wal::AppendError;
 
 use super::Shared;
@@ -81,7 +82,8 @@ impl Shared {
         keys: &[SeriesKey],
     ) -> tsdb_core::Result<Vec<tsdb_core::Result<SeriesRef>>> {
         if self.options.budget.process_pressure() < Pressure::High {
-            return Ok(self.registry.resolve(namespace, keys));
+            let quota = self.quota(namespace);
+            return Ok(self.registry.resolve_within(namespace, keys, quota.as_ref()));
         }
         match self.registry.known(namespace, keys) {
             Some(known) => Ok(known.into_iter().map(Ok).collect()),
@@ -91,6 +93,17 @@ impl Shared {
                 Err(tsdb_core::Error::Overloaded { reason })
             }
         }
+    }
+
+    /// The room that the database of a namespace has for series.
+    fn quota(&self, namespace: NamespaceId) -> Option<DatabaseQuota> {
+        let series_max = self.options.database_series_max?;
+        let view = self.view.load();
+        let mut databases = view.catalogue.databases.values();
+        let is_here = |policy: &NamespaceInfo| policy.id == namespace;
+        let database = databases.find(|database| database.policies.values().any(is_here))?;
+        let namespaces = database.policies.values().map(|policy| policy.id).collect();
+        Some(DatabaseQuota { series_max, namespaces })
     }
 
     /// Memory for the rows of a batch, waited for if need be. Without threads nobody would free any while
