@@ -151,6 +151,10 @@ impl Executor {
                 what: "KILL QUERY outside of the server",
                 remedy: "ask the server, which knows what runs",
             }),
+            Statement::Account(_) => Err(Error::Unsupported {
+                what: "a statement about users and tokens outside of the server",
+                remedy: "ask the server, which knows who asks",
+            }),
             Statement::ShowStats { .. } => Err(Error::Unsupported {
                 what: "SHOW STATS outside of the server",
                 remedy: "ask the server, which counts what it does",

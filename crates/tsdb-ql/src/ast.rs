@@ -1,9 +1,11 @@
 //! The syntax tree: what a query says, with the places in the text that messages point at.
-//! Statements and clauses here, expressions in `expr`. No parsing, no printing (`print`), no
+//! Statements and clauses here, expressions in `expr`, users and tokens in `accounts`. No parsing, no printing (`print`), no
 //! meaning (`check`, `condition`).
 
+mod accounts;
 mod expr;
 
+pub use accounts::{AccountStatement, Privilege, Secret, TokenScope};
 pub use expr::{BinaryOp, Call, Cast, Expr, Identifier, Literal};
 
 /// A stretch of the query text, in bytes, half-open.
@@ -153,6 +155,8 @@ pub enum Statement {
         /// `WHERE`
         condition: Option<Expr>,
     },
+    /// About users and tokens.
+    Account(AccountStatement),
     /// `DELETE`; has measurements or a condition or both.
     Delete {
         /// `FROM`; empty means all measurements.
@@ -169,6 +173,7 @@ impl Statement {
     pub fn is_read_only(&self) -> bool {
         match self {
             Statement::Select(select) => select.target.is_none(),
+            Statement::Account(statement) => statement.is_read_only(),
             Statement::Explain { .. }
             | Statement::ShowDatabases
             | Statement::ShowMeasurements(_)

@@ -76,7 +76,8 @@ impl Checker {
             | Statement::CreateRetentionPolicy { .. }
             | Statement::AlterRetentionPolicy { .. }
             | Statement::DropRetentionPolicy { .. }
-            | Statement::DropMeasurement { .. } => {}
+            | Statement::DropMeasurement { .. }
+            | Statement::Account(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::{ast::Span, error::Error, limits::EXCERPT_CHARS_MAX};
+use crate::{ast::Span, error::Error, limits::EXCERPT_CHARS_MAX, secret::masked};
 
 /// An error and the place in the query text that it is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -171,8 +171,9 @@ impl CheckErrors {
     /// that the statement was parsed from.
     #[must_use]
     pub fn render(&self, text: &str) -> String {
+        let text = masked(text);
         let rendered: Vec<String> =
-            self.diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
+            self.diagnostics.iter().map(|diagnostic| diagnostic.render(&text)).collect();
         rendered.join("\nalso: ")
     }
 }

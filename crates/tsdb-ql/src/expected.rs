@@ -49,6 +49,25 @@ const SOFT_KEYWORDS: [&str; 33] = [
     "VALUES",
 ];
 
+/// The same of statements about users and tokens.
+const ACCOUNT_KEYWORDS: [&str; 15] = [
+    "ALL",
+    "EXPIRES",
+    "GRANT",
+    "GRANTS",
+    "PASSWORD",
+    "PRIVILEGES",
+    "READ",
+    "REVOKE",
+    "SET",
+    "TO",
+    "TOKEN",
+    "TOKENS",
+    "USER",
+    "USERS",
+    "WRITE",
+];
+
 /// The token as the message repeats it: keywords in capitals, the rest as written.
 pub(crate) fn found(token: &Token, span: Span, text: &str) -> String {
     let written = text.get(span.start..span.end).unwrap_or_default();
@@ -71,9 +90,8 @@ pub(crate) fn readable(terminals: &[String]) -> Vec<String> {
     if has("identifier") && has("string") && has("number") {
         return EXPRESSION_START.map(str::to_owned).to_vec();
     }
-    let helpful = |name: &&str| {
-        !(CONTINUATIONS.contains(name) || has("identifier") && SOFT_KEYWORDS.contains(name))
-    };
+    let helpful =
+        |name: &&str| !(CONTINUATIONS.contains(name) || has("identifier") && is_soft_keyword(name));
     let mut kept: Vec<&str> = names.iter().copied().filter(helpful).collect();
     if kept.is_empty() {
         kept.clone_from(&names);
@@ -84,6 +102,10 @@ pub(crate) fn readable(terminals: &[String]) -> Vec<String> {
         kept.extend([";", "EOF"]);
     }
     kept.into_iter().map(spelled_out).collect()
+}
+
+fn is_soft_keyword(name: &str) -> bool {
+    SOFT_KEYWORDS.contains(&name) || ACCOUNT_KEYWORDS.contains(&name)
 }
 
 /// Keywords that never come alone.

@@ -22,7 +22,8 @@
 //! a field. `now()` stays in the tree until then, so a tree means the same whenever it runs.
 //!
 //! Invariants: any text gives a tree or errors and never a panic; the stack that a tree takes is
-//! bounded ([`DEPTH_MAX`]); a printed tree parses to the same tree. The crate knows nothing of
+//! bounded ([`DEPTH_MAX`]); a printed tree parses to the same tree, unless it holds a [`Secret`], which is
+//! never printed. The crate knows nothing of
 //! data, reads no clock and no file.
 
 mod actions;
@@ -42,14 +43,15 @@ mod math;
 mod parameter;
 mod parser;
 mod print;
+mod secret;
 mod time_text;
 mod token;
 
 pub use ast::{
-    BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter, Literal,
-    Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration, Select,
-    ShowCardinality, ShowScope, Source, Span, Statement, Target, TargetName, Window, WindowOffset,
-    Zone,
+    AccountStatement, BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier,
+    KeyFilter, Literal, Measurement, MeasurementName, Order, Page, PolicyOptions, Privilege,
+    RetentionDuration, Secret, Select, ShowCardinality, ShowScope, Source, Span, Statement, Target,
+    TargetName, TokenScope, Window, WindowOffset, Zone,
 };
 pub use check::check;
 pub use column::distinct_column_names;
@@ -61,4 +63,5 @@ pub use limits::{DEPTH_MAX, QUERY_BYTES_MAX};
 pub use math::MathFunction;
 pub use parameter::{Parameter, Parameters};
 pub use parser::{parse, parse_with};
+pub use secret::redacted;
 pub use time_text::time_zone;

@@ -12,6 +12,7 @@ use crate::{
     lexer::{SpannedToken, lex},
     limits::{ERRORS_MAX, QUERY_BYTES_MAX},
     parameter::Parameters,
+    secret::masked,
     token::Token,
 };
 
@@ -47,24 +48,26 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, ParseErrors> {
 ///
 /// As [`parse`], also for a `$name` without a value.
 pub fn parse_with(text: &str, parameters: &Parameters) -> Result<Vec<Statement>, ParseErrors> {
+    // What messages quote.
+    let shown = masked(text);
     if text.len() > QUERY_BYTES_MAX {
         let error = Error::QueryTooLong { bytes: text.len() };
         let place = Span::new(QUERY_BYTES_MAX, text.len());
-        return Err(ParseErrors::new(text, vec![Diagnostic::new(error, place)]));
+        return Err(ParseErrors::new(&shown, vec![Diagnostic::new(error, place)]));
     }
     let (tokens, mut errors) = lex(text, parameters);
     if let Err(too_deep) = check_depth(&tokens) {
-        return Err(ParseErrors::new(text, vec![too_deep]));
+        return Err(ParseErrors::new(&shown, vec![too_deep]));
     }
     let mut statements = Vec::new();
     for tokens in tokens.split_inclusive(|(_, token, _)| *token == Token::Semicolon) {
-        statements.extend(parse_statement(text, tokens, &mut errors));
+        statements.extend(parse_statement(&shown, tokens, &mut errors));
     }
-    if errors.is_empty() { Ok(statements) } else { Err(ParseErrors::new(text, sorted(errors))) }
+    if errors.is_empty() { Ok(statements) } else { Err(ParseErrors::new(&shown, sorted(errors))) }
 }
 
-/// The statement of `tokens`, which may end with a `;`. None for an empty one, and for one that
-/// cannot be read, whose errors go to `errors`.
+/// The statement of `tokens`, which may end with a `;`; `text` is theirs without passwords. None for an
+/// empty one, and for one that cannot be read, whose errors go to `errors`.
 fn parse_statement(
     text: &str,
     tokens: &[SpannedToken],

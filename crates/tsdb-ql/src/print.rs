@@ -1,6 +1,8 @@
 //! Writes trees as query text, in one canonical form: keywords in capitals, names in quotes only
 //! when they need them, parentheses only where the grammar does. What is written parses to the
-//! same tree.
+//! same tree, unless it holds a password: that is never written.
+
+mod accounts;
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
@@ -70,6 +72,7 @@ impl Display for Statement {
             Statement::DropRetentionPolicy { name, database } => {
                 write!(f, "DROP RETENTION POLICY {} ON {}", Name(name), Name(database))
             }
+            Statement::Account(statement) => statement.fmt(f),
             Statement::DropMeasurement { name } => write!(f, "DROP MEASUREMENT {}", Name(name)),
             Statement::DropSeries { measurements, condition } => {
                 f.write_str("DROP SERIES")?;

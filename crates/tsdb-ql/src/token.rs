@@ -142,6 +142,38 @@ pub(crate) enum Token {
     #[token("VALUES", ignore(case))]
     Values,
 
+    // --- the same, of statements about users and tokens
+    #[token("ALL", ignore(case))]
+    All,
+    #[token("EXPIRES", ignore(case))]
+    Expires,
+    #[token("GRANT", ignore(case))]
+    Grant,
+    #[token("GRANTS", ignore(case))]
+    Grants,
+    #[token("PASSWORD", ignore(case))]
+    Password,
+    #[token("PRIVILEGES", ignore(case))]
+    Privileges,
+    #[token("READ", ignore(case))]
+    Read,
+    #[token("REVOKE", ignore(case))]
+    Revoke,
+    #[token("SET", ignore(case))]
+    Set,
+    #[token("TO", ignore(case))]
+    To,
+    #[token("TOKEN", ignore(case))]
+    Token,
+    #[token("TOKENS", ignore(case))]
+    Tokens,
+    #[token("USER", ignore(case))]
+    User,
+    #[token("USERS", ignore(case))]
+    Users,
+    #[token("WRITE", ignore(case))]
+    Write,
+
     // --- names and constants
     #[regex(r"[A-Za-z_][A-Za-z0-9_]*", |lexer| lexer.slice().to_owned())]
     #[regex(r#""([^"\\\n]|\\[^\n])*""#, quoted)]
@@ -242,41 +274,64 @@ impl Token {
 
     /// Whether this keyword is a name where no keyword is due.
     pub(crate) fn is_soft_keyword(&self) -> bool {
+        self.is_account_keyword()
+            || matches!(
+                self,
+                Token::Analyze
+                    | Token::Cardinality
+                    | Token::Database
+                    | Token::Databases
+                    | Token::Default
+                    | Token::Diagnostics
+                    | Token::DurationKeyword
+                    | Token::Exact
+                    | Token::Field
+                    | Token::Fill
+                    | Token::For
+                    | Token::Groups
+                    | Token::Inf
+                    | Token::Key
+                    | Token::Keys
+                    | Token::Kill
+                    | Token::Measurement
+                    | Token::Measurements
+                    | Token::Name
+                    | Token::Policies
+                    | Token::Policy
+                    | Token::Queries
+                    | Token::Query
+                    | Token::Rejects
+                    | Token::Replication
+                    | Token::Retention
+                    | Token::Series
+                    | Token::Shard
+                    | Token::Shards
+                    | Token::Stats
+                    | Token::Tag
+                    | Token::Tz
+                    | Token::Values
+            )
+    }
+
+    /// Whether this is such a keyword of the statements about users and tokens.
+    fn is_account_keyword(&self) -> bool {
         matches!(
             self,
-            Token::Analyze
-                | Token::Cardinality
-                | Token::Database
-                | Token::Databases
-                | Token::Default
-                | Token::Diagnostics
-                | Token::DurationKeyword
-                | Token::Exact
-                | Token::Field
-                | Token::Fill
-                | Token::For
-                | Token::Groups
-                | Token::Inf
-                | Token::Key
-                | Token::Keys
-                | Token::Kill
-                | Token::Measurement
-                | Token::Measurements
-                | Token::Name
-                | Token::Policies
-                | Token::Policy
-                | Token::Queries
-                | Token::Query
-                | Token::Rejects
-                | Token::Replication
-                | Token::Retention
-                | Token::Series
-                | Token::Shard
-                | Token::Shards
-                | Token::Stats
-                | Token::Tag
-                | Token::Tz
-                | Token::Values
+            Token::All
+                | Token::Expires
+                | Token::Grant
+                | Token::Grants
+                | Token::Password
+                | Token::Privileges
+                | Token::Read
+                | Token::Revoke
+                | Token::Set
+                | Token::To
+                | Token::Token
+                | Token::Tokens
+                | Token::User
+                | Token::Users
+                | Token::Write
         )
     }
 

@@ -21,6 +21,10 @@ pub fn tql_parse(data: &[u8]) {
         let judged = check(statement).map_err(|errors| errors.to_string());
         assert!(judged.err().is_none_or(|message| !message.is_empty()), "an error that is silent");
         let printed = statement.to_string();
+        if printed.contains("[REDACTED]") {
+            // Passwords are never printed, so this is no query any more.
+            continue;
+        }
         let again = match parse(&printed) {
             Ok(again) => again,
             Err(errors) => panic!("{printed:?} was printed and is no query: {errors}"),

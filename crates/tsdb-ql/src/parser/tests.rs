@@ -1,6 +1,8 @@
 //! Query texts with the trees they give, shown in canonical form, and wrong texts with their
 //! messages. Round trips of arbitrary trees are in `print`.
 
+mod accounts;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -308,7 +310,7 @@ fn syntax_error_detection() {
     );
     check(
         "SELCT a FROM b",
-        "found SELCT, expected SELECT, EXPLAIN, SHOW, CREATE, ALTER, DROP, DELETE, KILL at line 1, char 1",
+        "found SELCT, expected SELECT, EXPLAIN, SHOW, CREATE, ALTER, DROP, DELETE, KILL, GRANT, REVOKE, SET at line 1, char 1",
     );
     check("SELECT a FROM b WHERE c =~ 'x'", "found 'x', expected regex at line 1, char 28");
     check("SELECT a FROM b LIMIT x", "found x, expected integer at line 1, char 23");
@@ -367,12 +369,12 @@ fn clauses_that_cannot_be_are_detected() {
     check(
         "SHOW",
         "found EOF, expected DATABASES, DIAGNOSTICS, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, REJECTS, RETENTION, \
-         SERIES, SHARD, SHARDS, STATS, TAG at line 1, char 5",
+         SERIES, SHARD, SHARDS, STATS, TAG, GRANTS, TOKENS, USERS at line 1, char 5",
     );
     check("SELECT a FROM", "found EOF, expected identifier, regex at line 1, char 14");
     check(
         "DROP TABLE x",
-        "found TABLE, expected DATABASE, MEASUREMENT, RETENTION, SERIES at line 1, char 6",
+        "found TABLE, expected DATABASE, MEASUREMENT, RETENTION, SERIES, TOKEN, USER at line 1, char 6",
     );
     check(
         "SHOW TAG KEYS junk",
