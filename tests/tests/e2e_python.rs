@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use tsdb_tests::server::Server;
 
+const ADMIN_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// A package, and the script that uses it.
 struct Client {
     /// What pip installs. requests and its kin come along; the version is the last of the package.
@@ -16,6 +18,8 @@ struct Client {
     script: &'static str,
     /// The database that the script makes and drops.
     database: &'static str,
+    /// Whether the server asks who somebody is; the script gets a token for that.
+    asks: bool,
 }
 
 /// A Python with the package, in an environment of its own below the target directory, where the next
@@ -64,19 +68,31 @@ fn check(client: &Client) {
         }
     };
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path(), &[]);
+    let token_file = dir.path().join("token");
+    std::fs::write(&token_file, ADMIN_TOKEN).unwrap();
+    let token_flags = ["--auth", "--admin-token-file", token_file.to_str().unwrap()];
+    let (flags, arguments) = match (client.asks, client.module) {
+        (false, _) => (&[][..], &[][..]),
+        // It makes its first administrator itself.
+        (true, "influxdb") => (&["--auth"][..], &[][..]),
+        (true, _) => (&token_flags[..], &["--admin-token", ADMIN_TOKEN][..]),
+    };
+    let server = Server::start(&dir.path().join("data"), flags);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python");
     let address = server.address();
     let done = Command::new(python)
         .arg(script.join(client.script))
         .args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()])
+        .args(arguments)
         .output()
         .unwrap();
     let text = text(&done);
     assert!(done.status.success(), "{text}");
     assert!(text.contains("all as expected\n"), "{text}");
-    let left = server.client().query("", "SHOW DATABASES").to_string();
-    assert!(!left.contains(client.database), "the example cleans up: {left}");
+    if !client.asks {
+        let left = server.client().query("", "SHOW DATABASES").to_string();
+        assert!(!left.contains(client.database), "the example cleans up: {left}");
+    }
 }
 
 #[test]
@@ -86,6 +102,7 @@ fn the_python_client_works_unchanged() {
         module: "influxdb",
         script: "quickstart.py",
         database: "quickstart",
+        asks: false,
     });
 }
 
@@ -96,5 +113,28 @@ fn the_python_client_of_influxdb_2_writes_unchanged() {
         module: "influxdb_client",
         script: "influxdb2.py",
         database: "influxdb2",
+        asks: false,
+    });
+}
+
+#[test]
+fn the_python_client_manages_users_unchanged() {
+    check(&Client {
+        requirement: "influxdb==5.3.2",
+        module: "influxdb",
+        script: "accounts.py",
+        database: "accounts",
+        asks: true,
+    });
+}
+
+#[test]
+fn the_python_client_of_influxdb_2_writes_with_a_token() {
+    check(&Client {
+        requirement: "influxdb-client==1.50.0",
+        module: "influxdb_client",
+        script: "tokens.py",
+        database: "tokens",
+        asks: true,
     });
 }

@@ -99,7 +99,7 @@ pub struct Message {
 
 impl StatementResult {
     /// An answer of one table.
-    pub(crate) fn of(series: Series) -> StatementResult {
+    pub fn of(series: Series) -> StatementResult {
         StatementResult { series: vec![series], ..StatementResult::default() }
     }
 
@@ -161,7 +161,7 @@ impl Series {
     }
 
     /// A table without times.
-    pub(crate) fn table(name: Option<Arc<str>>, columns: Vec<ResultColumn>) -> Series {
+    pub fn table(name: Option<Arc<str>>, columns: Vec<ResultColumn>) -> Series {
         Series { name, columns, ..Series::default() }
     }
 }
@@ -178,7 +178,7 @@ impl ResultColumn {
     }
 
     /// A column of texts.
-    pub(crate) fn texts(name: &str, texts: impl IntoIterator<Item = Arc<str>>) -> ResultColumn {
+    pub fn texts(name: &str, texts: impl IntoIterator<Item = Arc<str>>) -> ResultColumn {
         let values = Values::Strings(texts.into_iter().map(Some).collect::<Vec<_>>().into());
         ResultColumn { name: name.into(), values }
     }

@@ -16,6 +16,7 @@ use tsdb_exec::Executor;
 use tsdb_ingest::metadata::MetadataStore;
 use tsdb_ingest::{FormatRegistry, Pipeline, WriteReport};
 
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::exposition::{Exposition, WriteRecord};
 use crate::http::body::Room;
@@ -45,6 +46,7 @@ pub struct App {
     pipeline: Pipeline,
     metadata: Arc<MetadataStore>,
     executor: Executor,
+    auth: Arc<Auth>,
     exposition: Exposition,
     rejects: Rejects,
     bodies: Room,
@@ -76,6 +78,7 @@ impl App {
             pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
             metadata: Arc::new(MetadataStore::new(env.rng.next_u64())),
             executor: crate::wiring::executor(&config, &store),
+            auth: crate::wiring::auth(&config, &store, &env),
             rejects: Rejects::new(&budget),
             bodies: Room::new(&budget),
             running: Running::default(),
@@ -154,6 +157,11 @@ impl App {
     /// What runs queries.
     pub fn executor(&self) -> &Executor {
         &self.executor
+    }
+
+    /// Who may do what.
+    pub fn auth(&self) -> &Arc<Auth> {
+        &self.auth
     }
 
     /// What was refused of late.

@@ -11,6 +11,7 @@ mod memory;
 mod value;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use clap::Parser;
 use serde::Deserialize;
 use tsdb_core::TagCharset;
 use tsdb_exec::QueryLimits;
+use tsdb_ql::Secret;
 
 use crate::Error;
 pub use memory::SystemLimits;
@@ -43,6 +45,8 @@ const QUERY_MEMORY_MIN: u64 = 1 << 20;
 const SERIES_IDLE_TIME_MIN: Duration = Duration::from_secs(1);
 /// The engine remembers each generation of rows that was closed so long ago.
 const SERIES_IDLE_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Length of the token of `--admin-token-file`.
+const ADMIN_TOKEN_CHARACTERS: RangeInclusive<usize> = 32..=256;
 /// Below this neither a memtable nor a request body has room to work.
 const MEMORY_LIMIT_MIN: u64 = 32 << 20;
 
@@ -135,9 +139,15 @@ pub struct Settings {
     /// Sample this machine every second into the database `demo`.
     #[arg(long, env = "TSDB_DEMO", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub demo: Option<bool>,
-    /// Listen on other than loopback addresses although there is neither TLS nor authentication.
+    /// Listen on other than loopback addresses without --auth.
     #[arg(long, env = "TSDB_ALLOW_INSECURE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_insecure: Option<bool>,
+    /// Ask everybody for a user with password, or a token [default: false].
+    #[arg(long, env = "TSDB_AUTH", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub auth: Option<bool>,
+    /// File with a token of 32 to 256 characters that opens everything, with --auth.
+    #[arg(long, env = "TSDB_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or directives as in `tsdb_server=debug` [default: info].
     #[arg(long, env = "TSDB_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
@@ -182,6 +192,10 @@ pub struct Config {
     pub tag_charset: Option<TagCharset>,
     /// Whether to sample this machine.
     pub demo: bool,
+    /// Whether everybody is asked who they are.
+    pub auth: bool,
+    /// A token that opens everything; [`Config::load`] reads it from its file.
+    pub admin_token: Option<Secret>,
     /// Directives for the log.
     pub log: String,
 }
@@ -197,7 +211,11 @@ impl Config {
             Some(path) => read_file(path)?,
             None => Settings::default(),
         };
-        Config::from_settings(args.settings.or(file))
+        let settings = args.settings.or(file);
+        let token_file = settings.admin_token_file.clone();
+        let config = Config::from_settings(settings)?;
+        let admin_token = token_file.map(|path| read_admin_token(&path)).transpose()?;
+        Ok(Config { admin_token, ..config })
     }
 
     /// Fills in the defaults and checks everything.
@@ -205,7 +223,13 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_settings(typed: Settings) -> Result<Config, Error> {
-        let is_allowed = typed.allow_insecure.unwrap_or(false);
+        let auth = typed.auth.unwrap_or(false);
+        let is_allowed = auth || typed.allow_insecure.unwrap_or(false);
+        if typed.admin_token_file.is_some() && !auth {
+            let what =
+                "admin-token-file has no meaning without --auth: add it, or leave the file out";
+            return Err(config_error(what.to_owned()));
+        }
         let listen = listen_address(typed.listen, is_allowed)?;
         let otlp_listen = typed.otlp_listen.map(|typed| typed.0);
         let otlp_listen =
@@ -257,6 +281,8 @@ impl Config {
                 CharsetChoice::Utf8 => TagCharset::Utf8,
             }),
             demo: typed.demo.unwrap_or(false),
+            auth,
+            admin_token: None,
             log: typed.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -297,6 +323,8 @@ impl Settings {
             tag_charset: self.tag_charset.or(fallback.tag_charset),
             demo: self.demo.or(fallback.demo),
             allow_insecure: self.allow_insecure.or(fallback.allow_insecure),
+            auth: self.auth.or(fallback.auth),
+            admin_token_file: self.admin_token_file.or(fallback.admin_token_file),
             log: self.log.or(fallback.log),
         }
     }
@@ -310,6 +338,23 @@ fn read_file(path: &Path) -> Result<Settings, Error> {
         config_error(format!("{name}: {cause}: create the file or correct --config"))
     })?;
     Settings::from_toml(&text).map_err(|cause| config_error(format!("{name}: {cause}")))
+}
+
+/// The token of a file, without white space around it. A short one could be guessed.
+fn read_admin_token(path: &Path) -> Result<Secret, Error> {
+    let wrong = |what: String| config_error(format!("admin-token-file {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| wrong(format!("{cause}: create the file or correct the path")))?;
+    let token = text.trim();
+    let is_good = ADMIN_TOKEN_CHARACTERS.contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+    if !is_good {
+        return Err(wrong(
+            "give one token of 32 to 256 letters, digits and signs without colon, for instance by openssl rand -hex 32"
+                .to_owned(),
+        ));
+    }
+    Ok(Secret::new(token.to_owned()))
 }
 
 /// Security checklist 7: who can reach the port can read and delete everything.
@@ -332,8 +377,8 @@ fn reachable(setting: &str, address: SocketAddr, allow: bool) -> Result<SocketAd
         return Ok(address);
     }
     Err(config_error(format!(
-        "{setting} {address} can be reached from other machines, and there is neither authentication nor \
-         TLS yet: listen on 127.0.0.1, or add --allow-insecure where the network is trusted"
+        "{setting} {address} can be reached from other machines, and nobody is asked who they are: add --auth, \
+         listen on 127.0.0.1, or add --allow-insecure where the network is trusted"
     )))
 }
 

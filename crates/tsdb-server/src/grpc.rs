@@ -27,6 +27,7 @@ use tonic::{Code, Status};
 use tsdb_ql::Parameter;
 
 use crate::app::App;
+use crate::auth::{Access, Who};
 use crate::http::reply::{ApiError, header};
 use crate::query::Query;
 use crate::status;
@@ -46,14 +47,28 @@ pub mod proto {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }
 
+/// One call.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// Its path.
+    pub path: &'static str,
+    /// What somebody needs to have it answered.
+    pub access: Access,
+}
+
 /// All calls, as metrics name them: a client must not be able to invent new names.
-pub const CALLS: [&str; 5] = [
-    "/tsdb.v1.WriteService/Write",
-    "/tsdb.v1.WriteService/WriteStream",
-    "/tsdb.v1.QueryService/Query",
-    "/tsdb.v1.HealthService/Health",
-    otlp::EXPORT,
+pub const CALLS: [Call; 5] = [
+    Call { path: "/tsdb.v1.WriteService/Write", access: Access::Write },
+    Call { path: "/tsdb.v1.WriteService/WriteStream", access: Access::Write },
+    Call { path: "/tsdb.v1.QueryService/Query", access: Access::Statements },
+    Call { path: "/tsdb.v1.HealthService/Health", access: Access::Open },
+    Call { path: otlp::EXPORT, access: Access::Write },
 ];
+
+/// The call of `path`, if there is one.
+pub fn find(path: &str) -> Option<&'static Call> {
+    CALLS.iter().find(|call| call.path == path)
+}
 
 /// What the calls that write begin with.
 const WRITES: &str = "/tsdb.v1.WriteService/";
@@ -122,6 +137,11 @@ fn as_promised(status: Status) -> Status {
 /// The status for a refusal that was made for HTTP.
 fn refused(error: &ApiError) -> Status {
     Status::new(status::code_of(error.status()), error.message())
+}
+
+/// Who calls; nobody if the call was not let in by the router.
+fn caller<T>(request: &tonic::Request<T>) -> Who {
+    request.extensions().get::<Who>().cloned().unwrap_or_else(Who::nobody)
 }
 
 /// What a message asks for.

@@ -16,6 +16,7 @@ pub mod ops;
 pub mod otlp;
 pub mod params;
 pub mod query;
+mod refusals;
 pub mod remote_write;
 pub mod reply;
 pub mod snapshots;
@@ -36,6 +37,7 @@ use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
 
 use crate::app::App;
+use crate::auth::Access;
 use crate::grpc;
 use reply::ApiError;
 
@@ -46,39 +48,119 @@ pub struct Route {
     pub path: &'static str,
     /// Its methods, as the `Allow` header lists them.
     pub methods: &'static str,
+    /// What somebody needs to have it answered.
+    pub access: Access,
     handlers: fn() -> MethodRouter<Arc<App>>,
 }
 
 /// All paths. Tests go through this table, so that none is forgotten.
 pub const ROUTES: [Route; 18] = [
-    Route { path: "/", methods: "GET, HEAD", handlers: || get(console::page) },
-    Route { path: "/ping", methods: "GET, HEAD", handlers: || get(ops::ping) },
-    Route { path: "/health", methods: "GET, HEAD", handlers: || get(ops::health) },
-    Route { path: "/metrics", methods: "GET, HEAD", handlers: || get(ops::metrics) },
-    Route { path: "/write", methods: "POST", handlers: || post(write::write) },
-    Route { path: "/api/v2/write", methods: "POST", handlers: || post(write_v2::write) },
-    Route { path: "/api/v3/write_lp", methods: "POST", handlers: || post(write_v3::write) },
+    Route {
+        path: "/",
+        methods: "GET, HEAD",
+        access: Access::Known,
+        handlers: || get(console::page),
+    },
+    Route {
+        path: "/ping",
+        methods: "GET, HEAD",
+        access: Access::Open,
+        handlers: || get(ops::ping),
+    },
+    Route {
+        path: "/health",
+        methods: "GET, HEAD",
+        access: Access::Open,
+        handlers: || get(ops::health),
+    },
+    Route {
+        path: "/metrics",
+        methods: "GET, HEAD",
+        access: Access::Known,
+        handlers: || get(ops::metrics),
+    },
+    Route {
+        path: "/write",
+        methods: "POST",
+        access: Access::Write,
+        handlers: || post(write::write),
+    },
+    Route {
+        path: "/api/v2/write",
+        methods: "POST",
+        access: Access::Write,
+        handlers: || post(write_v2::write),
+    },
+    Route {
+        path: "/api/v3/write_lp",
+        methods: "POST",
+        access: Access::Write,
+        handlers: || post(write_v3::write),
+    },
     Route {
         path: "/query",
         methods: "GET, HEAD, POST",
+        access: Access::Form,
         handlers: || get(query::by_get).post(query::by_post),
     },
-    Route { path: "/api/v1/query", methods: "POST", handlers: || post(native::query) },
-    Route { path: "/api/v1/write", methods: "POST", handlers: || post(formats::write) },
-    Route { path: "/v1/metrics", methods: "POST", handlers: || post(otlp::export) },
-    Route { path: "/api/v1/otlp/v1/metrics", methods: "POST", handlers: || post(otlp::export) },
-    Route { path: "/opentelemetry/v1/metrics", methods: "POST", handlers: || post(otlp::export) },
-    Route { path: "/api/v1/metadata", methods: "GET, HEAD", handlers: || get(metadata::list) },
+    Route {
+        path: "/api/v1/query",
+        methods: "POST",
+        access: Access::Form,
+        handlers: || post(native::query),
+    },
+    Route {
+        path: formats::PATH,
+        methods: "POST",
+        access: Access::Write,
+        handlers: || post(formats::write),
+    },
+    Route {
+        path: "/v1/metrics",
+        methods: "POST",
+        access: Access::Write,
+        handlers: || post(otlp::export),
+    },
+    Route {
+        path: "/api/v1/otlp/v1/metrics",
+        methods: "POST",
+        access: Access::Write,
+        handlers: || post(otlp::export),
+    },
+    Route {
+        path: "/opentelemetry/v1/metrics",
+        methods: "POST",
+        access: Access::Write,
+        handlers: || post(otlp::export),
+    },
+    Route {
+        path: "/api/v1/metadata",
+        methods: "GET, HEAD",
+        access: Access::Read,
+        handlers: || get(metadata::list),
+    },
     Route {
         path: "/api/v1/status/tsdb",
         methods: "GET, HEAD",
+        access: Access::Read,
         handlers: || get(cardinality::report),
     },
-    Route { path: "/api/v1/admin/flush", methods: "POST", handlers: || post(admin::flush) },
-    Route { path: "/api/v1/admin/compact", methods: "POST", handlers: || post(admin::compact) },
+    Route {
+        path: "/api/v1/admin/flush",
+        methods: "POST",
+        access: Access::Admin,
+        handlers: || post(admin::flush),
+    },
+    Route {
+        path: "/api/v1/admin/compact",
+        methods: "POST",
+        access: Access::Admin,
+        handlers: || post(admin::compact),
+    },
     Route {
         path: "/api/v1/admin/snapshot",
         methods: "GET, HEAD, POST, DELETE",
+        access: Access::Admin,
         handlers: || get(snapshots::list).post(snapshots::make).delete(snapshots::remove),
     },
 ];
@@ -91,8 +173,14 @@ pub fn find(path: &str) -> Option<&'static Route> {
 /// What metrics call a path: the route, the call of gRPC, or one word for all others, so that a client
 /// cannot invent new names.
 pub fn label(path: &str) -> &'static str {
-    let call = || grpc::CALLS.iter().copied().find(|call| *call == path);
+    let call = || grpc::find(path).map(|call| call.path);
     find(path).map(|route| route.path).or_else(call).unwrap_or("other")
+}
+
+/// What a path needs. One that is in no table needs a credential all the same.
+fn access(path: &str) -> Access {
+    let call = || grpc::find(path).map(|call| call.access);
+    find(path).map(|route| route.access).or_else(call).unwrap_or(Access::Known)
 }
 
 /// The service that answers requests, those of gRPC included.

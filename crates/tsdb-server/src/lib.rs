@@ -4,10 +4,11 @@
 //! It wires the layers together ([`wiring`]) and owns what is about processes and networks. It knows
 //! nothing of how data is stored, how queries are run, or how formats are parsed.
 //!
-//! A request travels: connection ([`listen`]) → [`http::observe`] (id, panic net, metrics) → its handler
+//! A request travels: connection ([`listen`]) → [`http::observe`] (id, panic net, metrics) → [`auth`] → its handler
 //! (`http/*.rs`) → [`tsdb_ingest`] or [`tsdb_ql`] and [`tsdb_exec`] → the store behind the seam.
 
 pub mod app;
+pub mod auth;
 pub mod config;
 pub mod demo;
 pub mod encode;

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -18,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
+use crate::auth::Peer;
 
 /// A client that sends no complete request head in this time is cut off; the time also bounds how long
 /// an idle connection is kept.
@@ -59,7 +62,7 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = accept(&listener, &turns) => accepted,
         };
-        let (stream, turn) = match accepted {
+        let (stream, peer, turn) = match accepted {
             Ok(accepted) => accepted,
             Err(cause) => {
                 tracing::warn!(%cause, "cannot accept a connection");
@@ -68,6 +71,7 @@ pub async fn serve(
             }
         };
         let service = TowerToHyperService::new(router.clone());
+        let service = FromPeer { peer, service };
         let connection = protocol.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = open.watch(connection);
         tokio::spawn(async move {
@@ -85,12 +89,30 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     turns: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let turn = Arc::clone(turns).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, address) = listener.accept().await?;
     // Responses are written whole; waiting for more of them would only add latency.
     stream.set_nodelay(true)?;
-    Ok((stream, turn))
+    Ok((stream, Peer(address.ip()), turn))
+}
+
+/// A service whose requests say which address they came from.
+#[derive(Clone)]
+struct FromPeer<S> {
+    peer: Peer,
+    service: S,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for FromPeer<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.peer);
+        self.service.call(request)
+    }
 }
 
 fn protocol() -> auto::Builder<TokioExecutor> {

@@ -14,6 +14,7 @@ use tsdb_ingest::{
 };
 
 use crate::app::App;
+use crate::auth::Who;
 use crate::exposition::OtlpRecord;
 use crate::http::body::{Encoding, Received};
 use crate::http::params::Params;
@@ -55,12 +56,14 @@ pub fn parameters(query: &str, headers: &HeaderMap) -> Params {
 /// says so.
 pub async fn store(
     app: &Arc<App>,
+    who: &Who,
     received: Received,
     packed: Encoding,
     written: OtlpEncoding,
     params: Params,
 ) -> Result<WriteReport, ApiError> {
     let target = Target::in_database(params.filled("db").unwrap_or(DATABASE), &params)?;
+    let target = target.permitted(who)?;
     let format = Otlp::new(written, Some(Arc::clone(app.metadata())));
     let read = move |app: &App, request: &WriteRequest<'_>| app.pipeline().write(&format, request);
     let report = take_received(app, received, packed, target, params, read).await?;

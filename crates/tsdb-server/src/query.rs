@@ -12,7 +12,7 @@ mod watch;
 use tsdb_ql::{Parameters, ParseErrors, Statement};
 
 pub use run::{Listener, Run, SLICE_ROWS, failed};
-pub use running::{Listed, NoSuchQuery, Running};
+pub use running::{Listed, NoSuchQuery, Request, Running};
 pub use watch::{Canceller, Watch};
 
 /// What is asked.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::auth::{Right, Who};
 use parking_lot::Mutex;
 use tsdb_core::{MemoryBudget, Pool, Reservation};
 use tsdb_exec::{QueryMemory, ResultColumn, Series, StatementResult, Validity, Values};
@@ -114,7 +115,7 @@ impl Rejects {
         }
     }
 
-    /// `SHOW REJECTS`: the latest first, at most `limit`, of one database or of all.
+    /// `SHOW REJECTS`: the latest first, at most `limit`, of one database or of all that `who` may read.
     ///
     /// # Errors
     /// No memory for the answer.
@@ -122,6 +123,7 @@ impl Rejects {
         &self,
         database: Option<&str>,
         limit: usize,
+        who: &Who,
         memory: &QueryMemory,
     ) -> tsdb_core::Result<StatementResult> {
         let kept = self.0.lock();
@@ -131,6 +133,7 @@ impl Rejects {
             .databases
             .iter()
             .filter(|(name, _)| database.is_none_or(|wanted| wanted == &***name))
+            .filter(|(name, _)| who.may(Right::Read, name))
             .flat_map(|(name, queue)| queue.entries.iter().map(move |reject| (name, reject)))
             .collect();
         rows.sort_by_key(|(_, reject)| std::cmp::Reverse(reject.time_ns));
@@ -279,7 +282,7 @@ mod tests {
 
     fn shown(rejects: &Rejects, database: Option<&str>, limit: usize) -> Vec<String> {
         let memory = QueryMemory::new(&MemoryBudget::default(), None);
-        let result = rejects.show(database, limit, &memory).unwrap();
+        let result = rejects.show(database, limit, &Who::Everyone, &memory).unwrap();
         let Some(table) = result.series.first() else { return Vec::new() };
         let Some(Values::Strings(texts)) = table.columns.last().map(|column| &column.values) else {
             panic!("no texts");
@@ -298,7 +301,13 @@ mod tests {
         assert_eq!(shown(&rejects, Some("a"), 9), ["x", "y"]);
         assert_eq!(shown(&rejects, Some("none"), 9), [""; 0]);
         let memory = QueryMemory::new(&MemoryBudget::default(), None);
-        let table = rejects.show(Some("a"), 1, &memory).unwrap().series.into_iter().next().unwrap();
+        let table = rejects
+            .show(Some("a"), 1, &Who::Everyone, &memory)
+            .unwrap()
+            .series
+            .into_iter()
+            .next()
+            .unwrap();
         let names: Vec<&str> = table.columns.iter().map(|column| &*column.name).collect();
         assert_eq!(names, ["database", "protocol", "line", "column", "count", "reason", "text"]);
         assert_eq!(table.times, Some(vec![3]));

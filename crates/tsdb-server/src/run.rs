@@ -90,6 +90,11 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
     let otlp_address = otlp.as_ref().and_then(|listener| listener.local_addr().ok());
     let app = App::new(config, env, store, budget, exposition);
     announce(app.config(), address, otlp_address)?;
+    if app.config().auth && !(app.is_on_loopback() && otlp_address.is_none_or(is_on_loopback)) {
+        tracing::warn!(
+            "passwords and tokens come from other machines unencrypted: encrypt them on the way"
+        );
+    }
     spawn_upkeep(&app);
     memory_watch::spawn(&app);
     if app.config().demo {
@@ -127,8 +132,7 @@ async fn serve_until(
     let served_otlp = async {
         let Some(listener) = otlp else { return true };
         let address = listener.local_addr();
-        let is_on_loopback = address.is_ok_and(|address| address.ip().to_canonical().is_loopback());
-        let router = http::otlp_router(Arc::clone(app), is_on_loopback);
+        let router = http::otlp_router(Arc::clone(app), address.is_ok_and(is_on_loopback));
         listen::serve(listener, router, turns, ended(end), shutdown::GRACE).await
     };
     let stopping = async {
@@ -139,6 +143,11 @@ async fn serve_until(
     if !(finished && finished_otlp) {
         tracing::warn!("some requests did not finish in time and were cut off");
     }
+}
+
+/// Whether only this machine can reach an address.
+fn is_on_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// As many of `wanted` connections as the process may have files open, with some left for the storage: a
@@ -207,15 +216,26 @@ fn announcement(config: &Config, address: SocketAddr, otlp: Option<SocketAddr>) 
     } else {
         ""
     };
+    let (asked, user) = if config.auth {
+        let create = "CREATE USER admin WITH PASSWORD 'secret' WITH ALL PRIVILEGES";
+        let asked = format!(
+            "Everybody is asked for a user or a token. The first administrator is created by\n\n  \
+             curl '{url}/query' --data-urlencode \"q={create}\"\n\n"
+        );
+        (asked, " -u admin:secret")
+    } else {
+        (String::new(), "")
+    };
     format!(
         "tsdb-server {version} listens on {url}\n\
          {otlp}\
          Data lies in {} (durability {durability})\n\n\
          {demo}\
+         {asked}\
          Open {url}/ in a browser, or write a point, read it back, see what is there:\n\n  \
-         curl -i '{url}/write?db=mydb' --data-binary 'cpu,host=a usage=0.64'\n  \
-         curl -G '{url}/query?db=mydb&pretty=true' --data-urlencode 'q=SELECT * FROM cpu'\n  \
-         curl -G '{url}/query?db=mydb' --data-urlencode 'q=SHOW MEASUREMENTS'\n",
+         curl{user} -i '{url}/write?db=mydb' --data-binary 'cpu,host=a usage=0.64'\n  \
+         curl{user} -G '{url}/query?db=mydb&pretty=true' --data-urlencode 'q=SELECT * FROM cpu'\n  \
+         curl{user} -G '{url}/query?db=mydb' --data-urlencode 'q=SHOW MEASUREMENTS'\n",
         data_dir.display()
     )
 }
@@ -250,8 +270,14 @@ mod tests {
                 text.lines().filter(|line| line.trim_start().starts_with("curl ")).collect();
             assert_eq!(commands.len(), 3);
             assert!(commands.iter().all(|command| command.contains(url)), "{text}");
-            assert!(!text.contains("OTLP"));
+            assert!(!text.contains("OTLP") && !text.contains("admin"));
         }
+        let asking = Config { auth: true, ..config.clone() };
+        let text = announcement(&asking, "127.0.0.1:8086".parse().unwrap(), None);
+        assert!(
+            text.contains("\"q=CREATE USER admin WITH PASSWORD 'secret' WITH ALL PRIVILEGES\"")
+        );
+        assert_eq!(text.matches("curl -u admin:secret ").count(), 3, "{text}");
         let address = "127.0.0.1:8086".parse().unwrap();
         let text = announcement(&config, address, Some("0.0.0.0:4317".parse().unwrap()));
         assert!(

@@ -76,6 +76,7 @@ pub fn of_statement(kind: ErrorKind) -> StatusCode {
 pub fn code_of(status: StatusCode) -> Code {
     match status {
         StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::FORBIDDEN => Code::PermissionDenied,
         StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
         StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
@@ -173,6 +174,8 @@ mod tests {
     fn refusals_of_http_have_a_code() {
         for (status, code) in [
             (400, Code::InvalidArgument),
+            (401, Code::Unauthenticated),
+            (403, Code::PermissionDenied),
             (404, Code::NotFound),
             (413, Code::ResourceExhausted),
             (503, Code::Unavailable),

@@ -14,6 +14,7 @@ use tsdb_exec::Executor;
 use tsdb_ingest::{FormatRegistry, Pipeline, PipelineOptions};
 use tsdb_lsm::{Engine, EngineOptions};
 
+use crate::auth::Auth;
 use crate::config::{Config, Durability};
 use crate::{Error, Exit};
 
@@ -195,6 +196,12 @@ pub fn pipeline(config: &Config, store: &Store, env: &Env, budget: &MemoryBudget
         ..PipelineOptions::default()
     };
     Pipeline::new(store.storage.clone(), budget.clone(), options)
+}
+
+/// Who may do what, by the accounts in `store`.
+pub fn auth(config: &Config, store: &Store, env: &Env) -> Arc<Auth> {
+    let root = config.admin_token.as_ref();
+    Arc::new(Auth::new(config.auth, root, &store.storage, env))
 }
 
 /// What runs statements on `store`.

@@ -44,7 +44,7 @@ fn of_flags<'t>(flags: impl Iterator<Item = &'t str>) -> Option<Settings> {
 
 /// What is made of settings is complete and in its bounds; what is refused is named.
 fn judge(typed: Settings) {
-    let is_allowed = typed.allow_insecure == Some(true);
+    let is_allowed = typed.allow_insecure == Some(true) || typed.auth == Some(true);
     let config = match Config::from_settings(typed) {
         Ok(config) => config,
         Err(error) => {

@@ -100,7 +100,7 @@ fn every_setting_has_a_flag_a_variable_and_a_key_of_one_name() {
         let message = toml::from_str::<Settings>(&format!("{flag} = []")).unwrap_err().to_string();
         assert!(!message.contains("unknown field"), "{flag}: {message}");
     }
-    assert_eq!(known.lines().count(), 23);
+    assert_eq!(known.lines().count(), 25);
 }
 
 #[test]
@@ -129,6 +129,7 @@ fn what_is_out_of_range_is_refused_with_a_remedy() {
         (&["--listen", "[::]:8086"], "--allow-insecure"),
         (&["--listen", "192.168.1.5:8086"], "--allow-insecure"),
         (&["--otlp-listen", "0.0.0.0:4317"], "otlp-listen 0.0.0.0:4317 can be reached"),
+        (&["--admin-token-file", "x"], "admin-token-file has no meaning without --auth"),
         (&["--memory-limit", "1MiB"], "at least 32MiB"),
         (&["--query-concurrency", "0"], "at least 1"),
         (&["--connections", "0"], "at least 1"),
@@ -144,9 +145,35 @@ fn what_is_out_of_range_is_refused_with_a_remedy() {
         assert!(message.contains(part), "{flags:?}: {message}");
     }
     assert!(config(&["--listen", "0.0.0.0:1", "--allow-insecure"]).is_ok());
+    assert!(config(&["--listen", "0.0.0.0:1", "--auth"]).is_ok_and(|config| config.auth));
     assert!(config(&["--listen", "[::ffff:127.0.0.1]:1"]).is_ok());
     let both = config(&["--otlp-listen", "127.0.0.1:4317"]).unwrap();
     assert_eq!((both.listen.port(), both.otlp_listen.unwrap().port()), (8086, 4317));
+}
+
+#[test]
+fn the_token_of_the_administrator_comes_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("token");
+    let load = || {
+        let (auth, admin_token_file) = (Some(true), Some(path.clone()));
+        let settings = Settings { auth, admin_token_file, ..Settings::default() };
+        Config::load(Args { config: None, settings }).map_err(|error| error.to_string())
+    };
+    assert!(load().unwrap_err().contains("create the file"));
+    let good = "0123456789abcdef0123456789abcdef";
+    for text in
+        ["", "short", &good[1..], &good.replace('0', " "), &good.replace('0', ":"), &good.repeat(9)]
+    {
+        std::fs::write(&path, text).unwrap();
+        let told = load().unwrap_err();
+        assert!(told.contains("admin-token-file") && told.contains("32 to 256"), "{told}");
+        assert!(text.is_empty() || !told.contains(text), "{told}");
+    }
+    std::fs::write(&path, format!("{good}\n")).unwrap();
+    let config = load().unwrap();
+    assert_eq!(config.admin_token.as_ref().map(|token| token.reveal()), Some(good));
+    assert!(!format!("{config:?}").contains(good), "never shown");
 }
 
 #[test]

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -14,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::post;
+use axum::{Extension, Router};
 use http_body_util::{BodyExt, Full};
 use prost::Message;
 use tonic::{Code, Status};
@@ -21,6 +21,7 @@ use tsdb_ingest::OtlpEncoding;
 
 use super::check_frame;
 use crate::app::App;
+use crate::auth::Who;
 use crate::http::body::{self, Encoding, Received};
 use crate::http::reply::{ApiError, header};
 use crate::otlp::{self, ExportResponse};
@@ -41,7 +42,12 @@ pub fn router(app: &Arc<App>) -> Router {
     route.route_layer(middleware::from_fn(check_frame))
 }
 
-async fn export(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
+async fn export(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let outcome = async {
         let bytes_max = app.config().body_bytes_max.saturating_add(HEADER_BYTES);
         let mut received = body::receive(app.bodies(), &headers, body, bytes_max)
@@ -49,7 +55,7 @@ async fn export(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> 
             .map_err(|refusal| refused(&refusal))?;
         let packed = unframe(&mut received, &headers)?;
         let params = otlp::parameters("", &headers);
-        otlp::store(&app, received, packed, OtlpEncoding::Protobuf, params)
+        otlp::store(&app, &who, received, packed, OtlpEncoding::Protobuf, params)
             .await
             .map_err(|refusal| refused(&refusal))
     };

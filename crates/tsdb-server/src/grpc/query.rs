@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use tsdb_core::ErrorKind;
 use tsdb_exec::{Charge, Error, Result, Slice, StatementResult};
 
-use super::{proto, query_of_message, refused, timeout};
+use super::{caller, proto, query_of_message, refused, timeout};
 use crate::app::App;
 use crate::encode::parts::{Part as Rows, parts};
 use crate::encode::protobuf;
@@ -46,6 +46,7 @@ impl proto::query_service_server::QueryService for Queries {
         request: Request<proto::QueryRequest>,
     ) -> std::result::Result<Response<Parts>, Status> {
         let time_max = timeout(request.metadata(), self.0.config().query_timeout)?;
+        let who = caller(&request);
         let query = query_of_message(request.into_inner());
         if query.text.trim().is_empty() {
             return Err(Status::invalid_argument(
@@ -54,7 +55,7 @@ impl proto::query_service_server::QueryService for Queries {
         }
         let statements =
             query.parse().map_err(|errors| Status::invalid_argument(errors.to_string()))?;
-        let begun = Run::begin(Arc::clone(&self.0), query, statements, time_max).await;
+        let begun = Run::begin(Arc::clone(&self.0), who, query, statements, time_max).await;
         let (run, watch) = begun.map_err(|error| refused(&error))?;
         // One place more, kept for how the call ends: that finds its way whatever the client has not read.
         let (sender, parts) = mpsc::channel(PARTS_AHEAD + 1);

@@ -231,7 +231,7 @@ async fn a_reader_that_goes_away_ends_its_query() {
     parts.message().await.unwrap();
     drop(parts);
     let begin = std::time::Instant::now();
-    while fixture.app.running().show(0).series[0].rows() > 0 {
+    while fixture.app.running().show(0, &crate::auth::Who::Everyone).series[0].rows() > 0 {
         assert!(begin.elapsed() < std::time::Duration::from_secs(10), "it still runs");
         tokio::task::yield_now().await;
     }
@@ -268,7 +268,7 @@ async fn a_killed_query_ends_with_the_reason_whether_its_reader_reads_or_not() {
     // 1 was the first query of this server.
     fixture.app.running().kill(1).unwrap();
     let begin = std::time::Instant::now();
-    while fixture.app.running().show(0).series[0].rows() > 0 {
+    while fixture.app.running().show(0, &crate::auth::Who::Everyone).series[0].rows() > 0 {
         assert!(begin.elapsed() < std::time::Duration::from_secs(1), "it still runs");
         tokio::task::yield_now().await;
     }

@@ -19,8 +19,9 @@ use tsdb_ingest::{
 };
 
 use super::charge::Receipts;
-use super::{as_promised, proto, refused};
+use super::{as_promised, caller, proto, refused};
 use crate::app::{App, blocking};
+use crate::auth::{Right, Who};
 use crate::http::write::visible;
 use crate::status;
 
@@ -44,8 +45,8 @@ impl proto::write_service_server::WriteService for Writes {
         &self,
         request: Request<proto::WriteRequest>,
     ) -> Result<Response<proto::WriteResponse>, Status> {
-        let paid = receipts(&request).take();
-        let appended = append(&self.0, request.into_inner(), paid).await?;
+        let (who, paid) = (caller(&request), receipts(&request).take());
+        let appended = append(&self.0, &who, request.into_inner(), paid).await?;
         acknowledged(&self.0, appended).await.map(Response::new)
     }
 
@@ -54,8 +55,8 @@ impl proto::write_service_server::WriteService for Writes {
         request: Request<Streaming<proto::WriteRequest>>,
     ) -> Result<Response<Acknowledgements>, Status> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-        let paid = receipts(&request);
-        tokio::spawn(serve_stream(Arc::clone(&self.0), request.into_inner(), paid, sender));
+        let (who, paid) = (caller(&request), receipts(&request));
+        tokio::spawn(serve_stream(Arc::clone(&self.0), who, request.into_inner(), paid, sender));
         Ok(Response::new(Acknowledgements(receiver)))
     }
 }
@@ -84,6 +85,7 @@ impl Stream for Acknowledgements {
 /// Takes batches in and acknowledges them, until the client ends, goes away, or a batch fails.
 async fn serve_stream(
     app: Arc<App>,
+    who: Who,
     mut batches: Streaming<proto::WriteRequest>,
     paid: Receipts,
     client: mpsc::Sender<Acknowledgement>,
@@ -92,7 +94,7 @@ async fn serve_stream(
     let take_in = async {
         loop {
             let outcome = match batches.message().await {
-                Ok(Some(batch)) => append(&app, batch, paid.take()).await,
+                Ok(Some(batch)) => append(&app, &who, batch, paid.take()).await,
                 Ok(None) => break,
                 Err(status) => Err(as_promised(status)),
             };
@@ -131,12 +133,14 @@ struct Appended {
 /// Checks and appends a batch, whose bytes `paid` has paid for.
 async fn append(
     app: &Arc<App>,
+    who: &Who,
     batch: proto::WriteRequest,
     paid: Option<Reservation>,
 ) -> Result<Appended, Status> {
     if batch.database.is_empty() {
         return Err(Status::invalid_argument("database is required"));
     }
+    who.demand(Right::Write, &batch.database).map_err(|refusal| refused(&refusal))?;
     let body_bytes = batch.encoded_len();
     let mut held = paid.unwrap_or_else(|| app.budget().reserve_anyway(Pool::Bodies, 0));
     let missing = body_bytes.saturating_sub(held.bytes());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,6 +13,7 @@ use tsdb_exec::QueryMemory;
 use super::params::Params;
 use super::reply::{ApiError, json_response};
 use crate::app::{App, blocking};
+use crate::auth::{Right, Who};
 use crate::query::{Canceller, Watch};
 
 /// Entries of each list, as in Prometheus.
@@ -21,6 +23,7 @@ const LIMIT_MAX: usize = 10_000;
 /// `GET …?db=NAME&rp=POLICY&limit=N`. It takes the turn of a query, and has its time and memory.
 pub async fn report(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
@@ -28,6 +31,7 @@ pub async fn report(
         .filled("db")
         .ok_or_else(|| ApiError::bad_request("database is required: give db"))?;
     let top = limit(params.filled("limit"))?;
+    who.demand(Right::Read, database)?;
     let catalogue = app.storage().catalogue();
     let namespace = catalogue
         .namespace(database, params.filled("rp"))

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
@@ -21,23 +22,28 @@ use super::reply::{ApiError, empty_response, header, json_response, mark_refused
 use super::stream;
 use super::write::{Source, Target, announce_ignored, refuse, take_in};
 use crate::app::App;
+use crate::auth::Who;
 use crate::encode::{json, number};
+
+/// Where rows in any format are taken.
+pub(super) const PATH: &str = "/api/v1/write";
 
 /// `POST /api/v1/write`.
 pub async fn write(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
     if stream::is_meant(&params)? {
-        return stream::write(&app, params, &headers, body).await;
+        return stream::write(&app, &who, params, &headers, body).await;
     }
     if remote_write::is_meant(&params, &headers) {
-        return Ok(remote_write::write(&app, &params, &headers, body).await);
+        return Ok(remote_write::write(&app, &who, &params, &headers, body).await);
     }
-    let target = Target::new(&params)?;
+    let target = Target::new(&params)?.permitted(&who)?;
     let choice = app
         .formats()
         .choose(params.filled("format"), header(&headers, CONTENT_TYPE))

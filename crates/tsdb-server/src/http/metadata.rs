@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -11,16 +12,19 @@ use super::params::Params;
 use super::remote_write::DATABASE;
 use super::reply::{ApiError, json_response};
 use crate::app::App;
+use crate::auth::{Right, Who};
 
 /// `GET …?db=NAME&rp=POLICY&metric=NAME&limit=N&limit_per_metric=N`. A database that does not exist yet has no
 /// metrics. One thing is known of each metric at most.
 pub async fn list(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
     let limits = [limit(&params, "limit")?, limit(&params, "limit_per_metric")?];
     let database = params.filled("db").unwrap_or(DATABASE);
+    who.demand(Right::Read, database)?;
     let catalogue = app.storage().catalogue();
     let known = match catalogue.namespace(database, params.filled("rp")) {
         Ok(namespace) => app.metadata().list(namespace.id, params.filled("metric")),

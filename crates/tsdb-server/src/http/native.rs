@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -20,11 +21,14 @@ use super::query::FORM_BYTES_MAX;
 use super::query::request::{QueryRequest, bindings, epoch};
 use super::reply::{ApiError, header};
 use crate::app::App;
+use crate::auth::Who;
 use crate::encode::document;
 use crate::encode::results::Epoch;
 use crate::grpc::{proto, query_of_message};
 use crate::query::{Query, Run};
 use crate::status;
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The forms of an answer, by media type; the first is what a client gets that does not say.
 const FORMS: [(&str, Form); 6] = [
@@ -136,6 +140,7 @@ struct JsonRequest {
 /// `POST /api/v1/query`.
 pub async fn query(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(url): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -143,6 +148,8 @@ pub async fn query(
     let form = Form::negotiate(&headers)?;
     let received = body::receive(app.bodies(), &headers, body, FORM_BYTES_MAX).await?;
     let params = Params::of_query(url.as_deref().unwrap_or_default());
+    let params = with_form(&headers, params, &received.bytes);
+    let who = app.auth().settle(who, &params).await?;
     let (query, epoch) = asked(&headers, params, &received.bytes)?;
     drop(received);
     if query.text.trim().is_empty() {
@@ -150,16 +157,25 @@ pub async fn query(
     }
     let statements = query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
     let time_max = app.config().query_timeout;
-    let (run, watch) = Run::begin(app, query, statements, time_max).await?;
+    let (run, watch) = Run::begin(app, who, query, statements, time_max).await?;
     answer::respond(run, form.manner(epoch), watch).await
+}
+
+/// The parameters with those of the body, if it is a form.
+fn with_form(headers: &HeaderMap, params: Params, body: &[u8]) -> Params {
+    if media(headers) == FORM { params.after_form(body) } else { params }
+}
+
+/// The type of the body without its parameters.
+fn media(headers: &HeaderMap) -> String {
+    let media = header(headers, CONTENT_TYPE).unwrap_or_default();
+    media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// What is asked, by the type of the body; a body without a type is read as text of a query if there is
 /// any.
 fn asked(headers: &HeaderMap, params: Params, body: &[u8]) -> Result<(Query, Epoch), ApiError> {
-    let media = header(headers, CONTENT_TYPE).unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match media.as_str() {
+    match media(headers).as_str() {
         "application/json" => of_json(body, &params),
         "application/x-protobuf" | "application/protobuf" => {
             let message = proto::QueryRequest::decode(body).map_err(|error| {
@@ -169,7 +185,7 @@ fn asked(headers: &HeaderMap, params: Params, body: &[u8]) -> Result<(Query, Epo
             })?;
             Ok((query_of_message(message), Epoch::Every(1)))
         }
-        "application/x-www-form-urlencoded" => of_params(&params.after_form(body)),
+        FORM => of_params(&params),
         "" | "text/plain" | "application/tql" if !body.is_empty() => {
             let text = std::str::from_utf8(body).map_err(|error| {
                 let at = error.valid_up_to();
@@ -250,8 +266,8 @@ mod tests {
     fn read(media: &'static str, url: &str, body: &str) -> Result<(Query, Epoch), String> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
-        asked(&headers, Params::of_query(url), body.as_bytes())
-            .map_err(|error| error.message().to_owned())
+        let params = with_form(&headers, Params::of_query(url), body.as_bytes());
+        asked(&headers, params, body.as_bytes()).map_err(|error| error.message().to_owned())
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What happens around every request: an id, the headers that clients sniff, the check of where it comes
-//! from, a net under panics, and metrics.
+//! What happens around every request: an id, the headers that clients sniff, the checks of where it comes
+//! from and of who sends it, a net under panics, and metrics.
 
 use std::any::Any;
 use std::future::Future;
@@ -14,9 +14,10 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::guard;
 use super::reply::{ApiError, header, header_text};
+use super::{guard, refusals};
 use crate::app::App;
+use crate::auth;
 use crate::exposition::RequestRecord;
 use crate::telemetry;
 
@@ -43,19 +44,13 @@ pub struct Door {
 
 /// The outermost layer.
 pub async fn observe(State(door): State<Door>, request: Request, next: Next) -> Response {
-    let Door { app, is_on_loopback } = door;
+    let app = &door.app;
     let started = app.env().clock.mono_ns();
-    let id = request_id(request.headers(), &app);
+    let id = request_id(request.headers(), app);
     let method = method_label(request.method());
     let path = super::label(request.uri().path());
-    let allowed = guard::check(request.method(), request.uri(), request.headers(), is_on_loopback);
-    let mut response = match allowed {
-        Ok(()) => match CatchPanic(pin!(next.run(request))).await {
-            Ok(response) => response,
-            Err(panic) => panicked(&app, path, panic.as_ref()),
-        },
-        Err(refusal) => refusal.into_response(),
-    };
+    let answered = CatchPanic(pin!(answer(&door, request, next))).await;
+    let mut response = answered.unwrap_or_else(|panic| panicked(app, path, panic.as_ref()));
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(X_REQUEST_ID, id);
@@ -68,6 +63,20 @@ pub async fn observe(State(door): State<Door>, request: Request, next: Next) -> 
     let seconds = std::time::Duration::from_nanos(elapsed_ns).as_secs_f64();
     app.exposition().request(RequestRecord { method, path, status, seconds });
     response
+}
+
+/// Lets the request in, or tells why not.
+async fn answer(door: &Door, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    let checked = guard::check(&head.method, &head.uri, &head.headers, door.is_on_loopback);
+    if let Err(refusal) = checked {
+        return refusal.into_response();
+    }
+    let access = super::access(head.uri.path());
+    match auth::admit(door, access, &mut head).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(refusal) => refusals::refused(&head, refusal),
+    }
 }
 
 fn panicked(app: &App, path: &str, panic: &(dyn Any + Send)) -> Response {

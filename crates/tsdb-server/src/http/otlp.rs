@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -15,6 +16,7 @@ use tsdb_ingest::OtlpEncoding;
 use super::body;
 use super::reply::{ApiError, header};
 use crate::app::App;
+use crate::auth::Who;
 use crate::encode::{json, number};
 use crate::otlp::{self, ExportResponse, RpcStatus};
 use crate::status;
@@ -29,6 +31,7 @@ const JSON: &str = "application/json";
 /// `POST` to one of [`PATHS`].
 pub async fn export(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -42,7 +45,7 @@ pub async fn export(
         let packed = body::encoding(&headers)?;
         let bytes_max = app.config().body_bytes_max;
         let received = body::receive(app.bodies(), &headers, body, bytes_max).await?;
-        otlp::store(&app, received, packed, written, params).await
+        otlp::store(&app, &who, received, packed, written, params).await
     };
     match outcome.await {
         Ok(report) => answered(written, &otlp::response(&report)),
@@ -77,6 +80,11 @@ fn answered(written: OtlpEncoding, response: &ExportResponse) -> Response {
     let mut answer = Response::new(Body::from(bytes));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
+}
+
+/// The answer to a request that is not let in.
+pub(super) fn not_admitted(headers: &HeaderMap, refusal: ApiError) -> Response {
+    refused(written(headers).unwrap_or(OtlpEncoding::Json), refusal)
 }
 
 fn refused(written: OtlpEncoding, refusal: ApiError) -> Response {

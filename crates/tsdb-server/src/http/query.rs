@@ -14,6 +14,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
@@ -25,6 +26,7 @@ use super::answer::{self, Manner};
 use super::reply::{ApiError, empty_response, header};
 use super::{body, guard, params::Params};
 use crate::app::{App, blocking};
+use crate::auth::Who;
 use crate::encode::document;
 use crate::encode::results::Epoch;
 use crate::query::Run;
@@ -49,18 +51,20 @@ enum Way {
 /// `GET|HEAD /query`.
 pub async fn by_get(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
     let from_browser = guard::is_from_browser(&headers);
     let way = if from_browser { Way::GetOfBrowser } else { Way::Get };
-    run(app, &params, way).await
+    run(app, who, &params, way).await
 }
 
 /// `POST /query`.
 pub async fn by_post(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -71,7 +75,7 @@ pub async fn by_post(
         check_form_type(&headers)?;
         params = params.after_form(&received.bytes);
     }
-    run(app, &params, Way::Post).await
+    run(app, who, &params, Way::Post).await
 }
 
 /// A body of another type would be taken for a form of nonsense and end in a confusing message.
@@ -103,7 +107,8 @@ fn may_change(way: Way, params: &Params) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::FORBIDDEN, message))
 }
 
-async fn run(app: Arc<App>, params: &Params, way: Way) -> Result<Response, ApiError> {
+async fn run(app: Arc<App>, who: Who, params: &Params, way: Way) -> Result<Response, ApiError> {
+    let who = app.auth().settle(who, params).await?;
     let request = QueryRequest::new(params)?;
     let statements =
         request.query.parse().map_err(|errors| ApiError::bad_request(errors.to_string()))?;
@@ -111,7 +116,7 @@ async fn run(app: Arc<App>, params: &Params, way: Way) -> Result<Response, ApiEr
         may_change(way, params)?;
     }
     let time_max = app.config().query_timeout;
-    let (run, watch) = Run::begin(app, request.query, statements, time_max).await?;
+    let (run, watch) = Run::begin(app, who, request.query, statements, time_max).await?;
     let run = if way == Way::Get { run.with_warnings() } else { run };
     if request.run_async {
         tokio::spawn(async move {

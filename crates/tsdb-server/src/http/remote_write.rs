@@ -18,6 +18,7 @@ use super::params::Params;
 use super::reply::{ApiError, empty_response, header, mark_refused, text_response};
 use super::write::{Source, Target, take_in};
 use crate::app::App;
+use crate::auth::Who;
 use crate::exposition::NotStoredRecord;
 
 /// The media type of both messages.
@@ -48,6 +49,7 @@ pub(super) fn is_meant(params: &Params, headers: &HeaderMap) -> bool {
 /// Stores a request. The answer is always one of remote write.
 pub(super) async fn write(
     app: &Arc<App>,
+    who: &Who,
     params: &Params,
     headers: &HeaderMap,
     body: Body,
@@ -56,7 +58,7 @@ pub(super) async fn write(
         Ok(version) => version,
         Err(refusal) => return refusal.into_plain_response(),
     };
-    let outcome = store(app, params, headers, body, version).await;
+    let outcome = store(app, who, params, headers, body, version).await;
     let written = outcome.as_ref().map_or(0, |report| report.samples);
     let mut response = match outcome {
         Ok(report) => respond(&report),
@@ -74,12 +76,14 @@ pub(super) async fn write(
 
 async fn store(
     app: &Arc<App>,
+    who: &Who,
     params: &Params,
     headers: &HeaderMap,
     body: Body,
     version: RemoteWriteVersion,
 ) -> Result<WriteReport, ApiError> {
     let target = Target::in_database(params.filled("db").unwrap_or(DATABASE), params)?;
+    let target = target.permitted(who)?;
     let encoding = match body::encodings(headers).as_str() {
         // A request without the header is packed all the same, as old senders do it.
         "" | "snappy" => Encoding::SnappyBlock,

@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -122,7 +124,13 @@ impl ApiError {
 
     /// Adds the headers of the refusal.
     fn mark(&self, response: &mut Response, text: &str) {
-        mark_refused(response, text);
+        if self.status == StatusCode::UNAUTHORIZED {
+            // InfluxDB's clients look for this alone; browsers ask for a user and a password.
+            let challenge = HeaderValue::from_static("Basic realm=\"InfluxDB\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        } else {
+            mark_refused(response, text);
+        }
         let headers = response.headers_mut();
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));

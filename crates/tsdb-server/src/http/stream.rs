@@ -29,8 +29,9 @@ use self::totals::Totals;
 use super::body::{self, Encoding};
 use super::params::Params;
 use super::reply::{ApiError, header};
-use super::write::{Target, refuse};
+use super::write::{Permitted, Target, refuse};
 use crate::app::{App, blocking};
+use crate::auth::{Right, Who};
 
 /// Largest piece. With less memory for bodies it is one of [`PIECE_PARTS`] of it.
 const PIECE_BYTES_MAX: usize = 8 << 20;
@@ -67,11 +68,12 @@ pub(super) fn is_meant(params: &Params) -> Result<bool, ApiError> {
 /// The refusal of a request of which nothing was looked at.
 pub(super) async fn write(
     app: &Arc<App>,
+    who: &Who,
     params: Params,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let target = Target::new(&params)?;
+    let target = Target::new(&params)?.permitted(who)?;
     let choice = app
         .formats()
         .choose(params.filled("format"), header(headers, CONTENT_TYPE))
@@ -128,6 +130,7 @@ struct Worker {
     /// Pays for the buffer.
     _held: Reservation,
     target: Target,
+    who: Who,
     choice: Choice,
     parameters: Params,
     piece_bytes_max: usize,
@@ -142,18 +145,20 @@ impl Worker {
     fn new(
         app: &Arc<App>,
         turn: OwnedSemaphorePermit,
-        target: Target,
+        target: Permitted,
         choice: Choice,
         parameters: Params,
     ) -> Result<Worker, ApiError> {
         let piece_bytes_max = (app.budget().limit(Pool::Bodies) / PIECE_PARTS).min(PIECE_BYTES_MAX);
         // Taken at once, so that no stream ends in its middle for want of it.
         let held = app.budget().reserve(Pool::Bodies, piece_bytes_max)?;
+        let (target, who) = target.into_parts();
         Ok(Worker {
             app: Arc::clone(app),
             _turn: turn,
             _held: held,
             target,
+            who,
             choice,
             parameters,
             piece_bytes_max,
@@ -297,6 +302,8 @@ impl Worker {
     /// Parses and appends the beginning of the buffer. Where memory is short, or the log is behind, it waits:
     /// nothing is read from the client meanwhile.
     fn store(&self, format: &dyn Format, bytes: usize) -> Result<WriteReport, ApiError> {
+        // A stream may last for hours, and the right may be revoked meanwhile.
+        self.who.demand(Right::Write, &self.target.database)?;
         let runtime = Handle::current();
         let parameters: Vec<(&str, &str)> = self.parameters.pairs().collect();
         let begin_ns = self.app.env().clock.mono_ns();

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -20,6 +21,7 @@ use super::body::{self, Encoding, Received};
 use super::params::Params;
 use super::reply::{ApiError, TOO_LARGE, empty_response, header_text};
 use crate::app::{App, blocking};
+use crate::auth::{Right, Who};
 
 /// Names the text fields of accepted lines, which are not stored.
 const X_TSDB_IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-tsdb-ignored-fields");
@@ -69,14 +71,40 @@ fn check_consistency(text: &str) -> Result<(), ApiError> {
     }
 }
 
+/// A target that the sender may write to.
+pub(crate) struct Permitted {
+    target: Target,
+    who: Who,
+}
+
+impl Target {
+    /// That somebody may write there.
+    ///
+    /// # Errors
+    /// 401 or 403.
+    pub(crate) fn permitted(self, who: &Who) -> Result<Permitted, ApiError> {
+        who.demand(Right::Write, &self.database)?;
+        Ok(Permitted { target: self, who: who.clone() })
+    }
+}
+
+impl Permitted {
+    /// The target, and who may write to it: whoever does so for long asks again.
+    pub(super) fn into_parts(self) -> (Target, Who) {
+        (self.target, self.who)
+    }
+}
+
 /// `POST /write`.
 pub async fn write(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let target = Target::new(&Params::of_query(query.as_deref().unwrap_or_default()))?;
+    let target =
+        Target::new(&Params::of_query(query.as_deref().unwrap_or_default()))?.permitted(&who)?;
     let read = |app: &App, request: &WriteRequest<'_>| {
         app.pipeline().write(&LineProtocol::default(), request)
     };
@@ -102,7 +130,7 @@ pub(super) struct Source<'a> {
 pub(super) async fn take_in(
     app: &Arc<App>,
     source: Source<'_>,
-    target: Target,
+    target: Permitted,
     parameters: Params,
     read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<Option<WriteReport>, ApiError> {
@@ -122,7 +150,7 @@ pub(super) async fn take_in(
 pub(super) async fn hand_in(
     app: &Arc<App>,
     source: Source<'_>,
-    target: Target,
+    target: Permitted,
     parameters: Params,
     read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<Option<WriteReport>, ApiError> {
@@ -142,7 +170,7 @@ pub(crate) async fn take_received(
     app: &Arc<App>,
     received: Received,
     encoding: Encoding,
-    target: Target,
+    target: Permitted,
     parameters: Params,
     read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<WriteReport, ApiError> {
@@ -158,11 +186,12 @@ async fn hand_over(
     app: &Arc<App>,
     received: Received,
     encoding: Encoding,
-    target: Target,
+    target: Permitted,
     parameters: Params,
     read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<WriteReport, ApiError> {
     let body_bytes = received.bytes.len() as u64;
+    let (target, _) = target.into_parts();
     let database = target.database.clone();
     let work = Work { target, received, encoding, parameters };
     let report = store(app, work, read).await?;

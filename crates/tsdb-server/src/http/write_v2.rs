@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -16,6 +17,7 @@ use super::params::Params;
 use super::reply::{ApiError, empty_response, header_text};
 use super::write::{Source, Target, announce_ignored, take_in};
 use crate::app::App;
+use crate::auth::Who;
 
 /// What the paths of InfluxDB 2 begin with: their refusals have its form.
 pub(super) const PREFIX: &str = "/api/v2/";
@@ -26,23 +28,25 @@ const SHOWN_CHARS_MAX: usize = 64;
 /// `POST /api/v2/write`.
 pub async fn write(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
-    let written = take_in_body(&app, &params, &headers, body).await;
+    let written = take_in_body(&app, &who, &params, &headers, body).await;
     let report = written.map_err(ApiError::with_code)?;
     Ok(report.map_or_else(|| empty_response(StatusCode::NO_CONTENT), |report| respond(&report)))
 }
 
 async fn take_in_body(
     app: &Arc<App>,
+    who: &Who,
     params: &Params,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Option<WriteReport>, ApiError> {
-    let target = target(params)?;
+    let target = target(params)?.permitted(who)?;
     let read = |app: &App, request: &WriteRequest<'_>| {
         app.pipeline().write(&LineProtocol::default(), request)
     };

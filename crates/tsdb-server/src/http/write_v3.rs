@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -17,6 +18,7 @@ use super::params::Params;
 use super::reply::{ApiError, empty_response, json_response, mark_refused};
 use super::write::{Source, Target, announce_ignored, hand_in, visible};
 use crate::app::App;
+use crate::auth::Who;
 use crate::encode::{json, number};
 
 /// InfluxDB's words for a request of which some lines were not stored.
@@ -82,12 +84,14 @@ fn flag(params: &Params, name: &str, absent: bool) -> Result<bool, ApiError> {
 /// `POST /api/v3/write_lp`.
 pub async fn write(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = Params::of_query(query.as_deref().unwrap_or_default());
     let Options { target, accepts_partial, waits } = Options::new(&params)?;
+    let target = target.permitted(&who)?;
     let read = move |app: &App, request: &WriteRequest<'_>| {
         let format = LineProtocol::default();
         if accepts_partial {

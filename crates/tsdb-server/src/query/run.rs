@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tsdb_core::{CancelToken, ErrorKind, MemoryBudget, Pool, Reservation};
 use tsdb_exec::{Message, QueryContext, QueryMemory, Slice, StatementResult};
-use tsdb_ql::Statement;
+use tsdb_ql::{Statement, redacted};
 
 use super::Query;
-use super::running::Listed;
+use super::running::{Listed, Request};
 use super::tables;
 use super::watch::{Canceller, Watch};
 use crate::app::{App, blocking};
+use crate::auth::{AccountError, Who, statements};
 use crate::encode::results::Answer;
 use crate::http::reply::ApiError;
 
@@ -36,6 +37,7 @@ const QUICK_BYTES_MAX: usize = 1 << 20;
 /// The statements of one request and what they need. Its methods block.
 pub struct Run {
     app: Arc<App>,
+    who: Who,
     query: Query,
     statements: Vec<Statement>,
     warn_of_changes: bool,
@@ -49,18 +51,21 @@ pub struct Run {
 }
 
 impl Run {
-    /// Waits for the turn of `statements`, which are those of `query`. From then on they may run for
+    /// Waits for the turn of `statements`, which are those of `query` and which `who` must be allowed to run. From then on they may run for
     /// `time_max`, and until the watch is dropped. Those that need no turn do not wait, nor do those that were
     /// killed meanwhile: they end without having run.
     ///
     /// # Errors
-    /// 503 when too many wait already, or no turn comes free in time.
+    /// 401 and 403 when they are not; 503 when too many wait already, or no turn comes free in time.
     pub async fn begin(
         app: Arc<App>,
+        who: Who,
         query: Query,
         statements: Vec<Statement>,
         time_max: Duration,
     ) -> Result<(Run, Watch), ApiError> {
+        let database = query.database.as_deref();
+        let needs = statements::authorize(app.auth(), &who, &statements, database)?;
         let needs_turn = !statements.iter().all(needs_no_store);
         // What is used to find out what takes all the memory, and to end it, must not need any of it.
         let own_budget = MemoryBudget::default();
@@ -76,7 +81,9 @@ impl Run {
         let canceller = Canceller::default();
         let database = query.database.as_deref().unwrap_or_default();
         let now_ns = app.env().clock.mono_ns();
-        let listed = app.running().enter(&query.text, database, canceller.clone(), now_ns);
+        let text_shown = redacted(&query.text);
+        let request = Request { text: &text_shown, database, needs };
+        let listed = app.running().enter(request, canceller.clone(), now_ns);
         let (turn, statements) = if needs_turn {
             turn(&app, &query, statements, &canceller).await?
         } else {
@@ -86,6 +93,7 @@ impl Run {
         let watch = Watch::new(canceller.clone(), time_max);
         let run = Run {
             app,
+            who,
             query,
             statements,
             warn_of_changes: false,
@@ -186,7 +194,7 @@ impl Run {
         match statement {
             Statement::ShowQueries => {
                 context.cancel.check().map_err(|error| self.failure(&error.into()))?;
-                Ok(self.app.running().show(self.app.env().clock.mono_ns()))
+                Ok(self.app.running().show(self.app.env().clock.mono_ns(), &self.who))
             }
             Statement::KillQuery { id, .. } => {
                 context.cancel.check().map_err(|error| self.failure(&error.into()))?;
@@ -199,7 +207,7 @@ impl Run {
             Statement::ShowRejects { database, limit } => {
                 let database = database.as_deref().or(self.query.database.as_deref());
                 let limit = limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-                let shown = self.app.rejects().show(database, limit, &context.memory);
+                let shown = self.app.rejects().show(database, limit, &self.who, &context.memory);
                 shown.map_err(|error| self.failure(&error.into()))
             }
             Statement::ShowStats { module } => {
@@ -209,6 +217,13 @@ impl Run {
             }
             Statement::ShowDiagnostics { module } => {
                 Ok(tables::diagnostics(&self.app, module.as_deref()))
+            }
+            Statement::ShowDatabases if !self.who.is_admin() => {
+                Ok(tables::databases_seen(&self.app, &self.who))
+            }
+            Statement::Account(statement) => {
+                let done = self.app.auth().carry_out(statement, &self.who);
+                done.map_err(|error| self.account_failure(&error))
             }
             _ => {
                 let (executor, rows) = (self.app.executor(), listener.slice_rows());
@@ -229,6 +244,13 @@ impl Run {
             other => other.to_string(),
         };
         Failure { kind: error.kind(), message }
+    }
+
+    fn account_failure(&self, error: &AccountError) -> Failure {
+        if let AccountError::Store(error) = error {
+            self.app.note(error);
+        }
+        Failure { kind: error.kind(), message: error.to_string() }
     }
 
     /// What InfluxDB says to changes by GET.

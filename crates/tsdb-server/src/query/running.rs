@@ -10,6 +10,8 @@ use tsdb_exec::{ResultColumn, Series, StatementResult, Validity, Values};
 
 use super::tables::count;
 use super::watch::Canceller;
+use crate::auth::Who;
+use crate::auth::statements::Need;
 
 /// The requests whose statements run, or wait for their turn.
 #[derive(Debug, Clone, Default)]
@@ -25,12 +27,18 @@ struct Table {
 struct Entry {
     text: Arc<str>,
     database: Arc<str>,
+    needs: Vec<Need>,
     since_ns: u64,
     has_turn: bool,
     canceller: Canceller,
 }
 
 impl Entry {
+    fn is_seen_by(&self, who: &Who) -> bool {
+        let may_know = self.database.is_empty() || who.sees(&self.database);
+        may_know && self.needs.iter().all(|need| need.is_met_by(who))
+    }
+
     /// How far it is; "running" and "killed" in InfluxDB's words.
     fn status(&self) -> &'static str {
         match self.canceller.token().check() {
@@ -39,6 +47,17 @@ impl Entry {
             _ => "waiting",
         }
     }
+}
+
+/// What the table shows of a request, and to whom.
+#[derive(Debug, Clone)]
+pub struct Request<'r> {
+    /// Its statements, without passwords.
+    pub text: &'r str,
+    /// Its database, or nothing.
+    pub database: &'r str,
+    /// What its statements need.
+    pub needs: Vec<Need>,
 }
 
 /// A number that no query has.
@@ -55,12 +74,13 @@ pub struct Listed {
 
 impl Running {
     /// Enters a query that arrives at `now_ns` of the monotonic clock, and that `canceller` ends.
-    pub fn enter(&self, text: &str, database: &str, canceller: Canceller, now_ns: u64) -> Listed {
+    pub fn enter(&self, request: Request<'_>, canceller: Canceller, now_ns: u64) -> Listed {
         let mut table = self.0.lock();
         table.last_id += 1;
         let id = table.last_id;
+        let Request { text, database, needs } = request;
         let (text, database) = (text.into(), database.into());
-        let entry = Entry { text, database, since_ns: now_ns, has_turn: false, canceller };
+        let entry = Entry { text, database, needs, since_ns: now_ns, has_turn: false, canceller };
         table.queries.insert(id, entry);
         Listed { running: self.clone(), id }
     }
@@ -84,10 +104,10 @@ impl Running {
         ]
     }
 
-    /// The table, as InfluxDB shows it.
-    pub fn show(&self, now_ns: u64) -> StatementResult {
+    /// The table, as InfluxDB shows it, of what `who` might run, too: texts tell of what is in a database.
+    pub fn show(&self, now_ns: u64, who: &Who) -> StatementResult {
         let (mut ids, mut texts) = (Vec::new(), [Vec::new(), Vec::new(), Vec::new(), Vec::new()]);
-        for (id, entry) in &self.0.lock().queries {
+        for (id, entry) in self.0.lock().queries.iter().filter(|(_, entry)| entry.is_seen_by(who)) {
             let elapsed_ns = now_ns.saturating_sub(entry.since_ns);
             // To the microsecond, which is what people read.
             let elapsed_ns = i64::try_from(elapsed_ns / 1000 * 1000).unwrap_or(i64::MAX);
@@ -134,7 +154,7 @@ mod tests {
     use super::*;
 
     fn texts(running: &Running, column: usize) -> Vec<String> {
-        match &running.show(3_500_999).series[0].columns[column].values {
+        match &running.show(3_500_999, &Who::Everyone).series[0].columns[column].values {
             Values::Strings(texts) => texts.iter().flatten().map(ToString::to_string).collect(),
             other => panic!("{other:?}"),
         }
@@ -143,12 +163,14 @@ mod tests {
     #[test]
     fn queries_are_listed_while_they_are_there() {
         let running = Running::default();
-        let enter =
-            |text, database, now_ns| running.enter(text, database, Canceller::default(), now_ns);
+        let enter = |text, database, now_ns| {
+            let request = Request { text, database, needs: Vec::new() };
+            running.enter(request, Canceller::default(), now_ns)
+        };
         let first = enter("SELECT 1", "d", 1_000_000);
         let second = enter("SELECT 2", "", 2_000_000);
         second.begin();
-        let shown = running.show(3_500_999);
+        let shown = running.show(3_500_999, &Who::Everyone);
         let table = &shown.series[0];
         let names: Vec<_> = table.columns.iter().map(|column| &*column.name).collect();
         assert_eq!(names, ["qid", "query", "database", "duration", "status"]);
@@ -156,16 +178,19 @@ mod tests {
         assert_eq!(texts(&running, 3), ["2.5ms", "1.5ms"]);
         assert_eq!(texts(&running, 4), ["waiting", "running"]);
         drop(first);
-        assert_eq!(running.show(0).series[0].rows(), 1);
+        assert_eq!(running.show(0, &Who::Everyone).series[0].rows(), 1);
         drop(second);
-        assert_eq!(running.show(0).series[0].rows(), 0);
+        assert_eq!(running.show(0, &Who::Everyone).series[0].rows(), 0);
     }
 
     #[test]
     fn the_one_that_is_meant_is_killed_and_stays_until_it_has_ended() {
         let running = Running::default();
         let cancellers = [Canceller::default(), Canceller::default()];
-        let enter = |canceller: &Canceller| running.enter("q", "d", canceller.clone(), 0);
+        let enter = |canceller: &Canceller| {
+            let request = Request { text: "q", database: "d", needs: Vec::new() };
+            running.enter(request, canceller.clone(), 0)
+        };
         let listed: Vec<Listed> = cancellers.iter().map(enter).collect();
         listed[0].begin();
         listed[1].begin();

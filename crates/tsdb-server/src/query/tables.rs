@@ -12,6 +12,7 @@ use tsdb_core::{CancelToken, Result};
 use tsdb_exec::{QueryMemory, ResultColumn, Series, StatementResult, Validity, Values};
 
 use crate::app::App;
+use crate::auth::Who;
 use crate::encode::number::push_rfc3339;
 use crate::http::observe::INFLUXDB_VERSION;
 
@@ -98,6 +99,14 @@ pub fn diagnostics(app: &App, module: Option<&str>) -> StatementResult {
         ),
     ];
     answer(tables, module)
+}
+
+/// `SHOW DATABASES` for somebody who may not know all of them.
+pub fn databases_seen(app: &App, who: &Who) -> StatementResult {
+    let catalogue = app.storage().catalogue();
+    let seen = catalogue.databases.keys().filter(|name| who.sees(name)).cloned();
+    let names = ResultColumn::texts("name", seen);
+    StatementResult::of(Series::table(Some("databases".into()), vec![names]))
 }
 
 fn is_wanted(name: &str, module: Option<&str>) -> bool {

@@ -179,7 +179,7 @@ impl Fixture {
 
     /// Number and status of the queries that there are, but for the one that asks.
     fn listed(&self) -> Vec<(i64, String)> {
-        let table = self.app.running().show(0);
+        let table = self.app.running().show(0, &crate::auth::Who::Everyone);
         let [Values::Integers(ids, _), .., Values::Strings(states)] =
             &table.series[0].columns.iter().map(|column| column.values.clone()).collect::<Vec<_>>()
                 [..]
