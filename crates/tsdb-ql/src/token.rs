@@ -15,6 +15,7 @@ pub(crate) type TokenError = Option<Error>;
 #[logos(skip r"[ \t\r\n\x0C]+")]
 #[logos(skip(r"--[^\n]*", allow_greedy = true))]
 #[logos(skip r"/\*([^*]|\*+[^*/])*\*+/")]
+#[expect(clippy::enum_variant_names, reason = "TOKEN is a keyword")]
 pub(crate) enum Token {
     // --- keywords that no unquoted name can be
     #[token("SELECT", ignore(case))]
