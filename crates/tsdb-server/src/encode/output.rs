@@ -20,13 +20,20 @@ pub struct Output {
     /// With so many bytes it is time to look at the token, or to make room.
     pause_at: usize,
     held: Charge,
+    memory: QueryMemory,
     cancel: CancelToken,
 }
 
 impl Output {
     /// Nothing so far. `memory` pays, `cancel` ends it.
     pub fn new(memory: &QueryMemory, cancel: &CancelToken) -> Output {
-        Output { bytes: Vec::new(), pause_at: 0, held: memory.charge(), cancel: cancel.clone() }
+        Output {
+            bytes: Vec::new(),
+            pause_at: 0,
+            held: memory.charge(),
+            memory: memory.clone(),
+            cancel: cancel.clone(),
+        }
     }
 
     /// Sees to it that there is room for a row. To be called before each.
@@ -57,6 +64,20 @@ impl Output {
         let spare_from = self.bytes.capacity().saturating_sub(ROOM_BYTES) + 1;
         self.pause_at = spare_from.min(length + BYTES_PER_LOOK);
         Ok(())
+    }
+
+    /// Charges `bytes` for what `work` has in memory beside the response.
+    ///
+    /// # Errors
+    /// As [`Output::room`], and what `work` says.
+    pub fn beside(
+        &mut self,
+        bytes: usize,
+        work: impl FnOnce(&mut Output) -> Result<()>,
+    ) -> Result<()> {
+        let mut beside = self.memory.charge();
+        beside.grow(bytes)?;
+        work(self)
     }
 
     /// Makes room for about `more` bytes that will come, if there is memory for them, so that it need not grow step

@@ -64,11 +64,14 @@ pub fn end(answer: &Answer) -> proto::QueryResponse {
 /// # Errors
 /// See [`Output::make_room`]; nothing was appended then.
 pub(super) fn push_part(out: &mut Output, statement: usize, part: &Part<'_>) -> Result<()> {
-    // Twice: for the message, and for its bytes.
-    out.make_room(2 * part_bytes(part))?;
-    // A Vec has room for anything.
-    let _ = self::part(statement, part).encode_length_delimited(&mut out.bytes);
-    Ok(())
+    // The bytes that are sent are fewer than those of the message, and stay longer.
+    out.beside(part_bytes(part), |out| {
+        let message = self::part(statement, part);
+        out.make_room(message.encoded_len() + LENGTH_BYTES)?;
+        // A Vec has room for anything.
+        let _ = message.encode_length_delimited(&mut out.bytes);
+        Ok(())
+    })
 }
 
 /// Appends the message of the end of an answer behind its length.
@@ -83,6 +86,9 @@ fn message(statement: usize, outcome: Outcome) -> proto::QueryResponse {
 
 /// Bytes of a text beside its letters: where it stands, and its place in a map of tags.
 const TEXT_BYTES: usize = 2 * size_of::<String>();
+
+/// Most bytes of the length in front of a message.
+const LENGTH_BYTES: usize = 10;
 
 /// Bytes of a message beside what is in its columns.
 const MESSAGE_BYTES: usize = 512;

@@ -22,11 +22,14 @@ use crate::encode::json;
 use crate::encode::output::Output;
 use crate::encode::parts::parts;
 use crate::encode::results::{self, Answer};
-use crate::query::{Canceller, Listener, Run, SLICE_ROWS, Watch, failed};
+use crate::query::{Canceller, Listener, Run, Watch, failed};
 use pieces::{Coming, Pieces, body};
 
 /// A body of so many bytes is sent as it is made.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// Rows that are written before it is seen whether there is enough for a piece, so that none is much longer.
+const PART_ROWS: usize = 1024;
 
 /// Pieces that wait for the client: with 4 MiB most bodies are made without waiting for anybody.
 const PIECES_AHEAD: usize = 16;
@@ -258,7 +261,7 @@ fn end(pieces: &mut Pieces, rest: Vec<u8>, canceller: &Canceller) {
 
 impl Listener for Line<'_> {
     fn slice(&mut self, statement: usize, slice: Slice<'_>) -> Result<()> {
-        parts(slice, SLICE_ROWS).try_for_each(|part| {
+        parts(slice, PART_ROWS).try_for_each(|part| {
             self.made.document.part(statement, &part)?;
             self.send_on()
         })
