@@ -101,6 +101,10 @@ fn describe(
         lines.push(format!("  windows of {} ns, offset {} ns", windows.every, windows.offset));
     }
     lines.extend(scan.rules.iter().map(|rule| format!("  rule: {rule}")));
+    if let Some((time, windows)) = runner.end_to_try(plan, scan)? {
+        lines
+            .push(format!("  rule: the {windows} windows at the end are tried first, time {time}"));
+    }
     lines.push(format!(
         "  estimate: {} runs, {} series, {} chunks, {} rows; parts: {}",
         estimate.runs,

@@ -26,6 +26,30 @@ impl Runner<'_> {
         scan: &ScanPlan,
     ) -> Result<Option<Tables>> {
         let frame = &plan.frame;
+        let Some((time, shown)) = self.end_to_try(plan, scan)? else { return Ok(None) };
+        let page = Page { limit: Some(shown), offset: None, ..frame.page };
+        let end = Frame { time, has_start: true, fill: Fill::None, page, ..frame.clone() };
+        let (mut tables, charge) = self.scan(plan, scan, &end)?;
+        let full = |table: &Series| {
+            table.rows() as u64 == shown && table.columns.iter().all(ResultColumn::is_full)
+        };
+        if tables.len() != 1 || !tables.iter().all(full) {
+            return Ok(None);
+        }
+        let offset = usize::try_from(frame.page.offset.unwrap_or(0)).unwrap_or(usize::MAX);
+        for table in &mut tables {
+            table.skip(offset, self.progress.cancel())?;
+        }
+        Ok(Some((tables, charge)))
+    }
+
+    /// The time of the windows that are tried for alone, and their number; `None` where all are read at once.
+    pub(crate) fn end_to_try(
+        &self,
+        plan: &SelectPlan,
+        scan: &ScanPlan,
+    ) -> Result<Option<(TimeRange, u64)>> {
+        let frame = &plan.frame;
         let (Some(windows), Some(limit)) = (frame.windows, frame.page.limit) else {
             return Ok(None);
         };
@@ -45,21 +69,7 @@ impl Runner<'_> {
             Order::Ascending => self.oldest(shown, windows, plan, scan)?,
             Order::Descending => newest(shown, windows, frame.time),
         };
-        let Some(time) = time else { return Ok(None) };
-        let page = Page { limit: Some(shown), offset: None, ..frame.page };
-        let end = Frame { time, has_start: true, fill: Fill::None, page, ..frame.clone() };
-        let (mut tables, charge) = self.scan(plan, scan, &end)?;
-        let full = |table: &Series| {
-            table.rows() as u64 == shown && table.columns.iter().all(ResultColumn::is_full)
-        };
-        if tables.len() != 1 || !tables.iter().all(full) {
-            return Ok(None);
-        }
-        let offset = usize::try_from(frame.page.offset.unwrap_or(0)).unwrap_or(usize::MAX);
-        for table in &mut tables {
-            table.skip(offset, self.progress.cancel())?;
-        }
-        Ok(Some((tables, charge)))
+        Ok(time.map(|time| (time, shown)))
     }
 
     /// The time of the first `shown` windows, if it is a small part of all.
