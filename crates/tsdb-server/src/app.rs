@@ -23,6 +23,7 @@ use crate::http::body::Room;
 use crate::http::reply::ApiError;
 use crate::query::Running;
 use crate::rejects::Rejects;
+use crate::turns::{FairTurns, Turn};
 use crate::wiring::Store;
 
 /// Longest wait for one of the turns of queries.
@@ -51,7 +52,7 @@ pub struct App {
     rejects: Rejects,
     bodies: Room,
     running: Running,
-    write_turns: Arc<Semaphore>,
+    write_turns: FairTurns,
     query_turns: Arc<Semaphore>,
     small_query_turns: Arc<Semaphore>,
     quick_turns: Semaphore,
@@ -82,7 +83,7 @@ impl App {
             rejects: Rejects::new(&budget),
             bodies: Room::new(&budget),
             running: Running::default(),
-            write_turns: Arc::new(Semaphore::new(cores)),
+            write_turns: FairTurns::new(cores),
             query_turns: Arc::new(Semaphore::new(config.query_concurrency)),
             small_query_turns: Arc::new(Semaphore::new(SMALL_QUERY_TURNS)),
             quick_turns: Semaphore::new(worker_threads().saturating_sub(1)),
@@ -197,13 +198,13 @@ impl App {
         self.exposition.render(self.store.counters(), statistics, &self.budget)
     }
 
-    /// A turn to parse and append.
+    /// A turn to parse rows of a database and append them.
     ///
     /// # Errors
     /// 503 when none comes free in time.
-    pub async fn write_turn(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        turn(&self.write_turns, WRITE_TURN_WAIT_MAX, "request throttled, too many writes at once")
-            .await
+    pub async fn write_turn(&self, database: &str) -> Result<Turn, ApiError> {
+        let turn = timeout(WRITE_TURN_WAIT_MAX, self.write_turns.turn(database)).await;
+        turn.map_err(|_| ApiError::overloaded("request throttled, too many writes at once"))
     }
 
     /// A turn to run statements.

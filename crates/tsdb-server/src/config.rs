@@ -129,6 +129,9 @@ pub struct Settings {
     /// what half of the memory beside the managed one holds].
     #[arg(long, env = "TSDB_SERIES_MAX", value_name = "COUNT")]
     pub series_max: Option<usize>,
+    /// Most series in memory of one database; further ones are refused, known ones go on [default: none].
+    #[arg(long, env = "TSDB_DATABASE_SERIES_MAX", value_name = "COUNT")]
+    pub database_series_max: Option<usize>,
     /// How long a series must be without rows before it may leave memory, unless memory holds half of the most series
     /// [default: 15m].
     #[arg(long, env = "TSDB_SERIES_IDLE_TIME", value_name = "DURATION")]
@@ -186,6 +189,8 @@ pub struct Config {
     pub retention_force: bool,
     /// Most series in memory, at least 1.
     pub series_max: usize,
+    /// Most series in memory of one database, at least 1; `None` for no limit but the common one.
+    pub database_series_max: Option<usize>,
     /// How long a series is without rows before it may leave memory.
     pub series_idle_time: Duration,
     /// What names and tags may be made of in all formats; `None` is what each format says.
@@ -273,6 +278,10 @@ impl Config {
                 typed.series_max,
                 memory::default_series_max(memory),
             )?,
+            database_series_max: match typed.database_series_max {
+                None => None,
+                count => Some(at_least_one("database-series-max", count, 1)?),
+            },
             series_idle_time: typed
                 .series_idle_time
                 .map_or(Ok(tsdb_lsm::IDLE_TIME_DEFAULT), series_idle_time)?,
@@ -319,6 +328,7 @@ impl Settings {
             merge_rate: self.merge_rate.or(fallback.merge_rate),
             retention_force: self.retention_force.or(fallback.retention_force),
             series_max: self.series_max.or(fallback.series_max),
+            database_series_max: self.database_series_max.or(fallback.database_series_max),
             series_idle_time: self.series_idle_time.or(fallback.series_idle_time),
             tag_charset: self.tag_charset.or(fallback.tag_charset),
             demo: self.demo.or(fallback.demo),

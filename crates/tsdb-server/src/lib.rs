@@ -26,6 +26,7 @@ pub mod shutdown;
 pub mod status;
 pub mod telemetry;
 mod tools;
+pub mod turns;
 pub mod wiring;
 
 pub use error::{Error, Exit};

@@ -126,6 +126,7 @@ fn engine_options(config: &Config, env: &Env, budget: &MemoryBudget) -> EngineOp
     options.merge_rate = config.merge_rate;
     options.retention_force = config.retention_force;
     options.series_max = config.series_max;
+    options.database_series_max = config.database_series_max;
     options.idle_time = config.series_idle_time;
     options.durability = match config.durability {
         Durability::Sync => tsdb_lsm::Durability::Sync,
@@ -224,12 +225,14 @@ mod tests {
         let typed = Settings {
             series_idle_time: Some(TimeSpan(Duration::from_secs(77))),
             series_max: Some(1234),
+            database_series_max: Some(567),
             retention_force: Some(true),
             durability: Some(Durability::Off),
             ..Settings::default()
         };
         let options = options(typed);
         assert_eq!((options.idle_time, options.series_max), (Duration::from_secs(77), 1234));
+        assert_eq!((usual.database_series_max, options.database_series_max), (None, Some(567)));
         assert!(options.retention_force && options.durability == tsdb_lsm::Durability::Off);
     }
 

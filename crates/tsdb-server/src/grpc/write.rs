@@ -145,7 +145,7 @@ async fn append(
     let mut held = paid.unwrap_or_else(|| app.budget().reserve_anyway(Pool::Bodies, 0));
     let missing = body_bytes.saturating_sub(held.bytes());
     held.grow(missing).map_err(|error| told(app, &error))?;
-    let turn = app.write_turn().await.map_err(|error| refused(&error))?;
+    let turn = app.write_turn(&batch.database).await.map_err(|error| refused(&error))?;
     let app = Arc::clone(app);
     let appended = blocking(move || {
         let _held = (turn, held);

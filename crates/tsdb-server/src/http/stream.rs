@@ -308,7 +308,7 @@ impl Worker {
         let parameters: Vec<(&str, &str)> = self.parameters.pairs().collect();
         let begin_ns = self.app.env().clock.mono_ns();
         loop {
-            let turn = runtime.block_on(self.app.write_turn())?;
+            let turn = runtime.block_on(self.app.write_turn(&self.target.database))?;
             let request = WriteRequest {
                 database: &self.target.database,
                 policy: self.target.policy.as_deref(),

@@ -213,7 +213,7 @@ async fn store(
     work: Work,
     read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
 ) -> Result<WriteReport, ApiError> {
-    let turn = app.write_turn().await?;
+    let turn = app.write_turn(&work.target.database).await?;
     let app = Arc::clone(app);
     blocking(move || {
         let _turn = turn;
