@@ -1,7 +1,7 @@
 //! What the suites in this package share: a server process ([`server`]), a client that can also
 //! misbehave ([`http`]), the memory that a process takes ([`memory`]), a server in narrow places ([`limits`]), load
 //! and queries that ask too much of it ([`load`], [`hostile`]), what goes on beside ([`beside`]) and figures
-//! ([`meter`]), other programs ([`peer`]) and a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
+//! ([`meter`]), lines for them too ([`lines`]), other programs ([`peer`]) and a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
 //! ([`sim`]), and fuzz targets ([`fuzz`]).
 //!
 //! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
@@ -21,6 +21,7 @@ pub mod hostile;
 pub mod http;
 pub mod influxql;
 pub mod limits;
+pub mod lines;
 pub mod load;
 pub mod memory;
 pub mod meter;

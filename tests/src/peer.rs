@@ -2,6 +2,7 @@
 //! their end.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,25 @@ impl Peer {
         }
         peer
     }
+}
+
+/// InfluxDB with its data in `dir`.
+#[track_caller]
+pub fn influxdb(dir: &Path) -> Peer {
+    let (address, backup) = (free_address(), free_address());
+    let path = |name: &str| dir.join(name).display().to_string();
+    let config = format!(
+        "reporting-disabled = true\nbind-address = \"{backup}\"\n\
+         [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\n\
+         [http]\nbind-address = \"{address}\"\nlog-enabled = false\n\
+         [monitor]\nstore-enabled = false\n",
+        path("meta"),
+        path("data"),
+        path("wal")
+    );
+    std::fs::write(dir.join("influxdb.conf"), config).unwrap();
+    let mut command = Command::new("influxd");
+    Peer::start(command.args(["run", "-config", &path("influxdb.conf")]), address, "/ping")
 }
 
 impl Drop for Peer {

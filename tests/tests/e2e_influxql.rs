@@ -7,16 +7,13 @@
     reason = "a test reports by panicking, its helpers too"
 )]
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::Value;
 use tsdb_tests::http::{Client, escape};
 use tsdb_tests::influxql::{
     KINDS, LISTED, LISTED_MAX, LISTED_ROWS, NOT_ASKED, Question, difference, kinds_of, lines,
     question, tables,
 };
-use tsdb_tests::peer::{Peer, free_address, is_installed};
+use tsdb_tests::peer::{influxdb, is_installed};
 use tsdb_tests::seed::Seed;
 use tsdb_tests::server::Server;
 
@@ -30,23 +27,6 @@ const LIST: &str = include_str!("../../docs/tql.md");
 /// A search may end in another valley where the last digits differ; all else is the same arithmetic.
 const TOLERANCE: f64 = 1e-9;
 const TOLERANCE_OF_FORECASTS: f64 = 1e-3;
-
-fn start_influxdb(dir: &Path) -> Peer {
-    let (address, backup) = (free_address(), free_address());
-    let path = |name: &str| dir.join(name).display().to_string();
-    let config = format!(
-        "reporting-disabled = true\nbind-address = \"{backup}\"\n\
-         [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\n\
-         [http]\nbind-address = \"{address}\"\nlog-enabled = false\n\
-         [monitor]\nstore-enabled = false\n",
-        path("meta"),
-        path("data"),
-        path("wal")
-    );
-    std::fs::write(dir.join("influxdb.conf"), config).unwrap();
-    let mut command = Command::new("influxd");
-    Peer::start(command.args(["run", "-config", &path("influxdb.conf")]), address, "/ping")
-}
 
 /// The answers to the statements of a question; none for a number that InfluxDB does not encode.
 fn ask(client: &mut Client, database: &str, question: &Question) -> Option<Vec<Value>> {
@@ -81,7 +61,7 @@ fn every_function_answers_as_influxdb_does() {
     let (ours_dir, theirs_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // The data is of 1970, which a server keeps in a database for ever.
     let server = Server::start(ours_dir.path(), &[]);
-    let peer = start_influxdb(theirs_dir.path());
+    let peer = influxdb(theirs_dir.path());
     let (mut ours, mut theirs) = (server.client(), Client::new(peer.address));
     let mut seed = Seed::from_environment();
     let (mut asked, mut unencoded, mut wrong) = ([0; KINDS.len()], 0, Vec::new());
@@ -143,7 +123,7 @@ fn what_is_listed_differs_and_is_at_most_twenty_kinds() {
     }
     let (ours_dir, theirs_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = Server::start(ours_dir.path(), &[]);
-    let peer = start_influxdb(theirs_dir.path());
+    let peer = influxdb(theirs_dir.path());
     let (mut ours, mut theirs) = (server.client(), Client::new(peer.address));
     for client in [&mut ours, &mut theirs] {
         client.query("", "CREATE DATABASE d");
