@@ -164,8 +164,9 @@ pub(crate) enum Token {
     Set,
     #[token("TO", ignore(case))]
     To,
+    /// `TOKEN`; a variant must not be called as its enum.
     #[token("TOKEN", ignore(case))]
-    Token,
+    Bearer,
     #[token("TOKENS", ignore(case))]
     Tokens,
     #[token("USER", ignore(case))]
@@ -328,7 +329,7 @@ impl Token {
                 | Token::Revoke
                 | Token::Set
                 | Token::To
-                | Token::Token
+                | Token::Bearer
                 | Token::Tokens
                 | Token::User
                 | Token::Users

@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn many_addresses_take_bounded_memory_and_are_still_counted() {
         let attempts = Attempts::default();
-        for number in 1..=2 * ADDRESSES_MAX as u32 {
+        for number in 1..=u32::try_from(2 * ADDRESSES_MAX).unwrap() {
             attempts.failed(Ipv4Addr::from_bits(number).into(), 0);
         }
         assert!(attempts.0.lock().len() <= ADDRESSES_MAX + 1);
