@@ -12,8 +12,8 @@ use tsdb_core::catalogue::PolicySpec;
 use tsdb_core::env::SimVfs;
 use tsdb_core::matcher::{MatchOp, TagFilter};
 use tsdb_core::{
-    Append, CatalogueChange, DeleteRequest, Maintain, MemoryBudget, SeriesKey, TagCharset,
-    TimeRange,
+    Append, CatalogueChange, DeleteRequest, EntryKey, Maintain, MemoryBudget, SeriesKey,
+    TagCharset, TimeRange,
 };
 use tsdb_index::{IndexWriter, SectionWriter};
 use tsdb_ingest::{LineProtocol, ParseOptions, Pipeline, PipelineOptions, Precision, WriteRequest};
@@ -150,9 +150,21 @@ fn play(disk: &SimVfs, lines: &str, end: End) -> Vec<(String, Vec<u8>)> {
             policy,
             make_default: end == End::Deleted,
         };
-        let second = engine.change_catalogue(&change).expect("a new name");
+        let mut tickets = vec![ticket, engine.change_catalogue(&change).expect("a new name")];
+        for (database, text) in [(Some("d"), "SELECT"), (None, "")] {
+            let key = EntryKey::new("query", database, "n");
+            let set = CatalogueChange::SetEntry { key, text: text.into(), replace: false };
+            tickets.push(engine.change_catalogue(&set).expect("a new name"));
+        }
+        if end == End::Deleted {
+            let key = EntryKey::new("query", None, "n");
+            let remove = CatalogueChange::RemoveEntry { key };
+            tickets.push(engine.change_catalogue(&remove).expect("it was set"));
+        }
         engine.sync().expect("the disk has no faults");
-        ticket.wait().and_then(|_| second.wait()).expect("synced");
+        for ticket in tickets {
+            ticket.wait().expect("synced");
+        }
     }
     let mut left = files(disk);
     if end == End::Deleted {
