@@ -59,6 +59,9 @@ pub enum Error {
         /// What ended it.
         cause: Box<Error>,
     },
+    /// A continuous query of that name that says something else.
+    #[error("continuous query already exists")]
+    ContinuousQueryExists,
     /// What storage says, limits and cancellation among it.
     #[error("{0}")]
     Storage(tsdb_core::Error),
@@ -77,6 +80,7 @@ impl Error {
             | Error::Condition(_)
             | Error::FieldInTagCondition { .. }
             | Error::PartialWrite { .. }
+            | Error::ContinuousQueryExists
             | Error::Unsupported { .. } => ErrorKind::Invalid,
         }
     }

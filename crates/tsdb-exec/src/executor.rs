@@ -12,7 +12,7 @@ use crate::plan::plan;
 use crate::result::{Slice, StatementResult};
 use crate::run::{Runner, check_rows};
 use crate::scope::View;
-use crate::{Error, Result, explain, into, manage, show, small};
+use crate::{Error, Result, continuous, explain, into, manage, show, small};
 
 /// Executes statements over a store. Cheap to clone; all calls may come from any number of threads.
 #[derive(Clone)]
@@ -163,6 +163,7 @@ impl Executor {
                 what: "SHOW DIAGNOSTICS outside of the server",
                 remedy: "ask the server, which knows how it was started",
             }),
+            Statement::ShowContinuousQueries => Ok(continuous::show(view.catalogue)),
             Statement::ShowShards => show::shards(view),
             Statement::ShowShardGroups => show::shard_groups(view),
             change => manage::execute(change, store, view).map(|()| StatementResult::default()),

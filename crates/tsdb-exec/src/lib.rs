@@ -29,6 +29,7 @@
 
 mod assemble;
 mod context;
+pub mod continuous;
 mod derived;
 mod error;
 mod executor;

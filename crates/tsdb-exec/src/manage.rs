@@ -13,7 +13,7 @@ use tsdb_ql::{
 };
 
 use crate::scope::View;
-use crate::{Error, Result};
+use crate::{Error, Result, continuous};
 
 /// Executes a statement that changes something; the others do nothing here.
 ///
@@ -36,6 +36,10 @@ pub(crate) fn execute(statement: &Statement, store: &dyn Append, view: &View<'_>
         Statement::DropRetentionPolicy { name, database } => {
             let (database, name) = (database.as_str().into(), name.as_str().into());
             change(store, CatalogueChange::DropPolicy { database, name })
+        }
+        Statement::CreateContinuousQuery(query) => continuous::create(store, view, query),
+        Statement::DropContinuousQuery { name, database } => {
+            continuous::drop_query(store, name, database)
         }
         Statement::DropMeasurement { name } => drop_measurement(store, view, name),
         Statement::DropSeries { measurements, condition }

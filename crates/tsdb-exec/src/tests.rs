@@ -4,6 +4,7 @@
 
 mod answers;
 mod cancel;
+mod continuous;
 mod decorated;
 mod docs;
 mod into;

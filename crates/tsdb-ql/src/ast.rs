@@ -1,11 +1,13 @@
 //! The syntax tree: what a query says, with the places in the text that messages point at.
-//! Statements and clauses here, expressions in `expr`, users and tokens in `accounts`. No parsing, no printing (`print`), no
-//! meaning (`check`, `condition`).
+//! Statements and clauses here, expressions in `expr`, users and tokens in `accounts`, continuous queries in
+//! `continuous`. No parsing, no printing (`print`), no meaning (`check`, `condition`).
 
 mod accounts;
+mod continuous;
 mod expr;
 
 pub use accounts::{AccountStatement, Privilege, Secret, TokenScope};
+pub use continuous::ContinuousQuery;
 pub use expr::{BinaryOp, Call, Cast, Expr, Identifier, Literal};
 
 /// A stretch of the query text, in bytes, half-open.
@@ -78,6 +80,8 @@ pub enum Statement {
     },
     /// `SHOW QUERIES`
     ShowQueries,
+    /// `SHOW CONTINUOUS QUERIES`
+    ShowContinuousQueries,
     /// `SHOW REJECTS`
     ShowRejects {
         /// `ON`; absent means the database of the request.
@@ -143,6 +147,15 @@ pub enum Statement {
         /// Its database.
         database: String,
     },
+    /// `CREATE CONTINUOUS QUERY`
+    CreateContinuousQuery(Box<ContinuousQuery>),
+    /// `DROP CONTINUOUS QUERY`
+    DropContinuousQuery {
+        /// The name of the query.
+        name: String,
+        /// Its database.
+        database: String,
+    },
     /// `DROP MEASUREMENT`
     DropMeasurement {
         /// The name of the measurement.
@@ -184,6 +197,7 @@ impl Statement {
             | Statement::ShowCardinality(_)
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries
+            | Statement::ShowContinuousQueries
             | Statement::ShowRejects { .. }
             | Statement::ShowStats { .. }
             | Statement::ShowDiagnostics { .. }
@@ -195,6 +209,8 @@ impl Statement {
             | Statement::CreateRetentionPolicy { .. }
             | Statement::AlterRetentionPolicy { .. }
             | Statement::DropRetentionPolicy { .. }
+            | Statement::CreateContinuousQuery(_)
+            | Statement::DropContinuousQuery { .. }
             | Statement::DropMeasurement { .. }
             | Statement::DropSeries { .. }
             | Statement::Delete { .. } => false,

@@ -45,6 +45,7 @@ impl Checker {
     fn statement(&mut self, statement: &Statement) {
         match statement {
             Statement::Select(select) | Statement::Explain { select, .. } => self.select(select),
+            Statement::CreateContinuousQuery(query) => self.select(&query.select),
             Statement::ShowMeasurements(scope)
             | Statement::ShowTagKeys(scope)
             | Statement::ShowFieldKeys(scope)
@@ -65,6 +66,8 @@ impl Checker {
             Statement::ShowDatabases
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowQueries
+            | Statement::ShowContinuousQueries
+            | Statement::DropContinuousQuery { .. }
             | Statement::ShowRejects { .. }
             | Statement::ShowStats { .. }
             | Statement::ShowDiagnostics { .. }

@@ -5,7 +5,10 @@
 mod remedy;
 
 use thiserror::Error;
-use tsdb_core::{matcher::FilterError, time::DurationError};
+use tsdb_core::{
+    matcher::FilterError,
+    time::{DurationError, format_duration},
+};
 
 use crate::limits::{DEPTH_MAX, QUERY_BYTES_MAX};
 
@@ -103,6 +106,24 @@ pub enum Error {
     /// A subquery that goes another way in time than the query around it.
     #[error("subqueries must be ordered in the same direction as the query itself")]
     SubqueryOrder,
+    /// `EVERY` or `FOR` of nothing.
+    #[error("{option} duration must be greater than 0")]
+    ResampleNotPositive {
+        /// "EVERY" or "FOR".
+        option: &'static str,
+    },
+    /// `FOR` of less than a window, or than what passes between two runs.
+    #[error(
+        "FOR duration must be >= GROUP BY time duration: must be a minimum of {}, got {}",
+        format_duration(*least_ns),
+        format_duration(*got_ns)
+    )]
+    ResampleForTooShort {
+        /// The shortest that it can be, in ns.
+        least_ns: i64,
+        /// What was given, in ns.
+        got_ns: i64,
+    },
     /// `fill()` with something unknown in it.
     #[error("expected number, null, none, linear or previous in fill()")]
     BadFill,

@@ -68,6 +68,9 @@ const ACCOUNT_KEYWORDS: [&str; 15] = [
     "WRITE",
 ];
 
+/// The same, of statements about continuous queries.
+const CONTINUOUS_KEYWORDS: [&str; 5] = ["BEGIN", "CONTINUOUS", "END", "EVERY", "RESAMPLE"];
+
 /// The token as the message repeats it: keywords in capitals, the rest as written.
 pub(crate) fn found(token: &Token, span: Span, text: &str) -> String {
     let written = text.get(span.start..span.end).unwrap_or_default();
@@ -90,6 +93,10 @@ pub(crate) fn readable(terminals: &[String]) -> Vec<String> {
     if has("identifier") && has("string") && has("number") {
         return EXPRESSION_START.map(str::to_owned).to_vec();
     }
+    // Behind the columns of a query that must have a target.
+    if has("INTO") && !has("FROM") {
+        return vec!["INTO".to_owned()];
+    }
     let helpful =
         |name: &&str| !(CONTINUATIONS.contains(name) || has("identifier") && is_soft_keyword(name));
     let mut kept: Vec<&str> = names.iter().copied().filter(helpful).collect();
@@ -105,7 +112,9 @@ pub(crate) fn readable(terminals: &[String]) -> Vec<String> {
 }
 
 fn is_soft_keyword(name: &str) -> bool {
-    SOFT_KEYWORDS.contains(&name) || ACCOUNT_KEYWORDS.contains(&name)
+    [&SOFT_KEYWORDS[..], &ACCOUNT_KEYWORDS, &CONTINUOUS_KEYWORDS]
+        .iter()
+        .any(|keywords| keywords.contains(&name))
 }
 
 /// Keywords that never come alone.

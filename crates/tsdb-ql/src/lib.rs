@@ -32,6 +32,7 @@ mod check;
 mod column;
 mod condition;
 mod constant;
+mod continuous;
 mod depth;
 mod diagnostic;
 mod error;
@@ -48,10 +49,10 @@ mod time_text;
 mod token;
 
 pub use ast::{
-    AccountStatement, BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier,
-    KeyFilter, Literal, Measurement, MeasurementName, Order, Page, PolicyOptions, Privilege,
-    RetentionDuration, Secret, Select, ShowCardinality, ShowScope, Source, Span, Statement, Target,
-    TargetName, TokenScope, Window, WindowOffset, Zone,
+    AccountStatement, BinaryOp, Call, Cast, ContinuousQuery, Counted, Dimension, Expr, Field, Fill,
+    Identifier, KeyFilter, Literal, Measurement, MeasurementName, Order, Page, PolicyOptions,
+    Privilege, RetentionDuration, Secret, Select, ShowCardinality, ShowScope, Source, Span,
+    Statement, Target, TargetName, TokenScope, Window, WindowOffset, Zone,
 };
 pub use check::check;
 pub use column::distinct_column_names;

@@ -4,6 +4,8 @@
 
 mod accounts;
 
+mod continuous;
+
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use tsdb_core::time::format_duration;
@@ -26,6 +28,11 @@ impl Display for Statement {
             Statement::Explain { analyze: true, select } => write!(f, "EXPLAIN ANALYZE {select}"),
             Statement::ShowDatabases => f.write_str("SHOW DATABASES"),
             Statement::ShowQueries => f.write_str("SHOW QUERIES"),
+            Statement::ShowContinuousQueries => f.write_str("SHOW CONTINUOUS QUERIES"),
+            Statement::CreateContinuousQuery(query) => query.fmt(f),
+            Statement::DropContinuousQuery { name, database } => {
+                write!(f, "DROP CONTINUOUS QUERY {} ON {}", Name(name), Name(database))
+            }
             Statement::ShowRejects { database, limit } => {
                 f.write_str("SHOW REJECTS")?;
                 write_on(f, database.as_deref())?;
@@ -62,12 +69,10 @@ impl Display for Statement {
             }
             Statement::DropDatabase { name } => write!(f, "DROP DATABASE {}", Name(name)),
             Statement::CreateRetentionPolicy { name, database, options } => {
-                let (name, database) = (Name(name), Name(database));
-                write!(f, "CREATE RETENTION POLICY {name} ON {database}{options}")
+                write!(f, "CREATE RETENTION POLICY {} ON {}{options}", Name(name), Name(database))
             }
             Statement::AlterRetentionPolicy { name, database, options } => {
-                let (name, database) = (Name(name), Name(database));
-                write!(f, "ALTER RETENTION POLICY {name} ON {database}{options}")
+                write!(f, "ALTER RETENTION POLICY {} ON {}{options}", Name(name), Name(database))
             }
             Statement::DropRetentionPolicy { name, database } => {
                 write!(f, "DROP RETENTION POLICY {} ON {}", Name(name), Name(database))

@@ -15,7 +15,6 @@ pub(crate) type TokenError = Option<Error>;
 #[logos(skip r"[ \t\r\n\x0C]+")]
 #[logos(skip(r"--[^\n]*", allow_greedy = true))]
 #[logos(skip r"/\*([^*]|\*+[^*/])*\*+/")]
-#[expect(clippy::enum_variant_names, reason = "TOKEN is a keyword")]
 pub(crate) enum Token {
     // --- keywords that no unquoted name can be
     #[token("SELECT", ignore(case))]
@@ -176,6 +175,18 @@ pub(crate) enum Token {
     #[token("WRITE", ignore(case))]
     Write,
 
+    // --- the same, of continuous queries
+    #[token("BEGIN", ignore(case))]
+    Begin,
+    #[token("CONTINUOUS", ignore(case))]
+    Continuous,
+    #[token("END", ignore(case))]
+    End,
+    #[token("EVERY", ignore(case))]
+    Every,
+    #[token("RESAMPLE", ignore(case))]
+    Resample,
+
     // --- names and constants
     #[regex(r"[A-Za-z_][A-Za-z0-9_]*", |lexer| lexer.slice().to_owned())]
     #[regex(r#""([^"\\\n]|\\[^\n])*""#, quoted)]
@@ -277,6 +288,7 @@ impl Token {
     /// Whether this keyword is a name where no keyword is due.
     pub(crate) fn is_soft_keyword(&self) -> bool {
         self.is_account_keyword()
+            || self.is_continuous_keyword()
             || matches!(
                 self,
                 Token::Analyze
@@ -334,6 +346,14 @@ impl Token {
                 | Token::User
                 | Token::Users
                 | Token::Write
+        )
+    }
+
+    /// Whether this is such a keyword of the statements about continuous queries.
+    fn is_continuous_keyword(&self) -> bool {
+        matches!(
+            self,
+            Token::Begin | Token::Continuous | Token::End | Token::Every | Token::Resample
         )
     }
 

@@ -18,6 +18,7 @@ use tsdb_ingest::{FormatRegistry, Pipeline, WriteReport};
 
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::continuous::ContinuousQueries;
 use crate::exposition::{Exposition, WriteRecord};
 use crate::http::body::Room;
 use crate::http::reply::ApiError;
@@ -52,6 +53,7 @@ pub struct App {
     rejects: Rejects,
     bodies: Room,
     running: Running,
+    continuous: ContinuousQueries,
     write_turns: FairTurns,
     query_turns: Arc<Semaphore>,
     small_query_turns: Arc<Semaphore>,
@@ -83,6 +85,7 @@ impl App {
             rejects: Rejects::new(&budget),
             bodies: Room::new(&budget),
             running: Running::default(),
+            continuous: ContinuousQueries::default(),
             write_turns: FairTurns::new(cores),
             query_turns: Arc::new(Semaphore::new(config.query_concurrency)),
             small_query_turns: Arc::new(Semaphore::new(SMALL_QUERY_TURNS)),
@@ -138,6 +141,11 @@ impl App {
     /// The queries that run.
     pub fn running(&self) -> &Running {
         &self.running
+    }
+
+    /// What became of the continuous queries.
+    pub fn continuous(&self) -> &ContinuousQueries {
+        &self.continuous
     }
 
     /// The formats that writes can be in.

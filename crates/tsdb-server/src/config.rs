@@ -36,6 +36,10 @@ const BODY_LIMIT_DEFAULT: ByteSize = ByteSize(25_000_000);
 const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Queries that run at once; further ones wait.
 const QUERY_CONCURRENCY_DEFAULT: usize = 16;
+/// How often continuous queries are looked at; InfluxDB's own default.
+const CONTINUOUS_QUERY_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
+/// Looking costs next to nothing; more often, and it would be something.
+const CONTINUOUS_QUERY_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Connections at once; further ones wait in the kernel. Well below the usual 1024 open files, so that
 /// storage keeps enough of them for itself.
 const CONNECTIONS_DEFAULT: usize = 512;
@@ -112,6 +116,12 @@ pub struct Settings {
     /// Most memory that one query may take [default: half of that for queries while others run, else all].
     #[arg(long, env = "TSDB_QUERY_MEMORY", value_name = "SIZE")]
     pub query_memory: Option<ByteSize>,
+    /// Run the continuous queries that the databases have [default: true].
+    #[arg(long, env = "TSDB_CONTINUOUS_QUERIES", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub continuous_queries: Option<bool>,
+    /// How often it is looked whether a continuous query is due [default: 1s].
+    #[arg(long, env = "TSDB_CONTINUOUS_QUERY_INTERVAL", value_name = "DURATION")]
+    pub continuous_query_interval: Option<TimeSpan>,
     /// Connections at the same time [default: 512].
     #[arg(long, env = "TSDB_CONNECTIONS", value_name = "COUNT")]
     pub connections: Option<usize>,
@@ -179,6 +189,10 @@ pub struct Config {
     pub query_limits: QueryLimits,
     /// Most memory of one query in bytes; `None` is what the memory for queries leaves it.
     pub query_memory_max: Option<usize>,
+    /// Whether continuous queries are run.
+    pub continuous_queries: bool,
+    /// How often it is looked whether one is due.
+    pub continuous_query_interval: Duration,
     /// Connections at once, at least 1.
     pub connections_max: usize,
     /// Free space in bytes below which writes are refused; `None` is what the engine takes for right.
@@ -266,6 +280,10 @@ impl Config {
             )?,
             query_limits,
             query_memory_max: typed.query_memory.map(query_memory).transpose()?,
+            continuous_queries: typed.continuous_queries.unwrap_or(true),
+            continuous_query_interval: typed
+                .continuous_query_interval
+                .map_or(Ok(CONTINUOUS_QUERY_INTERVAL_DEFAULT), continuous_query_interval)?,
             connections_max: at_least_one("connections", typed.connections, CONNECTIONS_DEFAULT)?,
             disk_reserve: typed.disk_reserve.map(|size| size.0),
             merge_rate: match typed.merge_rate {
@@ -323,6 +341,10 @@ impl Settings {
             query_rows: self.query_rows.or(fallback.query_rows),
             query_buckets: self.query_buckets.or(fallback.query_buckets),
             query_memory: self.query_memory.or(fallback.query_memory),
+            continuous_queries: self.continuous_queries.or(fallback.continuous_queries),
+            continuous_query_interval: self
+                .continuous_query_interval
+                .or(fallback.continuous_query_interval),
             connections: self.connections.or(fallback.connections),
             disk_reserve: self.disk_reserve.or(fallback.disk_reserve),
             merge_rate: self.merge_rate.or(fallback.merge_rate),
@@ -424,6 +446,17 @@ fn query_memory(size: ByteSize) -> Result<usize, Error> {
         )));
     }
     to_usize("query-memory", size)
+}
+
+fn continuous_query_interval(span: TimeSpan) -> Result<Duration, Error> {
+    if span.0 >= CONTINUOUS_QUERY_INTERVAL_MIN {
+        return Ok(span.0);
+    }
+    let least = CONTINUOUS_QUERY_INTERVAL_MIN;
+    Err(config_error(format!(
+        "continuous-query-interval {:?} is too short: give at least {least:?}",
+        span.0
+    )))
 }
 
 fn series_idle_time(span: TimeSpan) -> Result<Duration, Error> {

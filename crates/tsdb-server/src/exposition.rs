@@ -32,6 +32,11 @@ const OTLP_REJECTED: &str = "tsdb_otlp_points_rejected_total";
 const OTLP_EXEMPLARS: &str = "tsdb_otlp_exemplars_not_stored_total";
 const STATEMENTS: &str = "tsdb_query_statements_total";
 const STATEMENTS_FAILED: &str = "tsdb_query_statements_failed_total";
+const CONTINUOUS_RUNS: &str = "tsdb_continuous_query_runs_total";
+const CONTINUOUS_FAILURES: &str = "tsdb_continuous_query_failures_total";
+const CONTINUOUS_ROWS: &str = "tsdb_continuous_query_rows_written_total";
+const CONTINUOUS_LAST: &str = "tsdb_continuous_query_last_run_timestamp_seconds";
+const CONTINUOUS_SECONDS: &str = "tsdb_continuous_query_duration_seconds";
 const MEMORY_USED: &str = "tsdb_memory_used_bytes";
 const MEMORY_LIMIT: &str = "tsdb_memory_limit_bytes";
 const MEMORY_PRESSURE: &str = "tsdb_memory_pressure";
@@ -98,6 +103,19 @@ pub struct OtlpRecord {
     pub points_rejected: u64,
     /// Exemplars, for which the data model has no place.
     pub exemplars: u64,
+}
+
+/// One run of a continuous query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContinuousRecord {
+    /// It ended with an error.
+    pub failed: bool,
+    /// Rows that it wrote.
+    pub rows: u64,
+    /// How long it took, in ns.
+    pub duration_ns: u64,
+    /// When it ended, in ns since 1970.
+    pub now_ns: i64,
 }
 
 impl Exposition {
@@ -177,6 +195,17 @@ impl Exposition {
         });
     }
 
+    /// Counts a run of a continuous query.
+    pub fn continuous(&self, run: ContinuousRecord) {
+        self.record(|| {
+            counter!(CONTINUOUS_RUNS).increment(1);
+            counter!(CONTINUOUS_FAILURES).increment(u64::from(run.failed));
+            counter!(CONTINUOUS_ROWS).increment(run.rows);
+            gauge!(CONTINUOUS_LAST).set(run.now_ns as f64 / 1e9);
+            histogram!(CONTINUOUS_SECONDS).record(to_f64(run.duration_ns) / 1e9);
+        });
+    }
+
     /// Drains what histograms have gathered; to be called every few seconds, else they grow.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
@@ -236,6 +265,11 @@ fn describe() {
     describe_counter!(OTLP_EXEMPLARS, "Exemplars of OTLP, which are not stored.");
     describe_counter!(STATEMENTS, "Query statements that ended.");
     describe_counter!(STATEMENTS_FAILED, "Query statements that ended with an error.");
+    describe_counter!(CONTINUOUS_RUNS, "Runs of continuous queries.");
+    describe_counter!(CONTINUOUS_FAILURES, "Runs of continuous queries that failed.");
+    describe_counter!(CONTINUOUS_ROWS, "Rows that continuous queries wrote.");
+    describe_gauge!(CONTINUOUS_LAST, Unit::Seconds, "When a continuous query ran last, Unix time.");
+    describe_histogram!(CONTINUOUS_SECONDS, Unit::Seconds, "Time of runs of continuous queries.");
     describe_gauge!(MEMORY_USED, Unit::Bytes, "Managed memory in use.");
     describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "Managed memory that may be used.");
     describe_gauge!(MEMORY_PRESSURE, "0 normal, 1 elevated, 2 high.");

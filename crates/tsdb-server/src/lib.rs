@@ -10,6 +10,7 @@
 pub mod app;
 pub mod auth;
 pub mod config;
+pub mod continuous;
 pub mod demo;
 pub mod encode;
 mod error;

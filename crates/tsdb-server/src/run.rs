@@ -15,6 +15,7 @@ use tsdb_core::env::Env;
 
 use crate::app::{App, blocking};
 use crate::config::{Args, Config, open_files_max};
+use crate::continuous::Scheduler;
 use crate::exposition::Exposition;
 use crate::shutdown::{self, Signals};
 use crate::wiring::{self, Store};
@@ -100,6 +101,7 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
     if app.config().demo {
         demo::spawn(&app);
     }
+    let continuous = app.config().continuous_queries.then(|| Scheduler::start(&app));
     let stopping = Arc::clone(&app);
     let stop = async move {
         let number = signals.next().await;
@@ -108,6 +110,9 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
         shutdown::exit_at_next(signals);
     };
     serve_until(listener, otlp, &app, stop).await;
+    if let Some(continuous) = continuous {
+        continuous.stop().await;
+    }
     close(&app).await
 }
 

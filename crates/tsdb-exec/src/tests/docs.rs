@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::support::{NOW_NS, answer_with, context, store_of};
+use super::support::{DATABASE, NOW_NS, answer_with, context, store_of};
 use crate::{QueryContext, QueryLimits};
 use tsdb_core::time::MINUTE;
 
@@ -20,7 +20,26 @@ const ROWS: &str = "
 
 /// The blocks of the page that are marked as queries.
 fn examples() -> impl Iterator<Item = &'static str> {
-    TEXT.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap())
+    blocks("```sql\n")
+}
+
+/// The blocks of the page that begin so.
+fn blocks(fence: &str) -> impl Iterator<Item = &'static str> {
+    TEXT.split(fence).skip(1).map(|block| block.split("```").next().unwrap())
+}
+
+#[test]
+fn examples_that_change_something_are_carried_out() {
+    let store = store_of(ROWS);
+    let mut count = 0;
+    for block in blocks("```sql changes\n") {
+        let query = block.replace("mydb", DATABASE);
+        let answer =
+            answer_with(Arc::clone(&store) as _, &query, &context(), QueryLimits::default());
+        assert!(!answer.contains("error") && answer.contains("cpu_hours"), "{query}\n{answer}");
+        count += 1;
+    }
+    assert_eq!(count, 1, "examples of continuous queries");
 }
 
 #[test]

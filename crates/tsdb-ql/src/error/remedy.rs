@@ -55,6 +55,10 @@ impl Error {
                 "NAME belongs to CREATE DATABASE, DEFAULT to CREATE and ALTER RETENTION POLICY"
             }
             Error::OrderByOther => "write ORDER BY time, ORDER BY time ASC or ORDER BY time DESC",
+            Error::ResampleNotPositive { .. } => "write for instance RESAMPLE EVERY 10s FOR 1h",
+            Error::ResampleForTooShort { .. } => {
+                "give FOR at least the window of GROUP BY time() and at least EVERY"
+            }
             Error::BadFill => {
                 "write fill(null), fill(none), fill(previous), fill(linear) or fill(0)"
             }

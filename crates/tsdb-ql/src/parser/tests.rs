@@ -2,6 +2,7 @@
 //! messages. Round trips of arbitrary trees are in `print`.
 
 mod accounts;
+mod continuous;
 
 use proptest::prelude::*;
 
@@ -368,13 +369,13 @@ fn clauses_that_cannot_be_are_detected() {
     check("DELETE", "found EOF, expected FROM, WHERE at line 1, char 7");
     check(
         "SHOW",
-        "found EOF, expected DATABASES, DIAGNOSTICS, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, REJECTS, RETENTION, \
-         SERIES, SHARD, SHARDS, STATS, TAG, GRANTS, TOKENS, USERS at line 1, char 5",
+        "found EOF, expected CONTINUOUS, DATABASES, DIAGNOSTICS, FIELD, MEASUREMENT, MEASUREMENTS, QUERIES, REJECTS, \
+         RETENTION, SERIES, SHARD, SHARDS, STATS, TAG, GRANTS, TOKENS, USERS at line 1, char 5",
     );
     check("SELECT a FROM", "found EOF, expected identifier, regex at line 1, char 14");
     check(
         "DROP TABLE x",
-        "found TABLE, expected DATABASE, MEASUREMENT, RETENTION, SERIES, TOKEN, USER at line 1, char 6",
+        "found TABLE, expected CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, TOKEN, USER at line 1, char 6",
     );
     check(
         "SHOW TAG KEYS junk",

@@ -4,10 +4,10 @@ use proptest::{collection::vec, option, prelude::*};
 
 use crate::{
     ast::{
-        BinaryOp, Call, Cast, Counted, Dimension, Expr, Field, Fill, Identifier, KeyFilter,
-        Literal, Measurement, MeasurementName, Order, Page, PolicyOptions, RetentionDuration,
-        Select, ShowCardinality, ShowScope, Source, Span, Statement, Target, TargetName, Window,
-        WindowOffset, Zone,
+        BinaryOp, Call, Cast, ContinuousQuery, Counted, Dimension, Expr, Field, Fill, Identifier,
+        KeyFilter, Literal, Measurement, MeasurementName, Order, Page, PolicyOptions,
+        RetentionDuration, Select, ShowCardinality, ShowScope, Source, Span, Statement, Target,
+        TargetName, Window, WindowOffset, Zone,
     },
     parse,
 };
@@ -17,7 +17,7 @@ const SPAN: Span = Span::new(0, 0);
 fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z_][a-zA-Z0-9_]{0,6}",
-        1 => prop::sample::select(vec!["from", "Key", "exact", "fill", "TIME", "inf", "or", "distinct", "kill"])
+        1 => prop::sample::select(vec!["from", "Key", "exact", "fill", "TIME", "inf", "or", "distinct", "kill", "end", "Begin"])
             .prop_map(str::to_owned),
         1 => "[ -~äß\n]{1,6}",
     ]
@@ -220,6 +220,9 @@ fn any_management() -> impl Strategy<Value = Statement> {
     prop_oneof![
         Just(Statement::ShowDatabases),
         Just(Statement::ShowQueries),
+        Just(Statement::ShowContinuousQueries),
+        (any_name(), any_name())
+            .prop_map(|(name, database)| Statement::DropContinuousQuery { name, database }),
         (any::<u64>(), option::of(any_name()))
             .prop_map(|(id, host)| Statement::KillQuery { id, host }),
         (option::of(any_name()), option::of(any::<u64>()))
@@ -251,6 +254,20 @@ fn any_management() -> impl Strategy<Value = Statement> {
     ]
 }
 
+/// A continuous query with a target and a window, whose FOR is never too short.
+fn any_continuous_query() -> impl Strategy<Value = ContinuousQuery> {
+    let resample = (option::of(1..=1_i64 << 40), option::of(1_i64 << 41..=i64::MAX));
+    let window = Window { every_ns: 60_000_000_000, offset: WindowOffset::Ns(0), span: SPAN };
+    let names = (any_name(), any_name());
+    (names, any_select(), any_target(), resample).prop_map(
+        move |((name, database), mut select, target, (every_ns, for_ns))| {
+            select.target = Some(target);
+            select.dimensions.insert(0, Dimension::Time(window.clone()));
+            ContinuousQuery { name, database, every_ns, for_ns, select: Box::new(select) }
+        },
+    )
+}
+
 fn any_statement() -> impl Strategy<Value = Statement> {
     prop_oneof![
         4 => any_select().prop_map(|select| Statement::Select(Box::new(select))),
@@ -279,6 +296,8 @@ fn any_statement() -> impl Strategy<Value = Statement> {
         1 => (vec(any_measurement(), 0..3), any_expr()).prop_map(|(measurements, condition)| {
             Statement::DropSeries { measurements, condition: Some(condition) }
         }),
+        1 => any_continuous_query()
+            .prop_map(|query| Statement::CreateContinuousQuery(Box::new(query))),
         3 => any_management(),
     ]
 }

@@ -116,8 +116,17 @@ fn needs(statement: &Statement, database: &str) -> Vec<Need> {
             read(on)
         }
         // They show what somebody may see.
-        Statement::ShowRejects { .. } | Statement::ShowDatabases | Statement::ShowQueries => {
-            Vec::new()
+        Statement::ShowRejects { .. }
+        | Statement::ShowDatabases
+        | Statement::ShowQueries
+        | Statement::ShowContinuousQueries => Vec::new(),
+        Statement::CreateContinuousQuery(query) => {
+            let mut needs = vec![Need::Database(Right::Write, Arc::from(&*query.database))];
+            of_select(&query.select, &query.database, &mut needs);
+            needs
+        }
+        Statement::DropContinuousQuery { database, .. } => {
+            vec![Need::Database(Right::Write, Arc::from(&**database))]
         }
         Statement::DropSeries { measurements, .. } | Statement::Delete { measurements, .. } => {
             let mut needs = vec![Need::Database(Right::Write, Arc::from(database))];
@@ -188,6 +197,11 @@ mod tests {
             ("SHOW SERIES EXACT CARDINALITY ON e", "READ on e"),
             ("SHOW MEASUREMENT CARDINALITY", "READ on d"),
             ("SHOW RETENTION POLICIES ON e", "READ on e"),
+            (
+                "CREATE CONTINUOUS QUERY c ON e BEGIN SELECT max(a) INTO f..n FROM g..m GROUP BY time(1m) END",
+                "WRITE on e, READ on g, WRITE on f",
+            ),
+            ("DROP CONTINUOUS QUERY c ON e", "WRITE on e"),
             ("SHOW REJECTS", "READ on d"),
             ("SHOW REJECTS ON e", "READ on e"),
             ("SHOW DATABASES", ""),

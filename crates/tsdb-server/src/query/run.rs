@@ -16,6 +16,7 @@ use super::running::{Listed, Request};
 use super::tables;
 use super::watch::{Canceller, Watch};
 use crate::app::{App, blocking};
+use crate::auth::statements::Need;
 use crate::auth::{AccountError, Who, statements};
 use crate::encode::results::Answer;
 use crate::http::reply::ApiError;
@@ -71,13 +72,7 @@ impl Run {
         let own_budget = MemoryBudget::default();
         let budget = if needs_turn { app.budget() } else { &own_budget };
         let memory = QueryMemory::new(budget, app.config().query_memory_max);
-        // The text stands in the request and in the table.
-        let text = memory.budget().reserve(Pool::Queries, 2 * query.text.len() + WAITING_BYTES);
-        let text = text.map_err(|_| {
-            ApiError::overloaded(
-                "the memory for queries is used up: retry later or raise --memory-limit",
-            )
-        })?;
+        let text = pay_for_text(&memory, &query)?;
         let canceller = Canceller::default();
         let database = query.database.as_deref().unwrap_or_default();
         let now_ns = app.env().clock.mono_ns();
@@ -101,6 +96,42 @@ impl Run {
             memory,
             _listed: listed,
             _turn: turn,
+            _text: text,
+        };
+        Ok((run, watch))
+    }
+
+    /// A statement of the server's own, `query` being how it is shown: it waits for no turn and takes none, and of the
+    /// memory for queries `memory_max` bytes at most.
+    ///
+    /// # Errors
+    /// 503 when not even its text has room.
+    pub fn begin_apart(
+        app: Arc<App>,
+        query: Query,
+        statement: Statement,
+        memory_max: usize,
+        time_max: Duration,
+    ) -> Result<(Run, Watch), ApiError> {
+        let memory = QueryMemory::new(app.budget(), Some(memory_max));
+        let text = pay_for_text(&memory, &query)?;
+        let canceller = Canceller::default();
+        let database = query.database.as_deref().unwrap_or_default();
+        let now_ns = app.env().clock.mono_ns();
+        let request = Request { text: &query.text, database, needs: vec![Need::Admin] };
+        let listed = app.running().enter(request, canceller.clone(), now_ns);
+        listed.begin();
+        let watch = Watch::new(canceller.clone(), time_max);
+        let run = Run {
+            app,
+            who: Who::Everyone,
+            query,
+            statements: vec![statement],
+            warn_of_changes: false,
+            canceller,
+            memory,
+            _listed: listed,
+            _turn: None,
             _text: text,
         };
         Ok((run, watch))
@@ -221,6 +252,13 @@ impl Run {
             Statement::ShowDatabases if !self.who.is_admin() => {
                 Ok(tables::databases_seen(&self.app, &self.who))
             }
+            Statement::ShowContinuousQueries if !self.who.is_admin() => {
+                let shown = self.app.executor().execute(statement, &context);
+                let mut shown = shown.map_err(|error| self.failure(&error))?;
+                let sees = |name: &Arc<str>| self.who.sees(name);
+                shown.series.retain(|table| table.name.as_ref().is_some_and(sees));
+                Ok(shown)
+            }
             Statement::Account(statement) => {
                 let done = self.app.auth().carry_out(statement, &self.who);
                 done.map_err(|error| self.account_failure(&error))
@@ -263,6 +301,16 @@ impl Run {
             ),
         })
     }
+}
+
+/// Memory for the text of a query, which stands in the request and in the table.
+fn pay_for_text(memory: &QueryMemory, query: &Query) -> Result<Reservation, ApiError> {
+    let text = memory.budget().reserve(Pool::Queries, 2 * query.text.len() + WAITING_BYTES);
+    text.map_err(|_| {
+        ApiError::overloaded(
+            "the memory for queries is used up: retry later or raise --memory-limit",
+        )
+    })
 }
 
 /// Who takes the answers of a request.

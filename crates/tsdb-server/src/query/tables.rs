@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use tsdb_core::storage::CardinalityRequest;
 use tsdb_core::time::format_go_duration;
-use tsdb_core::{CancelToken, Result};
+use tsdb_core::{CancelToken, EntryKey, Result};
 use tsdb_exec::{QueryMemory, ResultColumn, Series, StatementResult, Validity, Values};
 
 use crate::app::App;
 use crate::auth::Who;
+use crate::config::Config;
+use crate::continuous::Account;
 use crate::encode::number::push_rfc3339;
 use crate::http::observe::INFLUXDB_VERSION;
 
@@ -29,7 +31,8 @@ pub fn stats(
     memory: &QueryMemory,
     cancel: &CancelToken,
 ) -> Result<StatementResult> {
-    let mut tables = vec![table("queryExecutor", app.running().counts())];
+    let mut tables =
+        vec![table("cq", continuous_counts(app)), table("queryExecutor", app.running().counts())];
     if is_wanted("database", module) {
         tables.extend(databases(app, memory, cancel)?);
     }
@@ -79,7 +82,9 @@ pub fn diagnostics(app: &App, module: Option<&str>) -> StatementResult {
                 ("query-timeout", text(&go_duration(config.query_timeout.as_nanos()))),
             ],
         ),
+        continuous_settings(config),
         table("config-data", [("dir", text(&config.data_dir.display().to_string()))]),
+        continuous_queries(app),
         table(
             "runtime",
             [
@@ -107,6 +112,46 @@ pub fn databases_seen(app: &App, who: &Who) -> StatementResult {
     let seen = catalogue.databases.keys().filter(|name| who.sees(name)).cloned();
     let names = ResultColumn::texts("name", seen);
     StatementResult::of(Series::table(Some("databases".into()), vec![names]))
+}
+
+/// Runs of continuous queries that failed and that did not, in InfluxDB's words.
+fn continuous_counts(app: &App) -> [(&'static str, Values); 2] {
+    let accounts = app.continuous().accounts();
+    let failures = accounts.iter().map(|(_, account)| account.failures).sum();
+    let runs: u64 = accounts.iter().map(|(_, account)| account.runs).sum();
+    [("queryFail", count(failures)), ("queryOk", count(runs.saturating_sub(failures)))]
+}
+
+/// How continuous queries are run, in InfluxDB's words.
+fn continuous_settings(config: &Config) -> Series {
+    let every = go_duration(config.continuous_query_interval.as_nanos());
+    let is_on = Values::Booleans(vec![config.continuous_queries]);
+    table("config-cqs", [("enabled", is_on), ("run-interval", text(&every))])
+}
+
+/// A row for each continuous query: how its runs went.
+fn continuous_queries(app: &App) -> Series {
+    let accounts = app.continuous().accounts();
+    let numbers = |of: fn(&Account) -> u64| {
+        let all =
+            accounts.iter().map(|(_, account)| i64::try_from(of(account)).unwrap_or(i64::MAX));
+        Values::Integers(all.collect(), Validity::all(accounts.len()))
+    };
+    let texts = |of: &dyn Fn(&EntryKey, &Account) -> Option<String>| {
+        let all = accounts.iter().map(|(key, account)| of(key, account).map(Arc::from));
+        Values::Strings(all.collect::<Vec<Option<Arc<str>>>>().into())
+    };
+    let cells = [
+        ("database", texts(&|key, _| key.database.as_deref().map(str::to_owned))),
+        ("name", texts(&|key, _| Some(key.name.to_string()))),
+        ("runs", numbers(|account| account.runs)),
+        ("failures", numbers(|account| account.failures)),
+        ("rowsWritten", numbers(|account| account.rows)),
+        ("lastRun", texts(&|_, account| account.last_ns.map(rfc3339))),
+        ("lastDuration", texts(&|_, account| Some(go_duration(account.duration_ns.into())))),
+        ("lastError", texts(&|_, account| Some(account.error.clone()))),
+    ];
+    table("continuous_queries", cells)
 }
 
 fn is_wanted(name: &str, module: Option<&str>) -> bool {
