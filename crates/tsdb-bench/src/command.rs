@@ -29,7 +29,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Writes generated data to standard output or to a file; remote write bodies to one file each
+    /// Writes generated data to standard output or to a file; bodies of remote write and OTLP to one file each
     Generate(Generate),
     /// Sends generated data to a running server and prints what it cost
     Load(Load),
@@ -50,10 +50,10 @@ struct Generate {
     /// Wire format
     #[arg(long, value_enum, default_value_t = Format::Line)]
     format: Format,
-    /// Rows in a body of remote write
+    /// Rows in a body of remote write or OTLP
     #[arg(long, default_value_t = 1000)]
     batch: usize,
-    /// File, or directory for bodies of remote write; standard output without
+    /// File, or directory for bodies of remote write and OTLP; standard output without
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -193,13 +193,18 @@ impl Generate {
     fn run(&self) -> Result<(), String> {
         let mut source = self.data.source()?;
         let failed = |error: std::io::Error| format!("cannot write: {error}");
-        if self.format == Format::RemoteWrite {
+        let suffix = match self.format {
+            Format::RemoteWrite => Some("snappy"),
+            Format::Otlp => Some("pb"),
+            Format::Line | Format::Csv | Format::Json => None,
+        };
+        if let Some(suffix) = suffix {
             let hint =
-                "bodies of remote write go to files of their own: give a directory with --out";
+                "bodies of protocol buffers go to files of their own: give a directory with --out";
             let dir = self.out.as_deref().ok_or(hint)?;
             std::fs::create_dir_all(dir).map_err(failed)?;
             for (number, body) in build(&mut source, self.format, self.batch).iter().enumerate() {
-                std::fs::write(dir.join(format!("{number:06}.snappy")), &body.bytes)
+                std::fs::write(dir.join(format!("{number:06}.{suffix}")), &body.bytes)
                     .map_err(failed)?;
             }
             return Ok(());
@@ -221,7 +226,8 @@ impl Load {
             control.post(&path, &[])?.expect_success()?;
         }
         let path = match self.format {
-            Format::RemoteWrite => format!("/api/v1/write?db={}", self.database),
+            Format::RemoteWrite | Format::Json => format!("/api/v1/write?db={}", self.database),
+            Format::Otlp => format!("/v1/metrics?db={}", self.database),
             Format::Line | Format::Csv => format!("/write?db={}", self.database),
         };
         let destination = Destination {

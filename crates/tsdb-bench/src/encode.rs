@@ -1,7 +1,9 @@
 //! Rows to bytes: one encoder for each wire format. What is in the rows is decided in `dataset`.
 
 mod csv;
+mod json;
 mod line;
+mod otlp;
 mod remote_write;
 
 use clap::ValueEnum;
@@ -17,6 +19,10 @@ pub enum Format {
     RemoteWrite,
     /// comma separated values with a header; for data with a single measurement
     Csv,
+    /// JSON of our own, a record on each line
+    Json,
+    /// metrics of OpenTelemetry in protocol buffers
+    Otlp,
 }
 
 /// Collects rows into a body.
@@ -35,6 +41,8 @@ impl Format {
             Format::Line => Box::<line::LineEncoder>::default(),
             Format::RemoteWrite => Box::<remote_write::RemoteWriteEncoder>::default(),
             Format::Csv => Box::<csv::CsvEncoder>::default(),
+            Format::Json => Box::<json::JsonEncoder>::default(),
+            Format::Otlp => Box::<otlp::OtlpEncoder>::default(),
         }
     }
 }

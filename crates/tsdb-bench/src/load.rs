@@ -34,6 +34,8 @@ const RETRIES_MAX: u64 = 60;
 pub fn headers(format: Format) -> &'static str {
     match format {
         Format::Line | Format::Csv => "",
+        Format::Json => "Content-Type: application/x-ndjson\r\n",
+        Format::Otlp => "Content-Type: application/x-protobuf\r\n",
         Format::RemoteWrite => {
             "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n"
         }

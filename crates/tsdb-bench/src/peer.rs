@@ -87,7 +87,8 @@ impl Kind {
     /// The wire formats that it can be loaded with.
     pub fn formats(self) -> &'static [Format] {
         match self {
-            Kind::Tsdb | Kind::VictoriaMetrics => &[Format::Line, Format::RemoteWrite],
+            Kind::Tsdb => &[Format::Line, Format::RemoteWrite, Format::Json, Format::Otlp],
+            Kind::VictoriaMetrics => &[Format::Line, Format::RemoteWrite],
             Kind::Influxdb => &[Format::Line],
             Kind::Prometheus => &[Format::RemoteWrite],
             Kind::Chdb | Kind::Duckdb => &[Format::Csv],
@@ -98,6 +99,8 @@ impl Kind {
     pub fn write_path(self, format: Format) -> String {
         match format {
             Format::RemoteWrite if self == Kind::Tsdb => format!("/api/v1/write?db={DATABASE}"),
+            Format::Json => format!("/api/v1/write?db={DATABASE}"),
+            Format::Otlp => format!("/v1/metrics?db={DATABASE}"),
             Format::RemoteWrite => "/api/v1/write".to_owned(),
             Format::Line | Format::Csv => format!("/write?db={DATABASE}"),
         }

@@ -1,5 +1,6 @@
 //! The sections of the programme: what is measured together in one run, side by side.
 
+mod acks;
 mod databases;
 mod ingest;
 mod mixed;
@@ -46,6 +47,7 @@ pub struct Spec {
 #[derive(Debug, Clone, Copy)]
 enum What {
     Ingest(Load, Format),
+    Acks(Load),
     Queries(Load),
     Mixed(Load),
     Restart(Load),
@@ -88,6 +90,8 @@ pub const SPECS: &[Spec] = &[
         CPU,
         Format::RemoteWrite,
     ),
+    ingest("ingest-json", "Ingest, TSBS cpu-only by JSON", CPU, Format::Json),
+    ingest("ingest-otlp", "Ingest, TSBS cpu-only by OTLP", CPU, Format::Otlp),
     ingest(
         "ingest-hosts",
         "Ingest, 100 000 hosts of 10 fields and 5 rows",
@@ -145,6 +149,11 @@ pub const SPECS: &[Spec] = &[
         Load { change: |data| DataOptions { repeat: 0.05, repeat_changed: true, ..data }, ..CPU },
         Format::Line,
     ),
+    Spec {
+        name: "ingest-acks",
+        title: "Acknowledgement of single lines, 64 clients at once",
+        what: What::Acks(Load::plain(Case::CpuOnly, 64, 3600, 10)),
+    },
     Spec { name: "queries-100", title: "Queries, 100 hosts", what: What::Queries(CPU) },
     Spec { name: "queries-1000", title: "Queries, 1000 hosts", what: What::Queries(CPU_LARGE) },
     Spec {
@@ -180,7 +189,13 @@ impl Spec {
         let (data, rows, notes) = match self.what {
             What::Ingest(load, format) => {
                 let data = load.options(setup);
-                (data.flags(), ingest::run(setup, &data, format)?, Vec::new())
+                (data.flags(), ingest::run(setup, &data, format)?, ingest::notes(format))
+            }
+            What::Acks(load) => {
+                let data = load.options(setup);
+                let note = "One line a request. A sync is fdatasync behind 4 KiB of a file of known length, on the same \
+                            disk, before and after the load; VictoriaMetrics does not wait for any.";
+                (data.flags(), acks::run(setup, &data)?, vec![note.to_owned()])
             }
             What::Queries(load) => {
                 let data = load.options(setup);

@@ -60,6 +60,13 @@ const GOALS: &[Goal] = &[
     ),
     less("ingest one value a line, CPU-s per M samples", "ingest-single", "cpu_s_per_m", 0.25, 3),
     less("ingest remote write, CPU-s per M samples", "ingest-remote-write", "cpu_s_per_m", 0.30, 3),
+    less(
+        "p99 of acknowledged single lines, 64 clients, by the p99 of an fdatasync",
+        "ingest-acks",
+        "p99_in_syncs",
+        4.0,
+        2,
+    ),
     less("disk TSBS cpu-only, bytes a sample", "ingest-cpu", "bytes_per_sample", 0.30, 3),
     less("disk TSBS devops, bytes a sample", "ingest-devops", "bytes_per_sample", 0.65, 3),
     less(

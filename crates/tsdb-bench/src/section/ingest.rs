@@ -17,7 +17,7 @@ use crate::server::Server;
 
 /// Rows in a request: as many samples as TSBS sends, whatever the width of a row.
 pub const SAMPLES_PER_REQUEST: usize = 50_000;
-/// Samples in a request of remote write.
+/// Samples in a request of remote write, and of OTLP.
 const SAMPLES_PER_REMOTE_WRITE: usize = 10_000;
 
 /// Data, ready to be sent to servers that listen on a port.
@@ -35,8 +35,8 @@ impl Batches {
     /// Options that make no data.
     pub fn build(data: &DataOptions, format: Format) -> Result<Batches, String> {
         let samples = match format {
-            Format::RemoteWrite => SAMPLES_PER_REMOTE_WRITE,
-            Format::Line | Format::Csv => SAMPLES_PER_REQUEST,
+            Format::RemoteWrite | Format::Otlp => SAMPLES_PER_REMOTE_WRITE,
+            Format::Line | Format::Csv | Format::Json => SAMPLES_PER_REQUEST,
         };
         let rows_max = samples / mean_row_width(data.case);
         let bodies = build(&mut data.source()?, format, rows_max);
@@ -175,6 +175,14 @@ pub fn run(setup: &Setup, data: &DataOptions, format: Format) -> Result<Vec<Row>
         }
     }
     Ok(rows)
+}
+
+/// What has to be said of a load in this format.
+pub fn notes(format: Format) -> Vec<String> {
+    let peers = Kind::ALL.iter().filter(|kind| **kind != Kind::Tsdb);
+    let is_alone = !peers.flat_map(|kind| kind.formats()).any(|taken| *taken == format);
+    let note = "The peers, in the versions of their packages, do not take this format: no figure stands beside ours.";
+    is_alone.then(|| note.to_owned()).into_iter().collect()
 }
 
 /// Whether a server can be loaded with this data in this format; in-process databases take the file of
