@@ -75,21 +75,3 @@ impl Drop for Peer {
         let _ = self.child.wait();
     }
 }
-
-/// InfluxDB with its data in `dir`.
-pub fn influxdb(dir: &Path) -> Peer {
-    let (address, backup) = (free_address(), free_address());
-    let path = |name: &str| dir.join(name).display().to_string();
-    let config = format!(
-        "reporting-disabled = true\nbind-address = \"{backup}\"\n\
-         [meta]\ndir = \"{}\"\n[data]\ndir = \"{}\"\nwal-dir = \"{}\"\n\
-         [http]\nbind-address = \"{address}\"\nlog-enabled = false\n\
-         [monitor]\nstore-enabled = false\n",
-        path("meta"),
-        path("data"),
-        path("wal")
-    );
-    std::fs::write(dir.join("influxdb.conf"), config).unwrap();
-    let mut command = Command::new("influxd");
-    Peer::start(command.args(["run", "-config", &path("influxdb.conf")]), address, "/ping")
-}
