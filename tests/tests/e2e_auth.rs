@@ -1,6 +1,8 @@
 //! Users and tokens of the real server: they outlive kill -9, a revoked right ends an open stream, and its log shows
 //! no secret at any level.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests report by panicking")]
+
 use std::time::Duration;
 
 use serde_json::Value;

@@ -47,7 +47,16 @@ async fn diagnostics_tell_version_settings_and_age() {
     let names: Vec<&Value> = tables(&answer).iter().map(|table| &table["name"]).collect();
     assert_eq!(
         names,
-        ["build", "config", "config-coordinator", "config-data", "runtime", "system"]
+        [
+            "build",
+            "config",
+            "config-coordinator",
+            "config-cqs",
+            "config-data",
+            "continuous_queries",
+            "runtime",
+            "system"
+        ]
     );
     let (_, answer) = fixture.query("POST", "/query?q=SHOW DIAGNOSTICS FOR 'system'").await;
     let [table] = tables(&answer) else { panic!("{answer}") };
