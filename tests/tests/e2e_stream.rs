@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tsdb_tests::memory;
 use tsdb_tests::server::Server;
 
-/// Three times what a body may have otherwise.
-const BODY_BYTES_MIN: usize = 75_000_000;
+/// Twelve times what a body may have otherwise.
+const BODY_BYTES_MIN: usize = 300_000_000;
 
 /// Most memory that a stream may take beyond what the server held before: the memtable fills meanwhile.
 const GROWTH_BYTES_MAX: u64 = 160 << 20;
