@@ -149,12 +149,12 @@ const WEEK_NS: std::ops::Range<u64> = 1_600_041_600_000_000_000..1_600_600_000_0
 /// Times behind this one, up to the current year, are those of requests: rows came without one.
 const NOW_NS: std::ops::Range<i64> = 1_735_689_600_000_000_000..4_000_000_000_000_000_000;
 
-/// A kind of line: its name in the list, and an example.
-pub type Listed = (&'static str, fn() -> Vec<u8>);
+/// Makes a body.
+pub type Body = fn() -> Vec<u8>;
 
 /// Bodies of which something else is stored than by InfluxDB, or that are judged otherwise, each with the beginning of its
 /// row in the table of docs/line-protocol.md.
-pub const LISTED: [Listed; 13] = [
+pub const LISTED: [(&str, Body); 13] = [
     ("text is not stored", || b"m a=\"x\" 1".to_vec()),
     ("numbers of one field may be", || b"m b=1 1\nm b=1i 2".to_vec()),
     ("`1u` is accepted", || b"m c=1u 1".to_vec()),

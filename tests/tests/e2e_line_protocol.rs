@@ -1,7 +1,11 @@
 //! Line protocol beside InfluxDB, where it is installed: random bodies, valid and damaged, are accepted and refused by
 //! both alike, and the same numbers are stored.
 
-#![expect(clippy::unwrap_used, reason = "a test reports by panicking, its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test reports by panicking, its helpers too"
+)]
 
 use std::net::SocketAddr;
 use std::thread;

@@ -1,7 +1,11 @@
 //! Every format takes twice the time for twice the input, whatever is in it: hostile bodies of all formats, repeated to
 //! two lengths, by the time that the thread has used.
 
-#![expect(clippy::unwrap_used, reason = "a test reports by panicking, its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test reports by panicking, its helpers too"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
