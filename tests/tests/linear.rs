@@ -194,7 +194,7 @@ struct Again;
 impl Ingestion for Again {
     fn parse(&self, input: &[u8]) -> tsdb_ingest::Result<Vec<DataPoint>> {
         for end in (0..input.len()).step_by(1024) {
-            let sum: u64 = input.iter().take(end).map(|byte| u64::from(*byte)).sum();
+            let sum: u64 = input[..end].iter().map(|byte| u64::from(*byte)).sum();
             std::hint::black_box(sum);
         }
         Ok(Vec::new())
