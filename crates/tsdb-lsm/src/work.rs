@@ -35,6 +35,11 @@ impl Work {
         Work { cancel: CancelToken::new(), held: None, spare: 0, items: 0 }
     }
 
+    /// Work that the same token ends, and whose memory is accounted for elsewhere.
+    pub(crate) fn apart(&self) -> Work {
+        Work { cancel: self.cancel.clone(), held: None, spare: 0, items: 0 }
+    }
+
     pub(crate) fn cancel(&self) -> &CancelToken {
         &self.cancel
     }

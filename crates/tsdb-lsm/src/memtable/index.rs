@@ -69,8 +69,8 @@ impl Stretch {
     }
 }
 
-/// Memory of a row while its shard is sorted: found, put in order, and its place in the index.
-const SORTED_ROW_BYTES: usize = 2 * size_of::<FoundRow>() + size_of::<Place>();
+/// Memory of a row while its shard is sorted: found, and its place in the index.
+const SORTED_ROW_BYTES: usize = size_of::<FoundRow>() + size_of::<Place>();
 
 /// A row before it is in order.
 #[derive(Debug, Clone, Copy)]
@@ -80,21 +80,23 @@ struct FoundRow {
     field_set: FieldSetRef,
 }
 
-impl FoundRow {
-    /// What stands in a place before its row comes.
-    const NONE: FoundRow = FoundRow {
-        place: Place { time: 0, block: 0, row: 0 },
-        series: SeriesRef(0),
-        field_set: FieldSetRef(0),
-    };
+/// What is known of a series of a shard while its rows are counted and put in their places.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// Where its rows begin among those of the shard, then where the next one goes.
+    next: usize,
+    rows: usize,
+    /// Of its first row; [`Slot::is_mixed`] says whether another one has another.
+    field_set: Option<FieldSetRef>,
+    is_mixed: bool,
 }
 
 /// Steps of an insertion sort for each item, on average, before another sort takes over.
 const INSERTION_STEPS: usize = 4;
 
 impl RowIndex {
-    /// Memory of a row in an index that is built, in bytes.
-    pub(super) const ROW_BYTES: usize = size_of::<Place>();
+    /// Memory of a row while an index is built, in bytes, where the rows are spread over the shards.
+    pub(super) const ROW_BYTES: usize = size_of::<Place>() + size_of::<FoundRow>() / SHARDS;
 
     /// Sorts the wanted rows of `shards` (the blocks of each shard) that belong to `stretch` and whose time lies in
     /// `time`.
@@ -152,55 +154,78 @@ impl RowIndex {
 
     /// Groups the rows of one shard by series (a counting sort: references are dense) and sorts each
     /// group that is not in order yet.
-    fn add_shard(&mut self, sorted: &mut Sorted, found: Vec<FoundRow>) {
-        let slot = |row: &FoundRow| row.series.0 as usize / SHARDS;
-        let Some(first) = found.iter().map(slot).min() else { return };
-        let slots = found.iter().map(slot).max().unwrap_or(0) - first + 1;
-        let dense = slots <= found.len().saturating_mul(8);
-        let mut rows = found;
-        if dense {
-            let mut ends = vec![0usize; slots];
-            rows.iter().for_each(|row| bump(&mut ends, slot(row) - first));
-            let mut total = 0;
-            for end in &mut ends {
-                total += std::mem::replace(end, total);
-            }
-            // `ends` holds where each group begins and, after the scatter, where it ends.
-            let mut ordered = vec![FoundRow::NONE; rows.len()];
-            for row in rows {
-                if let Some(end) = ends.get_mut(slot(&row) - first) {
-                    if let Some(free) = ordered.get_mut(*end) {
-                        *free = row;
-                    }
-                    *end += 1;
-                }
-            }
-            rows = ordered;
+    fn add_shard(&mut self, sorted: &mut Sorted, mut found: Vec<FoundRow>) {
+        let number = |row: &FoundRow| row.series.0 as usize / SHARDS;
+        let Some(first) = found.iter().map(number).min() else { return };
+        let slots = found.iter().map(number).max().unwrap_or(0) - first + 1;
+        let (base, parts) = (sorted.places.len(), self.series.len());
+        if slots <= found.len().saturating_mul(8) {
+            self.scatter(sorted, &found, first, slots);
         } else {
-            rows.sort_by_key(|row| row.series);
+            found.sort_by_key(|row| row.series);
+            sorted.places.extend(found.iter().map(|row| row.place));
+            let mut start = base;
+            for group in found.chunk_by(|a, b| a.series == b.series) {
+                let Some(row) = group.first() else { continue };
+                let is_uniform = group.iter().all(|other| other.field_set == row.field_set);
+                let rows = start..start + group.len();
+                start = rows.end;
+                self.add_series(row.series, rows, is_uniform.then_some(row.field_set));
+            }
         }
-        let mut start = sorted.places.len();
-        sorted.places.extend(rows.iter().map(|row| row.place));
-        for group in rows.chunk_by(|a, b| a.series == b.series) {
-            let Some(row) = group.first() else { continue };
-            let end = start + group.len();
-            let Sorted { blocks, places } = sorted;
-            sort_nearly_sorted(places.get_mut(start..end).unwrap_or_default(), |a, b| {
+        for same in found.chunk_by(|a, b| a.field_set == b.field_set) {
+            self.field_sets.extend(same.first().map(|row| row.field_set));
+        }
+        let Sorted { blocks, places } = sorted;
+        for rows in self.series.get(parts..).unwrap_or_default() {
+            let range = rows.places.start as usize..rows.places.end as usize;
+            sort_nearly_sorted(places.get_mut(range).unwrap_or_default(), |a, b| {
                 let by_time = a.time.cmp(&b.time);
                 by_time.then_with(|| version_of(blocks, *a).cmp(&version_of(blocks, *b)))
             });
-            group.chunk_by(|a, b| a.field_set == b.field_set).for_each(|same| {
-                self.field_sets.extend(same.first().map(|row| row.field_set));
-            });
-            let is_uniform = group.iter().all(|other| other.field_set == row.field_set);
-            if let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(end)) {
-                self.series.push(SeriesRows {
-                    series: row.series,
-                    places: from..to,
-                    field_set: is_uniform.then_some(row.field_set),
-                });
+        }
+    }
+
+    /// The counting sort of [`RowIndex::add_shard`]: `slots` series from the `first` of the shard on.
+    fn scatter(&mut self, sorted: &mut Sorted, found: &[FoundRow], first: usize, slots: usize) {
+        let slot_of = |row: &FoundRow| row.series.0 as usize / SHARDS - first;
+        let mut slots = vec![Slot::default(); slots];
+        for row in found {
+            if let Some(slot) = slots.get_mut(slot_of(row)) {
+                slot.rows += 1;
+                slot.is_mixed |= slot.field_set.is_some_and(|set| set != row.field_set);
+                slot.field_set = Some(row.field_set);
             }
-            start = end;
+        }
+        let mut end = sorted.places.len();
+        for slot in &mut slots {
+            slot.next = end;
+            end += slot.rows;
+        }
+        sorted.places.resize(end, Place { time: 0, block: 0, row: 0 });
+        for row in found {
+            let Some(slot) = slots.get_mut(slot_of(row)) else { continue };
+            let is_first = slot.rows > 0;
+            if let Some(free) = sorted.places.get_mut(slot.next) {
+                *free = row.place;
+            }
+            if is_first {
+                let rows = slot.next..slot.next + std::mem::take(&mut slot.rows);
+                let field_set = slot.field_set.filter(|_| !slot.is_mixed);
+                self.add_series(row.series, rows, field_set);
+            }
+            slot.next += 1;
+        }
+    }
+
+    fn add_series(
+        &mut self,
+        series: SeriesRef,
+        rows: Range<usize>,
+        field_set: Option<FieldSetRef>,
+    ) {
+        if let (Ok(start), Ok(end)) = (u32::try_from(rows.start), u32::try_from(rows.end)) {
+            self.series.push(SeriesRows { series, places: start..end, field_set });
         }
     }
 
@@ -318,12 +343,6 @@ impl Sorted {
 
     fn row(&self, place: Place) -> Option<(&RowBlock, usize)> {
         self.blocks.get(place.block as usize).map(|block| (&**block, place.row as usize))
-    }
-}
-
-fn bump(counts: &mut [usize], at: usize) {
-    if let Some(count) = counts.get_mut(at) {
-        *count += 1;
     }
 }
 

@@ -72,7 +72,7 @@ impl Kept {
         shards: &[Vec<Arc<RowBlock>>],
         through: u64,
         budget: &MemoryBudget,
-        work: &mut Work,
+        work: &Work,
     ) -> Result<()> {
         let (before, rows) = kept.as_ref().map_or((0, 0), |kept| (kept.through, kept.index.rows()));
         let blocks = || shards.iter().flatten();
@@ -80,15 +80,12 @@ impl Kept {
         if through <= before || new <= NEW_ROWS_MIN.max(rows / 2) {
             return Ok(());
         }
-        let Ok(mut memory) = budget.reserve(Pool::Memtable, (rows + new) * RowIndex::ROW_BYTES)
-        else {
-            return Ok(());
-        };
+        let rows_max = (rows + new) * RowIndex::ROW_BYTES;
+        let Ok(mut memory) = budget.reserve(Pool::Memtable, rows_max) else { return Ok(()) };
         // Before the rows are read: those that come meanwhile are not counted.
         let counted: Vec<usize> = blocks().map(|block| block.rows_through(through)).collect();
-        let all = Stretch::all(through);
-        let index = RowIndex::build(shards, &Wanted::All, all, TimeRange::all(), work)?;
-        work.release(index.bytes());
+        let (all, mut apart) = (Stretch::all(through), work.apart());
+        let index = RowIndex::build(shards, &Wanted::All, all, TimeRange::all(), &mut apart)?;
         memory.cover_anyway(index.bytes());
         blocks().zip(counted).for_each(|(block, rows)| block.set_indexed(rows));
         *kept = Some(Kept { through, index: Arc::new(index), _memory: memory });
