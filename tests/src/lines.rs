@@ -154,7 +154,7 @@ pub type Body = fn() -> Vec<u8>;
 
 /// Bodies of which something else is stored than by InfluxDB, or that are judged otherwise, each with the beginning of its
 /// row in the table of docs/line-protocol.md.
-pub const LISTED: [(&str, Body); 13] = [
+pub const LISTED: [(&str, Body); 14] = [
     ("text is not stored", || b"m a=\"x\" 1".to_vec()),
     ("numbers of one field may be", || b"m b=1 1\nm b=1i 2".to_vec()),
     ("`1u` is accepted", || b"m c=1u 1".to_vec()),
@@ -167,6 +167,7 @@ pub const LISTED: [(&str, Body); 13] = [
     ("a field without a name", || b"m \t=1 1".to_vec()),
     ("a field's name that ends in a backslash", || br"m k\\=1,l=2 1".to_vec()),
     ("a measurement may have a backslash before", || br"m\\,a=b l=1 1".to_vec()),
+    ("an equals sign behind a text", || b"m f=\"x\"=1,2i,g=81 1".to_vec()),
     ("limits of the table above", || format!("m,t={} j=1 1", "x".repeat(5000)).into_bytes()),
 ];
 
@@ -273,7 +274,26 @@ pub fn body(number: u64, unit_ns: i64, seed: &mut Seed) -> String {
 pub fn is_listed(body: &str) -> bool {
     let measurement = body.split(" f").next().and_then(|front| front.split(",t").next());
     let measurement = measurement.unwrap_or_default();
-    body.contains("\t=") || body.contains(r"\\=") || measurement.contains(r"\\")
+    body.contains("\t=")
+        || body.contains(r"\\=")
+        || measurement.contains(r"\\")
+        || has_sign_behind_text(body)
+}
+
+/// Whether an equals sign stands between the end of a text and the next comma or space.
+fn has_sign_behind_text(body: &str) -> bool {
+    body.match_indices("=\"").any(|(place, begin)| {
+        let mut rest = body[place + begin.len()..].chars();
+        while let Some(character) = rest.next() {
+            match character {
+                '\\' => drop(rest.next()),
+                '"' => break,
+                _ => {}
+            }
+        }
+        rest.take_while(|character| ![',', ' '].contains(character))
+            .any(|character| character == '=')
+    })
 }
 
 /// Numbers by measurement, tags and time, and by field.
