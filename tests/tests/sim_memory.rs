@@ -113,7 +113,7 @@ fn merge(shape: Shape) -> usize {
     engine.compact().unwrap();
     let peak = ALLOCATOR.peak_usage().saturating_sub(before);
     println!("memory: {shape:?}, {RUNS} runs: {} KiB more than {} MiB", peak >> 10, before / MIB);
-    assert_eq!(engine.counters().compactions.get(), 1, "the runs are merged at once");
+    assert!(engine.counters().compactions.get() > 0, "nothing was merged");
     peak
 }
 

@@ -119,8 +119,9 @@ impl SegmentHeader {
     fn is_possible(&self) -> bool {
         let Self { segment, generation, first_seq, synced_upto, continues_after, .. } = self;
         let numbers = [*segment, *generation, *first_seq, *synced_upto, continues_after.last_seq];
-        // Segments and generations are counted from 1.
-        numbers.iter().all(|number| *number <= NUMBER_MAX) && *segment > 0 && *generation > 0
+        // Segments, generations and frames are counted from 1.
+        let counted = [*segment, *generation, *first_seq];
+        numbers.iter().all(|number| *number <= NUMBER_MAX) && !counted.contains(&0)
     }
 
     fn decode_body(body: &[u8]) -> Option<(u32, Self)> {
@@ -384,6 +385,7 @@ mod tests {
             // Its segment would be taken for one that counts for nothing, and be removed.
             SegmentHeader { generation: 0, ..header() },
             SegmentHeader { generation: u64::MAX, ..header() },
+            SegmentHeader { first_seq: 0, ..header() },
             SegmentHeader { first_seq: u64::MAX, ..header() },
             SegmentHeader { synced_upto: beyond, ..header() },
             SegmentHeader { continues_after: after, ..header() },
