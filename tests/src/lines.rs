@@ -272,12 +272,23 @@ pub fn body(number: u64, unit_ns: i64, seed: &mut Seed) -> String {
 
 /// Whether a body shows a listed difference after all, by damage or by chance.
 pub fn is_listed(body: &str) -> bool {
-    let measurement = body.split(" f").next().and_then(|front| front.split(",t").next());
-    let measurement = measurement.unwrap_or_default();
+    let measurement = measurement_of(body);
     body.contains("\t=")
         || body.contains(r"\\=")
         || measurement.contains(r"\\")
         || has_sign_behind_text(body)
+}
+
+/// The measurement of the line of a body, as it is written: up to the first comma or space without a backslash before it.
+fn measurement_of(body: &str) -> &str {
+    let line = body.find('l').map_or("", |begin| &body[begin..]);
+    let mut before = ' ';
+    let end = line.find(|character| {
+        let is_end = [',', ' '].contains(&character) && before != '\\';
+        before = character;
+        is_end
+    });
+    &line[..end.unwrap_or(line.len())]
 }
 
 /// Whether an equals sign stands between the end of a text and the next comma or space.

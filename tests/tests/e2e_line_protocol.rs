@@ -81,8 +81,11 @@ fn lines_are_taken_as_influxdb_takes_them() {
             client.query("", &format!("CREATE DATABASE {database}"));
         }
         let (precision, unit_ns) = PRECISIONS[usize::try_from(round).unwrap() % PRECISIONS.len()];
-        let bodies = (0..ROUND.min(count - round * ROUND)).map(|n| body(n, unit_ns, &mut seed));
-        let bodies: Vec<String> = bodies.filter(|body| !is_listed(body)).collect();
+        let mut next = |n| {
+            let mut bodies = std::iter::repeat_with(|| body(n, unit_ns, &mut seed));
+            bodies.find(|body| !is_listed(body)).unwrap()
+        };
+        let bodies: Vec<String> = (0..ROUND.min(count - round * ROUND)).map(&mut next).collect();
         let target = format!("/write?db={database}&precision={precision}");
         let got = write(server.address(), &target, &bodies);
         let expected = write(peer.address, &target, &bodies);
