@@ -1,7 +1,7 @@
 //! Who asks, and what they may do: the one place that decides.
 //!
 //! A request is let in by [`admit`], which looks at its credential and at what its route needs ([`Access`]), and hands
-//! on [`Who`]. What depends on a database is asked of that: handlers of writes by [`crate::http::write::Permitted`],
+//! on [`Who`]. What depends on a database is asked of that: handlers of writes by `http::write::Permitted`,
 //! statements by [`statements`]. Privileges are looked up when they are asked for, so that what is revoked ends at
 //! once, in a stream that is open, too.
 //!
