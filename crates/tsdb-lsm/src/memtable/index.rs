@@ -114,9 +114,15 @@ impl RowIndex {
     ) -> Result<RowIndex> {
         let mut sorted = Sorted::default();
         let mut index = RowIndex::default();
+        let all_rows = |blocks: &[Arc<RowBlock>]| match wanted {
+            Wanted::All if !stretch.is_rest => blocks.iter().map(|block| block.len()).sum(),
+            _ => 0,
+        };
+        // At once: what grows leaves as much behind, which the allocator keeps for a while.
+        sorted.places.reserve_exact(shards.iter().map(|blocks| all_rows(blocks)).sum());
         for (shard, blocks) in shards.iter().enumerate() {
             let probe = Probe::new(wanted, shard);
-            let mut found: Vec<FoundRow> = Vec::new();
+            let mut found: Vec<FoundRow> = Vec::with_capacity(all_rows(blocks));
             for block in blocks {
                 let rows = block.len();
                 let first = if stretch.is_rest { block.indexed() } else { 0 };
