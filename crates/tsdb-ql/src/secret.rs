@@ -14,23 +14,17 @@ const KEYWORD: &[u8] = b"password";
 /// is `[REDACTED]`. O(length).
 #[must_use]
 pub fn redacted(text: &str) -> Cow<'_, str> {
-    let places = secrets(text);
-    if places.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len());
-    let mut end = 0;
-    for place in places {
-        shown.push_str(text.get(end..place.start).unwrap_or_default());
-        shown.push_str(REDACTED);
-        end = place.end;
-    }
-    shown.push_str(text.get(end..).unwrap_or_default());
-    Cow::Owned(shown)
+    hidden(text, |_| REDACTED.into())
 }
 
 /// The same with a star for each character, so that what stands behind it keeps its column.
 pub(crate) fn masked(text: &str) -> Cow<'_, str> {
+    // As many bytes as there were: places in the text are told in bytes.
+    hidden(text, |secret| "*".repeat(secret.len()))
+}
+
+/// `text` with what `instead` makes of each secret in its place.
+fn hidden(text: &str, instead: impl Fn(&str) -> String) -> Cow<'_, str> {
     let places = secrets(text);
     if places.is_empty() {
         return Cow::Borrowed(text);
@@ -39,9 +33,7 @@ pub(crate) fn masked(text: &str) -> Cow<'_, str> {
     let mut end = 0;
     for place in places {
         shown.push_str(text.get(end..place.start).unwrap_or_default());
-        let hidden = text.get(place.clone()).unwrap_or_default();
-        // As many bytes as there were: places in the text are told in bytes.
-        shown.extend(std::iter::repeat_n('*', hidden.len()));
+        shown.push_str(&instead(text.get(place.clone()).unwrap_or_default()));
         end = place.end;
     }
     shown.push_str(text.get(end..).unwrap_or_default());
