@@ -135,7 +135,7 @@ impl WindowGrid {
     }
 }
 
-/// Appends to `out` what of `segments`, which cut increasing `times`, lies inside of `range`.
+/// Appends to `out` what of `segments`, which cut increasing `times`, lies inside of `range`; no segment is empty.
 pub fn clip(segments: &[Segment], times: &TimeColumn, range: TimeRange, out: &mut Vec<Segment>) {
     let below = |bound: i64| match times {
         TimeColumn::Stamps(stamps) => stamps_below(stamps, 0, bound),
@@ -146,12 +146,13 @@ pub fn clip(segments: &[Segment], times: &TimeColumn, range: TimeRange, out: &mu
         TimeColumn::Span { .. } => 0,
     };
     let (first, end) = (below(range.start), below(range.end));
-    let inside = segments.iter().filter(|segment| segment.end > first && segment.start < end);
-    out.extend(inside.map(|segment| Segment {
+    let clipped = segments.iter().map(|segment| Segment {
         start: segment.start.max(first),
         end: segment.end.min(end),
         ..*segment
-    }));
+    });
+    // In an empty range a segment around it would have no rows.
+    out.extend(clipped.filter(|segment| segment.start < segment.end));
 }
 
 fn clamped(t: i128) -> i64 {
@@ -238,12 +239,21 @@ mod tests {
             clip(&segments, &times, TimeRange::new(from, until), &mut clipped);
             let early = times.iter().take_while(|t| *t < from).count();
             let in_time = times.iter().take_while(|t| *t < until).count();
-            expected.retain(|segment| segment.end > early && segment.start < in_time);
             for segment in &mut expected {
                 segment.start = segment.start.max(early);
                 segment.end = segment.end.min(in_time);
             }
+            expected.retain(|segment| segment.start < segment.end);
             prop_assert_eq!(clipped, expected);
+        }
+
+        #[test]
+        fn nothing_lies_in_an_empty_range(times in any_times(), at in -600..600_i64) {
+            let mut segments = Vec::new();
+            grid(2000, 0, TimeRange::new(-2000, 2000)).split(&times, &mut segments);
+            let mut clipped = Vec::new();
+            clip(&segments, &times, TimeRange::new(at, at), &mut clipped);
+            prop_assert_eq!(clipped, []);
         }
 
         #[test]
