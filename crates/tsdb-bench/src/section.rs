@@ -193,8 +193,10 @@ impl Spec {
             }
             What::Acks(load) => {
                 let data = load.options(setup);
-                let note = "One line a request. A sync is fdatasync behind 4 KiB of a file of known length, on the same \
-                            disk, before and after the load; VictoriaMetrics does not wait for any.";
+                let note = "One line a request. Without a label each client sends the next line when the last is \
+                            answered, so that server and clients take all processor time. A sync is fdatasync behind \
+                            4 KiB of a file of known length, on the same disk, before and after the load; \
+                            VictoriaMetrics does not wait for any.";
                 (data.flags(), acks::run(setup, &data)?, vec![note.to_owned()])
             }
             What::Queries(load) => {

@@ -16,6 +16,13 @@ use crate::server::Server;
 
 /// Clients, each with a connection and one line under way.
 const WRITERS: usize = 64;
+/// Samples a second of all clients together where they do not send as fast as they are answered: 20 lines of ten
+/// samples a second each, which leaves the processor time to spare that agents leave.
+const PACE: f64 = WRITERS as f64 * 20.0 * 10.0;
+/// Lines that are sent at that pace, some seconds of them.
+const PACED_LINES: usize = 8192;
+/// What rows of that pace are called.
+const PACED: &str = "20 lines/s each";
 /// Syncs that are timed before the load, and as many after it.
 const SYNCS: usize = 500;
 /// What is written before each sync: about a group of lines in a log.
@@ -32,22 +39,25 @@ pub fn run(setup: &Setup, data: &DataOptions) -> Result<Vec<Row>, String> {
     for _ in 0..setup.repeats.max(1) {
         for kind in setup.kinds.iter().filter(takes) {
             eprintln!("writing to {}", kind.name());
-            rows.push(row_or_error("", *kind, one_server(*kind, &bodies)));
+            rows.push(row_or_error("", *kind, one_server("", *kind, &bodies, None)));
+            let bodies = bodies.get(..PACED_LINES).unwrap_or(&bodies);
+            rows.push(row_or_error(PACED, *kind, one_server(PACED, *kind, bodies, Some(PACE))));
         }
     }
     Ok(rows)
 }
 
-fn one_server(kind: Kind, bodies: &[Body]) -> Result<Row, String> {
+fn one_server(label: &str, kind: Kind, bodies: &[Body], pace: Option<f64>) -> Result<Row, String> {
     let server = Server::start(kind)?;
     let file = server.exchange_file();
     let mut syncs = sync_times(&file)?;
-    let destination = Destination { connections: WRITERS, ..server.destination(Format::Line) };
+    let destination =
+        Destination { connections: WRITERS, pace, ..server.destination(Format::Line) };
     let sent = send(bodies, &destination)?;
     syncs.extend(sync_times(&file)?);
     let sync_p99_ms = Latency::new(syncs).quantile_ms(0.99);
     let p99_ms = sent.latency.quantile_ms(0.99);
-    Ok(Row::new("", kind.name())
+    Ok(Row::new(label, kind.name())
         .with("writes", sent.latency.count() as f64)
         .with("writes_per_s", sent.rows as f64 / sent.elapsed.as_secs_f64())
         .with("retries", sent.retries as f64)

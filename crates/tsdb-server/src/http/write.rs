@@ -1,8 +1,9 @@
 //! `/write`: line protocol in, an acknowledgement out once the rows are visible (and, in durability
 //! `sync`, on disk).
 //!
-//! Unpacking and parsing happen on a blocking thread, at most as many at once as there are cores; the
-//! wait for the disk holds no thread at all. Not here: parsing and storing, see [`tsdb_ingest`]; other
+//! Unpacking and parsing happen on a blocking thread, at most as many at once as there are cores, except for
+//! bodies so small that the way to another thread would take longer than they do; the wait for the disk holds
+//! no thread at all. Not here: parsing and storing, see [`tsdb_ingest`]; other
 //! formats, see `formats.rs`, and the write paths of InfluxDB 2 and 3, see `write_v2.rs` and `write_v3.rs`, which
 //! go the same way.
 
@@ -14,6 +15,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
+use tsdb_core::budget::Pressure;
 use tsdb_core::{Error, Pool, Ticket};
 use tsdb_ingest::{LineProtocol, ParseOptions, Precision, WriteReport, WriteRequest};
 
@@ -28,6 +30,10 @@ const X_TSDB_IGNORED_FIELDS: HeaderName = HeaderName::from_static("x-tsdb-ignore
 
 /// Most bytes of names in that header.
 const IGNORED_FIELDS_BYTES_MAX: usize = 1024;
+
+/// Most bytes of a body, sent as they are, that a thread of the runtime parses and appends itself: some
+/// microseconds, where handing them to another thread takes ten and more.
+const SMALL_BODY_BYTES_MAX: usize = 4096;
 
 /// Where and how to write, as the URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,17 +213,19 @@ struct Work {
     parameters: Params,
 }
 
-/// Unpacks, parses and appends, all on one blocking thread.
-async fn store(
-    app: &Arc<App>,
-    work: Work,
-    read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
-) -> Result<WriteReport, ApiError> {
-    let turn = app.write_turn(&work.target.database).await?;
-    let app = Arc::clone(app);
-    blocking(move || {
-        let _turn = turn;
-        let Work { target, received, encoding, parameters } = work;
+impl Work {
+    /// Whether it is done within microseconds.
+    fn is_small(&self) -> bool {
+        self.encoding == Encoding::Identity && self.received.bytes.len() <= SMALL_BODY_BYTES_MAX
+    }
+
+    /// Unpacks, parses and appends.
+    fn run(
+        self,
+        app: &App,
+        read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport>,
+    ) -> Result<WriteReport, ApiError> {
+        let Work { target, received, encoding, parameters } = self;
         let unpacked = received.unpack(encoding)?;
         let parameters: Vec<(&str, &str)> = parameters.pairs().collect();
         let request = WriteRequest {
@@ -230,7 +238,28 @@ async fn store(
                 parameters: &parameters,
             },
         };
-        read(&app, &request).map_err(|error| refuse(&app, error))
+        read(app, &request).map_err(|error| refuse(app, error))
+    }
+}
+
+/// Does all of the work on one thread: on this one if it is small, cannot have to wait for memory, and another one
+/// is left to the connections, else on a blocking one.
+async fn store(
+    app: &Arc<App>,
+    work: Work,
+    read: impl Fn(&App, &WriteRequest<'_>) -> tsdb_ingest::Result<WriteReport> + Send + 'static,
+) -> Result<WriteReport, ApiError> {
+    let turn = app.write_turn(&work.target.database).await?;
+    if work.is_small()
+        && app.budget().pressure(Pool::Memtable) == Pressure::Normal
+        && let Some(_quick) = app.quick_turn()
+    {
+        return work.run(app, read);
+    }
+    let app = Arc::clone(app);
+    blocking(move || {
+        let _turn = turn;
+        work.run(&app, read)
     })
     .await?
 }
@@ -311,6 +340,43 @@ mod tests {
         ] {
             assert!(target(query).unwrap_err().contains(part), "{query}");
         }
+    }
+
+    /// Whether the thread that took a body in also parses it.
+    async fn is_parsed_here(app: &Arc<App>, lines: usize) -> bool {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let read = move |app: &App, request: &WriteRequest<'_>| {
+            sender.send(std::thread::current().id()).unwrap();
+            app.pipeline().write(&LineProtocol::default(), request)
+        };
+        let body = Body::from("m v=1 1\n".repeat(lines));
+        let source = Source { headers: &HeaderMap::new(), body, encoding: Encoding::Identity };
+        let target = Target::in_database("d", &Params::default()).unwrap();
+        let target = target.permitted(&Who::Everyone).unwrap();
+        let report = take_in(app, source, target, Params::default(), read).await.unwrap().unwrap();
+        assert_eq!(report.rows, lines as u64);
+        receiver.recv().unwrap() == std::thread::current().id()
+    }
+
+    #[tokio::test]
+    async fn small_bodies_are_parsed_by_the_thread_that_takes_them_if_it_cannot_be_held_up() {
+        let budget = tsdb_core::MemoryBudget::default();
+        let config = crate::config::Config::from_settings(Default::default()).unwrap();
+        let store = crate::wiring::Store::new(Arc::new(tsdb_core::MemoryStore::new()));
+        let exposition = crate::exposition::Exposition::new().unwrap();
+        let env = tsdb_core::env::Env::real();
+        let app = App::new(config, env, store, budget.clone(), exposition);
+        assert!(is_parsed_here(&app, 1).await);
+        assert!(!is_parsed_here(&app, SMALL_BODY_BYTES_MAX).await);
+        let turns: Vec<_> = std::iter::from_fn(|| app.quick_turn()).collect();
+        assert!(!is_parsed_here(&app, 1).await);
+        drop(turns);
+        assert!(is_parsed_here(&app, 1).await);
+        // Where the memtable is short of room, writers are made to wait.
+        let room = budget.limit(Pool::Memtable) / 100 * 95;
+        let held = budget.reserve(Pool::Memtable, room).unwrap();
+        assert!(!is_parsed_here(&app, 1).await);
+        drop(held);
     }
 
     #[test]
