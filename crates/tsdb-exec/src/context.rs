@@ -1,5 +1,8 @@
 //! What a request says beside the query text.
 
+use std::sync::Arc;
+
+use tsdb_core::env::Clock;
 use tsdb_core::{CancelToken, MemoryBudget};
 
 use crate::QueryMemory;
@@ -18,6 +21,8 @@ pub struct QueryContext<'r> {
     pub memory: QueryMemory,
     /// Looked at once per block, and now and then in everything else that takes long.
     pub cancel: CancelToken,
+    /// What EXPLAIN ANALYZE takes the time with; without it, it tells no times. Other statements do not look at it.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 impl QueryContext<'_> {
@@ -30,6 +35,7 @@ impl QueryContext<'_> {
             now_ns,
             memory: QueryMemory::new(&MemoryBudget::default(), None),
             cancel: CancelToken::new(),
+            clock: None,
         }
     }
 }

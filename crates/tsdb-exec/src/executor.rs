@@ -127,7 +127,9 @@ impl Executor {
                 }
             }
             Statement::Explain { analyze, select } => {
-                explain::explain(&Runner::new(view, &self.limits), select, *analyze)
+                let runner = Runner::new(view, &self.limits);
+                let runner = if *analyze { runner.with_times() } else { runner };
+                explain::explain(&runner, select, *analyze)
             }
             Statement::ShowDatabases => Ok(show::databases(view)),
             Statement::ShowRetentionPolicies { database } => {

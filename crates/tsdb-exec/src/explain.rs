@@ -1,5 +1,7 @@
 //! EXPLAIN: the plan in words, and with ANALYZE what running it took.
 
+mod missing;
+
 use std::sync::Arc;
 
 use tsdb_agg::Function;
@@ -11,9 +13,10 @@ use tsdb_ql::Select;
 use crate::Result;
 use crate::op::fold::CallPlan;
 use crate::op::streams::{Source, Step, StreamPlan, StreamsPlan, Take};
-use crate::plan::{ScanPlan, SelectPlan, Work, frame, plan, plan_within, subqueries};
+use crate::plan::{Rule, ScanPlan, SelectPlan, Work, frame, plan, plan_within, subqueries};
 use crate::result::{ResultColumn, Series, StatementResult};
 use crate::run::{Runner, parts};
+use crate::times::Stage;
 
 /// The plan of a SELECT; with `analyze` it is run too, and its rows are counted and dropped.
 pub(crate) fn explain(
@@ -24,7 +27,9 @@ pub(crate) fn explain(
     let mut lines = Vec::new();
     describe_select(runner, select, select.dimensions.len(), TimeRange::all(), &mut lines)?;
     if analyze {
-        let answer = runner.run(&plan(select, runner)?)?;
+        let times = runner.progress.times();
+        let plan = times.measure(Stage::Plan, || plan(select, runner))?;
+        let answer = runner.run(&plan)?;
         let (samples, rows, blocks) = runner.progress.read();
         let engine = runner.progress.scans();
         lines.push(format!(
@@ -39,6 +44,7 @@ pub(crate) fn explain(
             engine.bytes_cached
         ));
         lines.push(format!("read: {rows} rows, {samples} values, {blocks} blocks"));
+        lines.extend(times.line());
         lines.push(format!("answer: {} series, {} rows", answer.series.len(), answer.rows()));
     }
     let column = ResultColumn::texts("QUERY PLAN", lines.into_iter().map(Arc::from));
@@ -71,6 +77,7 @@ fn describe_select(
     }
     if plan.scans.is_empty() {
         lines.push("nothing to read: no measurement has one of the fields".to_owned());
+        lines.extend(missing::missing_names(runner, select)?);
     }
     Ok(())
 }
@@ -100,10 +107,9 @@ fn describe(
     if let Some(windows) = plan.frame.windows {
         lines.push(format!("  windows of {} ns, offset {} ns", windows.every, windows.offset));
     }
-    lines.extend(scan.rules.iter().map(|rule| format!("  rule: {rule}")));
+    lines.extend(scan.rules.iter().map(|rule| format!("  rule {rule}")));
     if let Some((time, windows)) = runner.end_to_try(plan, scan)? {
-        lines
-            .push(format!("  rule: the {windows} windows at the end are tried first, time {time}"));
+        lines.push(format!("  rule {}: {windows} of them, time {time}", Rule::EndWindows));
     }
     lines.push(format!(
         "  estimate: {} runs, {} series, {} chunks, {} rows; parts: {}",

@@ -24,8 +24,8 @@
 //! many looks at it every some thousand steps, so that a statement ends within a tenth of a second of being
 //! told to; a statement over a limit ends with an error that names the limit, never with half an answer.
 //!
-//! The crate knows nothing of engines, files, networks and formats of answers, and has no clock: `now()`
-//! comes with the [`QueryContext`].
+//! The crate knows nothing of engines, files, networks and formats of answers, and has no clock: `now()` and the
+//! clock of EXPLAIN ANALYZE come with the [`QueryContext`].
 
 mod assemble;
 mod context;
@@ -51,6 +51,7 @@ mod sort;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod times;
 
 pub use context::QueryContext;
 pub use error::{Error, Result};

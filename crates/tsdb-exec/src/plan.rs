@@ -6,6 +6,7 @@ mod columns;
 mod compile;
 mod functions;
 mod optimise;
+mod rules;
 mod subquery;
 mod zone;
 
@@ -19,6 +20,8 @@ use tsdb_ql::Page;
 
 pub(crate) use build::{frame, plan, plan_within};
 pub(crate) use columns::needs_tags;
+pub(crate) use functions::any;
+pub(crate) use rules::Rule;
 pub(crate) use subquery::subqueries;
 
 use crate::derived::Derived;
@@ -146,14 +149,16 @@ pub(crate) struct ScanPlan {
     pub(crate) predicates: Vec<FieldPredicate>,
     /// What becomes of the rows.
     pub(crate) work: Work,
+    /// Whether something in it was worked out beforehand.
+    pub(crate) has_folded: bool,
     /// Order in which a series is read.
     pub(crate) order: Order,
     /// Most rows that are needed of each series.
     pub(crate) limit_per_series: Option<u64>,
     /// Whether summaries will do.
     pub(crate) want: Want,
-    /// The rules of the optimiser that apply, in words.
-    pub(crate) rules: Vec<&'static str>,
+    /// The rules of the optimiser that take effect.
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// What becomes of the rows of a scan.

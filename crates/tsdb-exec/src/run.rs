@@ -24,6 +24,7 @@ use crate::op::streams::Streams;
 use crate::plan::{Frame, ScanPlan, SelectPlan, Work};
 use crate::result::{Series, StatementResult};
 use crate::scope::View;
+use crate::times::{Stage, Times};
 use crate::{Error, Result};
 
 /// What to do about values that do not fit into what one query may have.
@@ -45,6 +46,12 @@ impl<'r> Runner<'r> {
     pub(crate) fn new(view: &'r View<'r>, limits: &'r QueryLimits) -> Runner<'r> {
         let context = view.context;
         Runner { view, limits, progress: Progress::new(limits.samples_max, context.cancel.clone()) }
+    }
+
+    /// As it is, measuring how long each stage takes.
+    pub(crate) fn with_times(self) -> Runner<'r> {
+        let times = Times::new(self.view.context.clock.as_ref());
+        Runner { progress: self.progress.with_times(times), ..self }
     }
 
     fn memory(&self) -> &QueryMemory {
@@ -108,7 +115,9 @@ impl<'r> Runner<'r> {
 
     /// As [`Runner::scan`], with errors that know nothing of functions.
     fn tables(&self, plan: &SelectPlan, scan: &ScanPlan, frame: &Frame) -> Result<Tables> {
-        let Some((mut selection, grid)) = self.select(plan, scan, frame)? else {
+        let times = self.progress.times();
+        let selected = times.measure(Stage::Select, || self.select(plan, scan, frame))?;
+        let Some((mut selection, grid)) = selected else {
             return Ok((Vec::new(), None));
         };
         let series = selection.series.len();
@@ -153,22 +162,8 @@ impl<'r> Runner<'r> {
         let kept = self.keep(scan, frame, selection, grid)?;
         self.progress.count_scan(&selection.counters.read());
         let mut assembler = self.assembler(plan, scan, frame, selection, grid);
-        let tables = match (kept, &scan.work) {
-            (Some(Kept::Streams(streams)), Work::Streams(plan)) => {
-                assembler.streams(streams, plan)?
-            }
-            (Some(Kept::ChooseMany(choose)), Work::ChooseMany { outputs, .. }) => {
-                assembler.chosen_many(&choose, outputs)?
-            }
-            (Some(Kept::Rows(rows)), _) => assembler.rows(rows)?,
-            (Some(Kept::Fold(mut fold)), Work::Fold { calls, outputs }) => {
-                assembler.aggregates(&mut fold, calls, outputs)?
-            }
-            (Some(Kept::Choose(choose)), Work::Choose { outputs, .. }) => {
-                assembler.chosen(&choose, outputs)?
-            }
-            _ => Vec::new(),
-        };
+        let assemble = || assembled(&mut assembler, kept, scan);
+        let tables = self.progress.times().measure(Stage::Assemble, assemble)?;
         Ok((tables, Some(assembler.charge)))
     }
 
@@ -259,7 +254,9 @@ impl<'r> Runner<'r> {
             self.progress.check()?;
             merged = Some(match merged {
                 None => sink,
-                Some(earlier) => merge(earlier, sink)?,
+                Some(earlier) => {
+                    self.progress.times().measure(Stage::Merge, || merge(earlier, sink))?
+                }
             });
         }
         Ok(merged)
@@ -350,6 +347,28 @@ impl<'r> Runner<'r> {
             }
         }
         Ok(first)
+    }
+}
+
+/// The tables of what a scan kept.
+fn assembled(
+    assembler: &mut Assembler<'_>,
+    kept: Option<Kept<'_>>,
+    scan: &ScanPlan,
+) -> Result<Vec<Series>> {
+    match (kept, &scan.work) {
+        (Some(Kept::Streams(streams)), Work::Streams(plan)) => assembler.streams(streams, plan),
+        (Some(Kept::ChooseMany(choose)), Work::ChooseMany { outputs, .. }) => {
+            assembler.chosen_many(&choose, outputs)
+        }
+        (Some(Kept::Rows(rows)), _) => assembler.rows(rows),
+        (Some(Kept::Fold(mut fold)), Work::Fold { calls, outputs }) => {
+            assembler.aggregates(&mut fold, calls, outputs)
+        }
+        (Some(Kept::Choose(choose)), Work::Choose { outputs, .. }) => {
+            assembler.chosen(&choose, outputs)
+        }
+        _ => Ok(Vec::new()),
     }
 }
 

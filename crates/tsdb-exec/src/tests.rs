@@ -11,4 +11,4 @@ mod into;
 mod oracle;
 mod pipeline;
 mod streams;
-mod support;
+pub(crate) mod support;

@@ -299,11 +299,9 @@ impl Function {
     }
 }
 
-/// The one of `candidates` that is most like `word`, if one is alike enough.
-pub(crate) fn most_similar<'c>(
-    word: &str,
-    candidates: impl Iterator<Item = &'c str>,
-) -> Option<&'c str> {
+/// The one of `candidates` that is most like `word` (by the similarity of Jaro and Winkler, 1990), if one is alike
+/// enough to have been meant. O(bytes of all candidates).
+pub fn most_similar<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     candidates
         .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)

@@ -59,7 +59,7 @@ pub use column::distinct_column_names;
 pub use condition::{Condition, ConditionContext, split_condition};
 pub use diagnostic::{CheckErrors, Diagnostic, ParseErrors, Position};
 pub use error::Error;
-pub use function::{Function, FunctionKind, MoreArguments};
+pub use function::{Function, FunctionKind, MoreArguments, most_similar};
 pub use limits::{DEPTH_MAX, QUERY_BYTES_MAX};
 pub use math::MathFunction;
 pub use parameter::{Parameter, Parameters};

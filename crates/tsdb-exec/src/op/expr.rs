@@ -56,6 +56,32 @@ impl ValueExpr {
         }
     }
 
+    /// The expression with what needs no input worked out; sets `has_folded` if there was something.
+    pub(crate) fn folded(self, has_folded: &mut bool) -> ValueExpr {
+        let mut fold = |inner: ValueExpr| inner.folded(has_folded);
+        let with_folded_operands = match self {
+            ValueExpr::Input(_) | ValueExpr::Constant(_) | ValueExpr::Null => return self,
+            ValueExpr::Negate(inner) => ValueExpr::Negate(Box::new(fold(*inner))),
+            ValueExpr::Truncate(inner) => ValueExpr::Truncate(Box::new(fold(*inner))),
+            ValueExpr::Math(function, operands) => {
+                ValueExpr::Math(function, operands.into_iter().map(fold).collect())
+            }
+            ValueExpr::Binary { op, left, right } => {
+                let (left, right) = (Box::new(fold(*left)), Box::new(fold(*right)));
+                ValueExpr::Binary { op, left, right }
+            }
+        };
+        match with_folded_operands.evaluate(&[], 0) {
+            _ if with_folded_operands.has_input(&|_| true) => with_folded_operands,
+            Operand::Constant(value) => {
+                // A number with a sign is no more than a number.
+                *has_folded |= !matches!(with_folded_operands, ValueExpr::Negate(_));
+                value.map_or(ValueExpr::Null, ValueExpr::Constant)
+            }
+            Operand::Column(_) => with_folded_operands,
+        }
+    }
+
     /// Evaluates over `rows` rows of `inputs`. An input that is not there has no values.
     pub(crate) fn evaluate<'i>(&self, inputs: &'i [Column], rows: usize) -> Operand<'i> {
         match self {

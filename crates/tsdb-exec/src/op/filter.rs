@@ -17,6 +17,7 @@ use crate::Result;
 pub(crate) struct RowFilter {
     root: Node,
     tags: Vec<TagTest>,
+    has_folded: bool,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,29 @@ impl RowFilter {
     ) -> Result<RowFilter> {
         let mut tags = Vec::new();
         let root = Node::compile(residual, column_of, &mut tags)?;
-        Ok(RowFilter { root, tags })
+        let mut has_folded = false;
+        let root = root.folded(&mut has_folded);
+        Ok(RowFilter { root, tags, has_folded })
+    }
+
+    /// Whether a part of the condition needed no rows.
+    pub(crate) fn has_folded(&self) -> bool {
+        self.has_folded
+    }
+
+    /// Whether every row fulfils it.
+    pub(crate) fn holds_always(&self) -> bool {
+        matches!(self.root, Node::Constant(true))
+    }
+
+    /// What an engine can use to skip chunks: the comparisons of a field with a number that all rows must fulfil.
+    /// `columns` are the fields of the scan.
+    pub(crate) fn predicates(&self, columns: &[Arc<str>]) -> Vec<FieldPredicate> {
+        let parts = match &self.root {
+            Node::And(parts) => parts.as_slice(),
+            other => std::slice::from_ref(other),
+        };
+        parts.iter().filter_map(|part| part.predicate(columns)).collect()
     }
 
     /// What the tags of a series decide, to be passed to [`RowFilter::rows`] with each of its blocks.
@@ -124,6 +147,46 @@ impl Node {
         })
     }
 
+    /// The condition with what needs no rows worked out; sets `has_folded` if there was something.
+    fn folded(self, has_folded: &mut bool) -> Node {
+        match self {
+            Node::And(parts) => folded_parts(parts, false, Node::And, has_folded),
+            Node::Or(parts) => folded_parts(parts, true, Node::Or, has_folded),
+            Node::Compare { op, left, right } => {
+                let (left, right) = (left.folded(has_folded), right.folded(has_folded));
+                let holds = match (&left, &right) {
+                    (ValueExpr::Null, _) | (_, ValueExpr::Null) => false,
+                    (ValueExpr::Constant(a), ValueExpr::Constant(b)) => comparison(op)(*a, *b),
+                    _ => return Node::Compare { op, left, right },
+                };
+                *has_folded = true;
+                Node::Constant(holds)
+            }
+            leaf => leaf,
+        }
+    }
+
+    /// What an engine can use of a condition that all rows must fulfil. What is cut to whole numbers is not what
+    /// chunks know the bounds of.
+    fn predicate(&self, columns: &[Arc<str>]) -> Option<FieldPredicate> {
+        let Node::Compare { op, left, right } = self else { return None };
+        let (column, value, op) = match (left, right) {
+            (ValueExpr::Input(column), ValueExpr::Constant(value)) => (column, *value, *op),
+            (ValueExpr::Constant(value), ValueExpr::Input(column)) => (column, *value, op.flip()),
+            _ => return None,
+        };
+        let op = match op {
+            BinaryOp::Eq => PredicateOp::Eq,
+            BinaryOp::Lt => PredicateOp::Lt,
+            BinaryOp::Le => PredicateOp::Le,
+            BinaryOp::Gt => PredicateOp::Gt,
+            BinaryOp::Ge => PredicateOp::Ge,
+            _ => return None,
+        };
+        let field = Arc::clone(columns.get(*column)?);
+        (!value.is_nan()).then_some(FieldPredicate { field, op, value })
+    }
+
     fn evaluate(&self, block: &Block, bound: &[bool]) -> Decision {
         match self {
             Node::Constant(holds) => Decision::Constant(*holds),
@@ -137,6 +200,37 @@ impl Node {
             }
         }
     }
+}
+
+/// AND or OR (which `joined` makes) of `parts` without those that are constants: `decisive` is the one that settles
+/// the whole.
+fn folded_parts(
+    parts: Vec<Node>,
+    decisive: bool,
+    joined: fn(Vec<Node>) -> Node,
+    has_folded: &mut bool,
+) -> Node {
+    let mut left = Vec::with_capacity(parts.len());
+    for part in parts {
+        match part.folded(has_folded) {
+            Node::Constant(holds) => {
+                *has_folded = true;
+                if holds == decisive {
+                    return Node::Constant(decisive);
+                }
+            }
+            part => left.push(part),
+        }
+    }
+    if left.is_empty() {
+        return Node::Constant(!decisive);
+    }
+    if left.len() == 1
+        && let Some(only) = left.pop()
+    {
+        return only;
+    }
+    joined(left)
 }
 
 /// AND or OR of `parts`: `decisive` is the constant that settles the whole.
@@ -277,34 +371,4 @@ fn compare_slice(op: BinaryOp, values: &[f64], with: f64) -> Vec<u64> {
         BinaryOp::Ge => words(values, |v| v >= with),
         _ => words(values, |_| false),
     }
-}
-
-/// What of `residual` an engine can use to skip chunks: the comparisons of a field with a number that
-/// all rows must fulfil.
-pub(crate) fn predicates(residual: &Expr) -> Vec<FieldPredicate> {
-    match residual {
-        Expr::And(parts) => parts.iter().filter_map(predicate).collect(),
-        other => predicate(other).into_iter().collect(),
-    }
-}
-
-fn predicate(expr: &Expr) -> Option<FieldPredicate> {
-    let Expr::Binary { op, left, right, .. } = expr else { return None };
-    let (name, value, op) = match (&**left, &**right) {
-        (Expr::Identifier(name), Expr::Literal { value, .. }) => (name, value, *op),
-        (Expr::Literal { value, .. }, Expr::Identifier(name)) => (name, value, op.flip()),
-        _ => return None,
-    };
-    let op = match op {
-        BinaryOp::Eq => PredicateOp::Eq,
-        BinaryOp::Lt => PredicateOp::Lt,
-        BinaryOp::Le => PredicateOp::Le,
-        BinaryOp::Gt => PredicateOp::Gt,
-        BinaryOp::Ge => PredicateOp::Ge,
-        _ => return None,
-    };
-    // What is cut to whole numbers is not what chunks know the bounds of.
-    let is_stored = name.cast != Some(Cast::Tag) && !cuts(name);
-    let field = is_stored.then(|| name.name.as_str().into())?;
-    Some(FieldPredicate { field, op, value: value.as_f64()? })
 }

@@ -12,6 +12,7 @@ use super::bits;
 use super::filter::RowFilter;
 use crate::Result;
 use crate::limits::Limit;
+use crate::times::{Stage, Times};
 
 /// What takes in the blocks of one part of a scan. Series come in key order.
 pub(crate) trait Sink: Send {
@@ -34,6 +35,7 @@ pub(crate) struct Progress {
     cancel: CancelToken,
     /// Another part has failed.
     stopped: AtomicBool,
+    times: Times,
 }
 
 impl Progress {
@@ -46,7 +48,18 @@ impl Progress {
             samples_max,
             cancel,
             stopped: AtomicBool::new(false),
+            times: Times::default(),
         }
+    }
+
+    /// As it is, with the times of its stages.
+    pub(crate) fn with_times(self, times: Times) -> Progress {
+        Progress { times, ..self }
+    }
+
+    /// The times of the stages.
+    pub(crate) fn times(&self) -> &Times {
+        &self.times
     }
 
     /// Looks at the token.
@@ -129,7 +142,8 @@ fn read_part<S: Sink>(
     let mut block = Block::new();
     let mut bound = Vec::new();
     let mut current = None;
-    while cursor.next(&mut block)? {
+    let times = &progress.times;
+    while times.measure(Stage::Scan, || cursor.next(&mut block))? {
         progress.check()?;
         if progress.stopped.load(Ordering::Relaxed) {
             return Ok(None);
@@ -141,16 +155,25 @@ fn read_part<S: Sink>(
             if let Some(filter) = filter {
                 filter.bind(&selected.key, &mut bound);
             }
-            sink.series(block.series, selected)?;
+            times.measure(Stage::Fold, || sink.series(block.series, selected))?;
         }
-        if let Some(mask) = filter.and_then(|filter| filter.rows(&block, &bound)) {
-            let rows = block.len();
-            if bits::count(&mask) == 0 {
-                continue;
-            }
-            block.columns.iter_mut().for_each(|column| bits::restrict(column, &mask, rows));
+        if let Some(filter) = filter
+            && times.measure(Stage::Filter, || !leave_matches(filter, &bound, &mut block))
+        {
+            continue;
         }
-        sink.block(&block)?;
+        times.measure(Stage::Fold, || sink.block(&block))?;
     }
     Ok(Some(sink))
+}
+
+/// Takes the values from rows of `block` that do not fulfil the condition, and says whether others are left.
+fn leave_matches(filter: &RowFilter, bound: &[bool], block: &mut Block) -> bool {
+    let Some(mask) = filter.rows(block, bound) else { return true };
+    let rows = block.len();
+    let is_any = bits::count(&mask) > 0;
+    if is_any {
+        block.columns.iter_mut().for_each(|column| bits::restrict(column, &mask, rows));
+    }
+    is_any
 }

@@ -17,7 +17,7 @@ use super::zone::windows;
 use super::{Frame, ScanPlan, SelectPlan, Work, optimise};
 use crate::Result;
 use crate::derived::Derived;
-use crate::op::filter::{RowFilter, predicates};
+use crate::op::filter::RowFilter;
 use crate::run::Runner;
 use crate::scope::Place;
 
@@ -64,6 +64,9 @@ pub(crate) fn plan_within(
         let compiler = Compiler::new(&fields, every, now_ns);
         if let Some(mut scan) = scan(place, compiler, &exprs, condition)? {
             // Several rows of one time, which a subquery can give, leave open which of them one is the first.
+            if derived.is_none() {
+                optimise::note_pushed_down(&mut scan, &plan.frame, fields.len());
+            }
             if derived.is_none() || matches!(scan.work, Work::Rows(_)) {
                 optimise::push_down(&mut scan, &plan.frame);
             }
@@ -180,14 +183,18 @@ fn scan(
         Some(residual) => Some(RowFilter::new(residual, &mut |name| compiler.column(name))?),
         None => None,
     };
+    let has_folded = compiler.has_folded() || filter.as_ref().is_some_and(RowFilter::has_folded);
+    let filter = filter.filter(|filter| !filter.holds_always());
+    let fields = compiler.into_columns();
     Ok(Some(ScanPlan {
         place,
         derived: None,
         tags,
-        fields: compiler.into_columns(),
+        predicates: filter.as_ref().map(|f| f.predicates(&fields)).unwrap_or_default(),
+        fields,
         filter,
-        predicates: condition.residual.as_ref().map(predicates).unwrap_or_default(),
         work,
+        has_folded,
         order: Order::Ascending,
         limit_per_series: None,
         want: Want::Rows,

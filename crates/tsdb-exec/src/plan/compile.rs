@@ -42,6 +42,8 @@ pub(super) struct Compiler<'c> {
     streams: Vec<StreamPlan>,
     /// Whether calls are the sources of streams.
     has_streams: bool,
+    /// Whether a part of an expression was worked out.
+    has_folded: bool,
 }
 
 impl<'c> Compiler<'c> {
@@ -57,12 +59,18 @@ impl<'c> Compiler<'c> {
             calls: Vec::new(),
             streams: Vec::new(),
             has_streams: false,
+            has_folded: false,
         }
     }
 
     /// Whether one of the columns is a field.
     pub(super) fn has_a_field(&self) -> bool {
         self.columns.iter().any(|name| has(self.known, name))
+    }
+
+    /// Whether a part of an expression needed no rows.
+    pub(super) fn has_folded(&self) -> bool {
+        self.has_folded
     }
 
     /// The columns, in the order of their numbers.
@@ -249,6 +257,12 @@ impl<'c> Compiler<'c> {
 
     /// The numbers of an expression. Calls are inputs by their number.
     fn number(&mut self, expr: &Expr, first: usize) -> ValueExpr {
+        let unfolded = self.unfolded(expr, first);
+        unfolded.folded(&mut self.has_folded)
+    }
+
+    /// As [`Compiler::number`], with nothing worked out.
+    fn unfolded(&mut self, expr: &Expr, first: usize) -> ValueExpr {
         match expr {
             Expr::Identifier(identifier) => match self.meaning(identifier) {
                 Meaning::Field(name) => {
@@ -259,7 +273,7 @@ impl<'c> Compiler<'c> {
             },
             Expr::Call(call) => match math(call) {
                 Some(function) => {
-                    let args = call.args.iter().map(|argument| self.number(argument, first));
+                    let args = call.args.iter().map(|argument| self.unfolded(argument, first));
                     ValueExpr::Math(function, args.collect())
                 }
                 // The one call beside columns is input 0.
@@ -269,11 +283,11 @@ impl<'c> Compiler<'c> {
             Expr::Literal { value, .. } => {
                 value.as_f64().map_or(ValueExpr::Null, ValueExpr::Constant)
             }
-            Expr::Negate { expr, .. } => ValueExpr::Negate(Box::new(self.number(expr, first))),
+            Expr::Negate { expr, .. } => ValueExpr::Negate(Box::new(self.unfolded(expr, first))),
             Expr::Binary { op, left, right, .. } => ValueExpr::Binary {
                 op: *op,
-                left: Box::new(self.number(left, first)),
-                right: Box::new(self.number(right, first)),
+                left: Box::new(self.unfolded(left, first)),
+                right: Box::new(self.unfolded(right, first)),
             },
             _ => ValueExpr::Null,
         }

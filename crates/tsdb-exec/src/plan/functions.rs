@@ -20,7 +20,7 @@ pub(super) fn named(call: &Call) -> Option<Named> {
 
 /// Whether `test` holds for a node of an arithmetic expression; calls are not looked into, but for those of
 /// numbers.
-pub(super) fn any(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
+pub(crate) fn any(expr: &Expr, test: &dyn Fn(&Expr) -> bool) -> bool {
     test(expr)
         || match expr {
             Expr::Call(call) if math(call).is_some() => call.args.iter().any(|arg| any(arg, test)),

@@ -67,7 +67,7 @@ pub(super) fn load(store: &dyn Append, database: &str, policy: Option<&str>, row
 }
 
 /// A store with the rows of `text`, one per line.
-pub(super) fn store_of(text: &str) -> Arc<MemoryStore> {
+pub(crate) fn store_of(text: &str) -> Arc<MemoryStore> {
     let store = empty_store();
     let rows: Vec<Row> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(row).collect();
     load(&*store, DATABASE, None, &rows);
@@ -75,13 +75,13 @@ pub(super) fn store_of(text: &str) -> Arc<MemoryStore> {
 }
 
 /// The context of a request for [`DATABASE`] at [`NOW_NS`].
-pub(super) fn context() -> QueryContext<'static> {
+pub(crate) fn context() -> QueryContext<'static> {
     QueryContext { database: Some(DATABASE), ..QueryContext::new(NOW_NS) }
 }
 
 /// The answer to `query` as text: per table a line `# name,tag=value`, a line of column names and a line
 /// per row; `-` is null. An error is the line `error: …`.
-pub(super) fn answer_with(
+pub(crate) fn answer_with(
     store: Arc<dyn Storage>,
     query: &str,
     context: &QueryContext<'_>,

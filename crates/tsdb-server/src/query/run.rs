@@ -198,6 +198,7 @@ impl Run {
             now_ns: self.app.env().clock.wall_ns(),
             memory,
             cancel: self.canceller.token().clone(),
+            clock: Some(Arc::clone(&self.app.env().clock)),
         }
     }
 
@@ -405,6 +406,7 @@ async fn small_turn(
             now_ns: app.env().clock.wall_ns(),
             memory: QueryMemory::new(app.budget(), Some(LOOK_BYTES_MAX)),
             cancel,
+            clock: None,
         };
         let mut all = statements.iter();
         (all.all(|statement| app.executor().is_small(statement, &context)), statements)
