@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let grace = Duration::from_secs(1);
     let turns = Arc::new(tokio::sync::Semaphore::new(16));
-    let server = tokio::spawn(listen::serve(listener, http::router(app), turns, end, grace));
+    let server = tokio::spawn(listen::serve(listener, http::router(app), None, turns, end, grace));
 
     let written =
         exchange(address, "POST /write?db=home", "temperature,room=kitchen value=21.5").await?;

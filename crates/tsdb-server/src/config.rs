@@ -161,6 +161,12 @@ pub struct Settings {
     /// File with a token of 32 to 256 characters that opens everything, with --auth.
     #[arg(long, env = "TSDB_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// File of the certificate chain in PEM, for TLS; with --tls-key. Read again when it changes.
+    #[arg(long, env = "TSDB_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// File of the certificate's key in PEM, for TLS; with --tls-cert. Read again when it changes.
+    #[arg(long, env = "TSDB_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or directives as in `tsdb_server=debug` [default: info].
     #[arg(long, env = "TSDB_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
@@ -215,6 +221,8 @@ pub struct Config {
     pub auth: bool,
     /// A token that opens everything; [`Config::load`] reads it from its file.
     pub admin_token: Option<Secret>,
+    /// Files of the certificate chain and of its key, where connections are encrypted.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Directives for the log.
     pub log: String,
 }
@@ -310,6 +318,7 @@ impl Config {
             demo: typed.demo.unwrap_or(false),
             auth,
             admin_token: None,
+            tls: tls(typed.tls_cert, typed.tls_key)?,
             log: typed.log.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -357,6 +366,8 @@ impl Settings {
             allow_insecure: self.allow_insecure.or(fallback.allow_insecure),
             auth: self.auth.or(fallback.auth),
             admin_token_file: self.admin_token_file.or(fallback.admin_token_file),
+            tls_cert: self.tls_cert.or(fallback.tls_cert),
+            tls_key: self.tls_key.or(fallback.tls_key),
             log: self.log.or(fallback.log),
         }
     }
@@ -412,6 +423,21 @@ fn reachable(setting: &str, address: SocketAddr, allow: bool) -> Result<SocketAd
         "{setting} {address} can be reached from other machines, and nobody is asked who they are: add --auth, \
          listen on 127.0.0.1, or add --allow-insecure where the network is trusted"
     )))
+}
+
+/// The files of TLS, of which one is nothing without the other.
+fn tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    let lonely = |given: &str, missing: &str| {
+        Err(config_error(format!(
+            "{given} has no meaning without {missing}: give both, or neither"
+        )))
+    };
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some((cert, key))),
+        (Some(_), None) => lonely("tls-cert", "tls-key"),
+        (None, Some(_)) => lonely("tls-key", "tls-cert"),
+        (None, None) => Ok(None),
+    }
 }
 
 fn to_usize(setting: &str, size: ByteSize) -> Result<usize, Error> {

@@ -26,6 +26,7 @@ mod run;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod tls;
 mod tools;
 pub mod turns;
 pub mod wiring;

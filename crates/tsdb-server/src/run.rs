@@ -18,8 +18,9 @@ use crate::config::{Args, Config, open_files_max};
 use crate::continuous::Scheduler;
 use crate::exposition::Exposition;
 use crate::shutdown::{self, Signals};
+use crate::tls::Tls;
 use crate::wiring::{self, Store};
-use crate::{Error, Exit, demo, http, listen, memory_watch, telemetry, tools};
+use crate::{Error, Exit, demo, http, listen, memory_watch, telemetry, tls, tools};
 
 /// Threads that may block, beside one for each query that may run at once: one per running write, some for
 /// maintenance and for what needs no turn. Never reached in practice, since turns bound what runs at once.
@@ -79,6 +80,11 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
 
 async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> Result<(), Error> {
     let mut signals = Signals::new()?;
+    // First, so that a bad file opens no port.
+    let encryption = match config.tls.clone() {
+        Some((cert, key)) => Some(Arc::new(Tls::load(cert, key)?)),
+        None => None,
+    };
     let listener = listen::bind(config.listen).await?;
     let address =
         listener.local_addr().map_err(|cause| Error::Listen { address: config.listen, cause })?;
@@ -91,10 +97,14 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
     let otlp_address = otlp.as_ref().and_then(|listener| listener.local_addr().ok());
     let app = App::new(config, env, store, budget, exposition);
     announce(app.config(), address, otlp_address)?;
-    if app.config().auth && !(app.is_on_loopback() && otlp_address.is_none_or(is_on_loopback)) {
+    let is_reachable = !(app.is_on_loopback() && otlp_address.is_none_or(is_on_loopback));
+    if app.config().auth && is_reachable && encryption.is_none() {
         tracing::warn!(
-            "passwords and tokens come from other machines unencrypted: encrypt them on the way"
+            "passwords and tokens come from other machines unencrypted: add --tls-cert and --tls-key"
         );
+    }
+    if let Some(encryption) = &encryption {
+        tls::watch(encryption);
     }
     spawn_upkeep(&app);
     memory_watch::spawn(&app);
@@ -109,7 +119,7 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
         stopping.begin_stop();
         shutdown::exit_at_next(signals);
     };
-    serve_until(listener, otlp, &app, stop).await;
+    serve_until(listener, otlp, &app, encryption, stop).await;
     if let Some(continuous) = continuous {
         continuous.stop().await;
     }
@@ -120,6 +130,7 @@ async fn serve_until(
     listener: TcpListener,
     otlp: Option<TcpListener>,
     app: &Arc<App>,
+    encryption: Option<Arc<Tls>>,
     stop: impl Future<Output = ()>,
 ) {
     // Both ports share what there may be of connections; each holds a turn while it waits for the next one.
@@ -132,13 +143,19 @@ async fn serve_until(
         let _ = end.changed().await;
     };
     let router = http::router(Arc::clone(app));
-    let served =
-        listen::serve(listener, router, Arc::clone(&turns), ended(end.clone()), shutdown::GRACE);
+    let served = listen::serve(
+        listener,
+        router,
+        encryption.clone(),
+        Arc::clone(&turns),
+        ended(end.clone()),
+        shutdown::GRACE,
+    );
     let served_otlp = async {
         let Some(listener) = otlp else { return true };
         let address = listener.local_addr();
         let router = http::otlp_router(Arc::clone(app), address.is_ok_and(is_on_loopback));
-        listen::serve(listener, router, turns, ended(end), shutdown::GRACE).await
+        listen::serve(listener, router, encryption, turns, ended(end), shutdown::GRACE).await
     };
     let stopping = async {
         stop.await;
@@ -209,9 +226,9 @@ fn announce(config: &Config, address: SocketAddr, otlp: Option<SocketAddr>) -> R
 }
 
 fn announcement(config: &Config, address: SocketAddr, otlp: Option<SocketAddr>) -> String {
-    let url = url_of(address);
+    let url = url_of(config, address);
     let otlp = otlp.map_or_else(String::new, |address| {
-        format!("OTLP, over HTTP and gRPC, listens on {}\n", url_of(address))
+        format!("OTLP, over HTTP and gRPC, listens on {}\n", url_of(config, address))
     });
     let version = env!("CARGO_PKG_VERSION");
     let Config { data_dir, durability, .. } = config;
@@ -246,14 +263,15 @@ fn announcement(config: &Config, address: SocketAddr, otlp: Option<SocketAddr>) 
 }
 
 /// How an address is connected to.
-fn url_of(address: SocketAddr) -> String {
+fn url_of(config: &Config, address: SocketAddr) -> String {
     // 0.0.0.0 can be listened on, and not be connected to everywhere.
     let host = if address.ip().is_unspecified() {
         SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port())
     } else {
         address
     };
-    format!("http://{host}")
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]
