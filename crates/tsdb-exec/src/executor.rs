@@ -34,6 +34,12 @@ impl Executor {
         Executor { store, limits }
     }
 
+    /// What one statement may cost.
+    #[must_use]
+    pub fn limits(&self) -> &QueryLimits {
+        &self.limits
+    }
+
     /// Executes one statement and waits for its answer: call it from a thread that may block. Statements
     /// that read see one snapshot; those that change something return when the change is visible.
     ///

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tsdb_core::env::Env;
@@ -40,14 +41,14 @@ const WRITE_TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Everything that handlers need.
 pub struct App {
-    config: Config,
+    config: ArcSwap<Config>,
     env: Env,
     store: Store,
     budget: MemoryBudget,
     formats: FormatRegistry,
     pipeline: Pipeline,
     metadata: Arc<MetadataStore>,
-    executor: Executor,
+    executor: ArcSwap<Executor>,
     auth: Arc<Auth>,
     exposition: Exposition,
     rejects: Rejects,
@@ -80,7 +81,7 @@ impl App {
             formats: crate::wiring::formats(),
             pipeline: crate::wiring::pipeline(&config, &store, &env, &budget),
             metadata: Arc::new(MetadataStore::new(env.rng.next_u64())),
-            executor: crate::wiring::executor(&config, &store),
+            executor: ArcSwap::from_pointee(crate::wiring::executor(&config, &store)),
             auth: crate::wiring::auth(&config, &store, &env),
             rejects: Rejects::new(&budget),
             bodies: Room::new(&budget),
@@ -95,7 +96,7 @@ impl App {
             stopping: AtomicBool::new(false),
             storage_failure: OnceLock::new(),
             started_ns: env.clock.mono_ns(),
-            config,
+            config: ArcSwap::from_pointee(config),
             env,
             store,
             budget,
@@ -103,9 +104,19 @@ impl App {
         })
     }
 
-    /// The settings.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// The settings as they are now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Takes over what of `new` can change while the server runs; requests that have begun go on as they are. Gives the
+    /// names of settings that are others and need a restart.
+    pub(crate) fn take_settings(&self, new: &Config) -> Vec<&'static str> {
+        let (taken, left) = self.config().changed_to(new);
+        self.auth.set_root(taken.admin_token.as_ref());
+        self.executor.store(Arc::new(crate::wiring::executor(&taken, &self.store)));
+        self.config.store(Arc::new(taken));
+        left
     }
 
     /// Clock and randomness.
@@ -164,8 +175,8 @@ impl App {
     }
 
     /// What runs queries.
-    pub fn executor(&self) -> &Executor {
-        &self.executor
+    pub fn executor(&self) -> Arc<Executor> {
+        self.executor.load_full()
     }
 
     /// Who may do what.
@@ -197,7 +208,7 @@ impl App {
 
     /// Whether only this machine can reach the server.
     pub fn is_on_loopback(&self) -> bool {
-        self.config.listen.ip().to_canonical().is_loopback()
+        self.config().listen.ip().to_canonical().is_loopback()
     }
 
     /// The text of `/metrics`.

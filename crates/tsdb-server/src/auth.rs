@@ -21,6 +21,8 @@ mod token;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use axum::http::StatusCode;
 use subtle::ConstantTimeEq;
 use tsdb_core::env::Env;
@@ -186,7 +188,7 @@ pub struct Auth {
     accounts: Accounts,
     passwords: Passwords,
     /// SHA-256 of the token of `--admin-token-file`.
-    root: Option<[u8; 32]>,
+    root: RwLock<Option<[u8; 32]>>,
 }
 
 impl Auth {
@@ -197,8 +199,13 @@ impl Auth {
             env: env.clone(),
             accounts: Accounts::new(Arc::clone(storage)),
             passwords: Passwords::new(env),
-            root: root.map(token::hash),
+            root: RwLock::new(root.map(token::hash)),
         }
+    }
+
+    /// Takes another token of `--admin-token-file`, or none.
+    pub(crate) fn set_root(&self, root: Option<&Secret>) {
+        *self.root.write() = root.map(token::hash);
     }
 
     /// Whether anybody is asked who they are.
@@ -208,7 +215,7 @@ impl Auth {
 
     /// Whether there is somebody who can create users. Until then anybody on this machine may create the first.
     fn has_admin(&self) -> bool {
-        self.root.is_some() || self.accounts.has_admin(self.env.clock.wall_ns())
+        self.root.read().is_some() || self.accounts.has_admin(self.env.clock.wall_ns())
     }
 
     /// A token that has not expired.
@@ -242,7 +249,7 @@ impl Auth {
             }
             Credential::Token(token) => {
                 let hash = token::hash(&token);
-                if self.root.is_some_and(|root| root.ct_eq(&hash).into()) {
+                if self.root.read().is_some_and(|root| root.ct_eq(&hash).into()) {
                     return Ok(known(Kind::Root, "the token of --admin-token-file".to_owned()));
                 }
                 if let Some(id) = token::id_of(token.reveal())

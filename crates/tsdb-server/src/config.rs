@@ -2,12 +2,14 @@
 //!
 //! A setting is one field of [`Settings`], which is at once a flag, an environment variable (`TSDB_` and
 //! the flag in capitals) and a key of the TOML file, so that the three cannot drift apart. A flag wins
-//! over the environment, that over the file, that over the default. `docs/operations.md` has the table.
+//! over the environment, that over the file, that over the default. `docs/settings.md` has the table.
 //!
-//! Not here: what the values look like (`config/value.rs`), how much memory a machine has
-//! (`config/memory.rs`).
+//! Not here: the settings themselves (`config/settings.rs`), what the values look like (`config/value.rs`), how they
+//! are shown (`config/reference.rs`), how much memory a machine has (`config/memory.rs`).
 
 mod memory;
+mod reference;
+mod settings;
 mod value;
 
 use std::net::SocketAddr;
@@ -16,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
-use serde::Deserialize;
 use tsdb_core::TagCharset;
 use tsdb_exec::QueryLimits;
 use tsdb_ql::Secret;
@@ -24,6 +25,8 @@ use tsdb_ql::Secret;
 use crate::Error;
 pub use memory::SystemLimits;
 pub(crate) use memory::{kibibytes_of, open_files_max};
+pub(crate) use reference::{print, reference};
+pub use settings::Settings;
 pub use value::{ByteSize, CharsetChoice, Durability, ListenAddress, TimeSpan, ValueError};
 
 /// Where the server listens by default: this machine alone.
@@ -36,6 +39,8 @@ const BODY_LIMIT_DEFAULT: ByteSize = ByteSize(25_000_000);
 const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// Queries that run at once; further ones wait.
 const QUERY_CONCURRENCY_DEFAULT: usize = 16;
+/// What takes longer makes somebody wait.
+const SLOW_QUERY_TIME_DEFAULT: Duration = Duration::from_secs(10);
 /// How often continuous queries are looked at; InfluxDB's own default.
 const CONTINUOUS_QUERY_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 /// Looking costs next to nothing; more often, and it would be something.
@@ -73,105 +78,6 @@ pub struct Args {
     pub settings: Settings,
 }
 
-/// What the user typed; nothing is filled in yet.
-#[derive(Debug, Clone, Default, PartialEq, clap::Args, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Settings {
-    /// Address and port to listen on [default: 127.0.0.1:8086]; port 0 takes a free one.
-    #[arg(long, env = "TSDB_LISTEN", value_name = "ADDRESS:PORT")]
-    pub listen: Option<ListenAddress>,
-    /// Address and port of a second door for OTLP alone, over HTTP and gRPC [default: none]; --listen takes it too.
-    #[arg(long, env = "TSDB_OTLP_LISTEN", value_name = "ADDRESS:PORT")]
-    pub otlp_listen: Option<ListenAddress>,
-    /// Directory of the data; created if it is missing [default: ./tsdb-data].
-    #[arg(long, env = "TSDB_DATA_DIR", value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// When an acknowledged write is on disk: sync, interval:MS or off [default: sync].
-    #[arg(long, env = "TSDB_DURABILITY", value_name = "MODE")]
-    pub durability: Option<Durability>,
-    /// Managed memory [default: 288MiB, on small machines a third of theirs].
-    #[arg(long, env = "TSDB_MEMORY_LIMIT", value_name = "SIZE")]
-    pub memory_limit: Option<ByteSize>,
-    /// Largest request body as sent, before it is unpacked [default: 25MB].
-    #[arg(long, env = "TSDB_BODY_LIMIT", value_name = "SIZE")]
-    pub body_limit: Option<ByteSize>,
-    /// Longest time a query may run [default: 30s].
-    #[arg(long, env = "TSDB_QUERY_TIMEOUT", value_name = "DURATION")]
-    pub query_timeout: Option<TimeSpan>,
-    /// Queries that run at the same time; further ones wait [default: 16].
-    #[arg(long, env = "TSDB_QUERY_CONCURRENCY", value_name = "COUNT")]
-    pub query_concurrency: Option<usize>,
-    /// Most series that one SELECT may touch [default: 1000000].
-    #[arg(long, env = "TSDB_QUERY_SERIES", value_name = "COUNT")]
-    pub query_series: Option<u64>,
-    /// Most values that one SELECT may read [default: 10000000000].
-    #[arg(long, env = "TSDB_QUERY_SAMPLES", value_name = "COUNT")]
-    pub query_samples: Option<u64>,
-    /// Most rows in the answer to one statement [default: 10000000].
-    #[arg(long, env = "TSDB_QUERY_ROWS", value_name = "COUNT")]
-    pub query_rows: Option<u64>,
-    /// Most windows of one GROUP BY time() [default: 1000000].
-    #[arg(long, env = "TSDB_QUERY_BUCKETS", value_name = "COUNT")]
-    pub query_buckets: Option<u64>,
-    /// Most memory that one query may take [default: half of that for queries while others run, else all].
-    #[arg(long, env = "TSDB_QUERY_MEMORY", value_name = "SIZE")]
-    pub query_memory: Option<ByteSize>,
-    /// Run the continuous queries that the databases have [default: true].
-    #[arg(long, env = "TSDB_CONTINUOUS_QUERIES", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub continuous_queries: Option<bool>,
-    /// How often it is looked whether a continuous query is due [default: 1s].
-    #[arg(long, env = "TSDB_CONTINUOUS_QUERY_INTERVAL", value_name = "DURATION")]
-    pub continuous_query_interval: Option<TimeSpan>,
-    /// Connections at the same time [default: 512].
-    #[arg(long, env = "TSDB_CONNECTIONS", value_name = "COUNT")]
-    pub connections: Option<usize>,
-    /// Free space below which writes are refused [default: the larger of 256MiB and twice the memtable's
-    /// memory, at most 5% of the file system]; 0 for none.
-    #[arg(long, env = "TSDB_DISK_RESERVE", value_name = "SIZE")]
-    pub disk_reserve: Option<ByteSize>,
-    /// Bytes a second that merges write while few are due [default: 64MiB]; 0 for no limit.
-    #[arg(long, env = "TSDB_MERGE_RATE", value_name = "SIZE")]
-    pub merge_rate: Option<ByteSize>,
-    /// Believe the wall clock for retention at the start, however far it is from where it was.
-    #[arg(long, env = "TSDB_RETENTION_FORCE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub retention_force: Option<bool>,
-    /// Most series in memory; further ones are refused, known ones go on [default: 5000000, on small machines
-    /// what half of the memory beside the managed one holds].
-    #[arg(long, env = "TSDB_SERIES_MAX", value_name = "COUNT")]
-    pub series_max: Option<usize>,
-    /// Most series in memory of one database; further ones are refused, known ones go on [default: none].
-    #[arg(long, env = "TSDB_DATABASE_SERIES_MAX", value_name = "COUNT")]
-    pub database_series_max: Option<usize>,
-    /// How long a series must be without rows before it may leave memory, unless memory holds half of the most series
-    /// [default: 15m].
-    #[arg(long, env = "TSDB_SERIES_IDLE_TIME", value_name = "DURATION")]
-    pub series_idle_time: Option<TimeSpan>,
-    /// Characters that names and tags may have [default: utf8 in line protocol, ascii in JSON and CSV].
-    #[arg(long, env = "TSDB_TAG_CHARSET", value_name = "CHARSET")]
-    pub tag_charset: Option<CharsetChoice>,
-    /// Sample this machine every second into the database `demo`.
-    #[arg(long, env = "TSDB_DEMO", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub demo: Option<bool>,
-    /// Listen on other than loopback addresses without --auth.
-    #[arg(long, env = "TSDB_ALLOW_INSECURE", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub allow_insecure: Option<bool>,
-    /// Ask everybody for a user with password, or a token [default: false].
-    #[arg(long, env = "TSDB_AUTH", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub auth: Option<bool>,
-    /// File with a token of 32 to 256 characters that opens everything, with --auth.
-    #[arg(long, env = "TSDB_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    pub admin_token_file: Option<PathBuf>,
-    /// File of the certificate chain in PEM, for TLS; with --tls-key. Read again when it changes.
-    #[arg(long, env = "TSDB_TLS_CERT", value_name = "FILE")]
-    pub tls_cert: Option<PathBuf>,
-    /// File of the certificate's key in PEM, for TLS; with --tls-cert. Read again when it changes.
-    #[arg(long, env = "TSDB_TLS_KEY", value_name = "FILE")]
-    pub tls_key: Option<PathBuf>,
-    /// What to log: error, warn, info, debug, trace, or directives as in `tsdb_server=debug` [default: info].
-    #[arg(long, env = "TSDB_LOG", value_name = "LEVEL")]
-    pub log: Option<String>,
-}
-
 /// What the program uses: complete and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -195,6 +101,8 @@ pub struct Config {
     pub query_limits: QueryLimits,
     /// Most memory of one query in bytes; `None` is what the memory for queries leaves it.
     pub query_memory_max: Option<usize>,
+    /// Statements that take longer stand in the log.
+    pub slow_query_time: Duration,
     /// Whether continuous queries are run.
     pub continuous_queries: bool,
     /// How often it is looked whether one is due.
@@ -245,6 +153,24 @@ impl Config {
         Ok(Config { admin_token, ..config })
     }
 
+    /// These settings with what of `new` can change while a server runs, and the names of those that are others in
+    /// `new` and cannot.
+    pub(crate) fn changed_to(&self, new: &Config) -> (Config, Vec<&'static str>) {
+        let taken = Config {
+            query_timeout: new.query_timeout,
+            query_limits: new.query_limits,
+            query_memory_max: new.query_memory_max,
+            slow_query_time: new.slow_query_time,
+            admin_token: new.admin_token.clone(),
+            log: new.log.clone(),
+            ..self.clone()
+        };
+        let shown = |config| reference::in_effect(config, &Settings::default());
+        let pairs = shown(&taken).into_iter().zip(shown(new));
+        let left = pairs.filter(|(taken, new)| taken != new).map(|((name, _), _)| name).collect();
+        (taken, left)
+    }
+
     /// Fills in the defaults and checks everything.
     ///
     /// # Errors
@@ -288,6 +214,7 @@ impl Config {
             )?,
             query_limits,
             query_memory_max: typed.query_memory.map(query_memory).transpose()?,
+            slow_query_time: typed.slow_query_time.map_or(SLOW_QUERY_TIME_DEFAULT, |span| span.0),
             continuous_queries: typed.continuous_queries.unwrap_or(true),
             continuous_query_interval: typed
                 .continuous_query_interval
@@ -321,55 +248,6 @@ impl Config {
             tls: tls(typed.tls_cert, typed.tls_key)?,
             log: typed.log.unwrap_or_else(|| "info".to_owned()),
         })
-    }
-}
-
-impl Settings {
-    /// The settings in the text of a TOML file.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with line and column for what does not parse, an unknown key, or a value of the wrong form.
-    pub fn from_toml(text: &str) -> Result<Settings, Error> {
-        toml::from_str(text).map_err(|cause| config_error(cause.to_string()))
-    }
-
-    /// These settings, and those of `fallback` where nothing was typed.
-    #[must_use]
-    pub fn or(self, fallback: Settings) -> Settings {
-        Settings {
-            listen: self.listen.or(fallback.listen),
-            otlp_listen: self.otlp_listen.or(fallback.otlp_listen),
-            data_dir: self.data_dir.or(fallback.data_dir),
-            durability: self.durability.or(fallback.durability),
-            memory_limit: self.memory_limit.or(fallback.memory_limit),
-            body_limit: self.body_limit.or(fallback.body_limit),
-            query_timeout: self.query_timeout.or(fallback.query_timeout),
-            query_concurrency: self.query_concurrency.or(fallback.query_concurrency),
-            query_series: self.query_series.or(fallback.query_series),
-            query_samples: self.query_samples.or(fallback.query_samples),
-            query_rows: self.query_rows.or(fallback.query_rows),
-            query_buckets: self.query_buckets.or(fallback.query_buckets),
-            query_memory: self.query_memory.or(fallback.query_memory),
-            continuous_queries: self.continuous_queries.or(fallback.continuous_queries),
-            continuous_query_interval: self
-                .continuous_query_interval
-                .or(fallback.continuous_query_interval),
-            connections: self.connections.or(fallback.connections),
-            disk_reserve: self.disk_reserve.or(fallback.disk_reserve),
-            merge_rate: self.merge_rate.or(fallback.merge_rate),
-            retention_force: self.retention_force.or(fallback.retention_force),
-            series_max: self.series_max.or(fallback.series_max),
-            database_series_max: self.database_series_max.or(fallback.database_series_max),
-            series_idle_time: self.series_idle_time.or(fallback.series_idle_time),
-            tag_charset: self.tag_charset.or(fallback.tag_charset),
-            demo: self.demo.or(fallback.demo),
-            allow_insecure: self.allow_insecure.or(fallback.allow_insecure),
-            auth: self.auth.or(fallback.auth),
-            admin_token_file: self.admin_token_file.or(fallback.admin_token_file),
-            tls_cert: self.tls_cert.or(fallback.tls_cert),
-            tls_key: self.tls_key.or(fallback.tls_key),
-            log: self.log.or(fallback.log),
-        }
     }
 }
 

@@ -32,6 +32,7 @@ const OTLP_REJECTED: &str = "tsdb_otlp_points_rejected_total";
 const OTLP_EXEMPLARS: &str = "tsdb_otlp_exemplars_not_stored_total";
 const STATEMENTS: &str = "tsdb_query_statements_total";
 const STATEMENTS_FAILED: &str = "tsdb_query_statements_failed_total";
+const STATEMENTS_SLOW: &str = "tsdb_query_statements_slow_total";
 const CONTINUOUS_RUNS: &str = "tsdb_continuous_query_runs_total";
 const CONTINUOUS_FAILURES: &str = "tsdb_continuous_query_failures_total";
 const CONTINUOUS_ROWS: &str = "tsdb_continuous_query_rows_written_total";
@@ -195,6 +196,11 @@ impl Exposition {
         });
     }
 
+    /// Counts a statement that took longer than `--slow-query-time`.
+    pub fn slow_statement(&self) {
+        self.record(|| counter!(STATEMENTS_SLOW).increment(1));
+    }
+
     /// Counts a run of a continuous query.
     pub fn continuous(&self, run: ContinuousRecord) {
         self.record(|| {
@@ -265,6 +271,7 @@ fn describe() {
     describe_counter!(OTLP_EXEMPLARS, "Exemplars of OTLP, which are not stored.");
     describe_counter!(STATEMENTS, "Query statements that ended.");
     describe_counter!(STATEMENTS_FAILED, "Query statements that ended with an error.");
+    describe_counter!(STATEMENTS_SLOW, "Query statements that took longer than --slow-query-time.");
     describe_counter!(CONTINUOUS_RUNS, "Runs of continuous queries.");
     describe_counter!(CONTINUOUS_FAILURES, "Runs of continuous queries that failed.");
     describe_counter!(CONTINUOUS_ROWS, "Rows that continuous queries wrote.");

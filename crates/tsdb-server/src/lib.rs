@@ -22,6 +22,7 @@ mod memory_watch;
 pub mod otlp;
 pub mod query;
 pub mod rejects;
+mod reload;
 mod run;
 pub mod shutdown;
 pub mod status;

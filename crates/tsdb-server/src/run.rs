@@ -20,7 +20,7 @@ use crate::exposition::Exposition;
 use crate::shutdown::{self, Signals};
 use crate::tls::Tls;
 use crate::wiring::{self, Store};
-use crate::{Error, Exit, demo, http, listen, memory_watch, telemetry, tls, tools};
+use crate::{Error, Exit, demo, http, listen, memory_watch, reload, telemetry, tls, tools};
 
 /// Threads that may block, beside one for each query that may run at once: one per running write, some for
 /// maintenance and for what needs no turn. Never reached in practice, since turns bound what runs at once.
@@ -60,7 +60,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
         let damaged = Error::Storage { exit: Exit::Corrupt, message };
         return if is_damaged { Err(damaged) } else { Ok(()) };
     }
-    let config = Config::load(Args::try_parse_from(arguments)?)?;
+    let args = Args::try_parse_from(arguments)?;
+    let config = Config::load(args.clone())?;
     telemetry::init(&config.log)?;
     let env = Env::real();
     let budget = MemoryBudget::with_total(config.memory_bytes);
@@ -72,13 +73,19 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
         .thread_name("tsdb-http")
         .build()
         .map_err(|cause| Error::System { what: "start threads", cause })?;
-    let served = runtime.block_on(serve(config, env, store, budget));
+    let served = runtime.block_on(serve(args, config, env, store, budget));
     // A query that ignores its cancellation must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> Result<(), Error> {
+async fn serve(
+    args: Args,
+    config: Config,
+    env: Env,
+    store: Store,
+    budget: MemoryBudget,
+) -> Result<(), Error> {
     let mut signals = Signals::new()?;
     // First, so that a bad file opens no port.
     let encryption = match config.tls.clone() {
@@ -96,7 +103,7 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
     };
     let otlp_address = otlp.as_ref().and_then(|listener| listener.local_addr().ok());
     let app = App::new(config, env, store, budget, exposition);
-    announce(app.config(), address, otlp_address)?;
+    announce(&app.config(), address, otlp_address)?;
     let is_reachable = !(app.is_on_loopback() && otlp_address.is_none_or(is_on_loopback));
     if app.config().auth && is_reachable && encryption.is_none() {
         tracing::warn!(
@@ -106,6 +113,7 @@ async fn serve(config: Config, env: Env, store: Store, budget: MemoryBudget) -> 
     if let Some(encryption) = &encryption {
         tls::watch(encryption);
     }
+    reload::spawn(&app, args, encryption.clone())?;
     spawn_upkeep(&app);
     memory_watch::spawn(&app);
     if app.config().demo {

@@ -3,6 +3,7 @@
 //! Not here: metrics (`exposition.rs`), and what is logged; each module says its own.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
@@ -13,19 +14,52 @@ use crate::Error;
 /// # Errors
 /// [`Error::Config`] when the directives do not parse.
 pub fn init(directives: &str) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(directives).map_err(|cause| Error::Config {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(directives)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    // Only a second call fails, in a process that embeds several servers; the first log serves them.
+    if tracing::subscriber::set_global_default(builder.finish()).is_ok() {
+        let change: Change = Box::new(move |filter| handle.reload(filter).is_ok());
+        let _ = CHANGE.set(change);
+    }
+    Ok(())
+}
+
+/// Logs what other directives say from now on.
+///
+/// # Errors
+/// As [`init`].
+pub fn change(directives: &str) -> Result<(), Error> {
+    let filter = filter(directives)?;
+    if let Some(change) = CHANGE.get() {
+        change(filter);
+    }
+    Ok(())
+}
+
+/// That directives parse.
+///
+/// # Errors
+/// As [`init`].
+pub fn check(directives: &str) -> Result<(), Error> {
+    filter(directives).map(|_| ())
+}
+
+/// Puts another filter in place.
+type Change = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// How the filter of the process's log is changed, once it has one.
+static CHANGE: OnceLock<Change> = OnceLock::new();
+
+fn filter(directives: &str) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(directives).map_err(|cause| Error::Config {
         message: format!(
             "log {directives:?} is not valid: {cause}: write error, warn, info, debug or trace"
         ),
-    })?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .finish();
-    // Only a second call fails, in a process that embeds several servers; the first log serves them.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    })
 }
 
 /// Text of a user as it may stand in a log line: cut, and without control characters, which could forge

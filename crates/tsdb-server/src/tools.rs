@@ -1,14 +1,14 @@
-//! Subcommands that work on a directory without serving it: `verify` and `restore`.
+//! Subcommands that serve nothing: `verify` and `restore` work on a directory, `config` looks at the settings.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 use tsdb_core::env::Env;
 
-use crate::Error;
-use crate::wiring;
+use crate::config::{self, Args, Config};
+use crate::{Error, telemetry, wiring};
 
 /// What works on a directory.
 #[derive(Debug, Parser)]
@@ -38,10 +38,25 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
+    /// Looks at the settings as a start would, and starts nothing.
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Says whether a start would take the flags, the environment and the file.
+    Check(Box<Args>),
+    /// Prints the settings that a start would use, as TOML with where each comes from.
+    Print(Box<Args>),
+    /// Prints all settings as a table in Markdown.
+    Reference,
 }
 
 /// Names of the subcommands; whatever else stands first is a flag of the server.
-const NAMES: [&str; 2] = ["verify", "restore"];
+const NAMES: [&str; 3] = ["verify", "restore", "config"];
 
 /// What a subcommand says, and whether it found damage.
 pub(crate) struct Outcome {
@@ -52,13 +67,20 @@ pub(crate) struct Outcome {
 /// Runs the subcommand that the command line names; `None` if it names none.
 pub(crate) fn run(args: &[OsString]) -> Option<Result<Outcome, Error>> {
     let first = args.get(1).and_then(|word| word.to_str())?;
-    let parse = || carry_out(Tool::try_parse_from(args)?.command);
+    let parse = || {
+        let matches = Tool::command().try_get_matches_from(args)?;
+        carry_out(Tool::from_arg_matches(&matches)?.command, &matches)
+    };
     NAMES.contains(&first).then(parse)
 }
 
-fn carry_out(command: Command) -> Result<Outcome, Error> {
+fn carry_out(command: Command, matches: &ArgMatches) -> Result<Outcome, Error> {
     let env = Env::real();
     match command {
+        Command::Config { what } => {
+            let text = settings(what, matches)?;
+            Ok(Outcome { text, is_damaged: false })
+        }
         Command::Verify { data_dir, json } => {
             let report = tsdb_lsm::verify(&env, &data_dir)
                 .map_err(|error| wiring::refusal(&error, &data_dir))?;
@@ -74,6 +96,25 @@ fn carry_out(command: Command) -> Result<Outcome, Error> {
             );
             Ok(Outcome { text, is_damaged: false })
         }
+    }
+}
+
+fn settings(what: ConfigCommand, matches: &ArgMatches) -> Result<String, Error> {
+    match what {
+        ConfigCommand::Check(args) => {
+            let config = Config::load(*args)?;
+            telemetry::check(&config.log)?;
+            if let Some((cert, key)) = config.tls {
+                crate::tls::Tls::load(cert, key)?;
+            }
+            Ok("ok: a start would take these settings\n".to_owned())
+        }
+        ConfigCommand::Print(args) => {
+            let of_config = matches.subcommand_matches("config");
+            let own = of_config.and_then(|inner| inner.subcommand_matches("print"));
+            config::print(*args, own.unwrap_or(matches))
+        }
+        ConfigCommand::Reference => Ok(config::reference()),
     }
 }
 

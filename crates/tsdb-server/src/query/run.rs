@@ -20,6 +20,7 @@ use crate::auth::statements::Need;
 use crate::auth::{AccountError, Who, statements};
 use crate::encode::results::Answer;
 use crate::http::reply::ApiError;
+use crate::telemetry;
 
 /// Memory of a request that waits, beside its text: its place in the table, in the queue, its connection's
 /// state.
@@ -186,7 +187,9 @@ impl Run {
         let [statement] = &*self.statements else { return None };
         let _turn = self.app.quick_turn()?;
         let memory = QueryMemory::new(self.app.budget(), Some(QUICK_BYTES_MAX));
+        let begin_ns = self.app.env().clock.mono_ns();
         let result = self.app.executor().execute_quick(statement, &self.context(memory))?;
+        self.note_if_slow(statement, begin_ns);
         self.app.exposition().statement(false);
         Some(Answer { statement: 0, outcome: Ok(result), messages: Vec::new() })
     }
@@ -208,12 +211,30 @@ impl Run {
         statement: &Statement,
         listener: &mut dyn Listener,
     ) -> (Answer, Option<ErrorKind>) {
+        let begin_ns = self.app.env().clock.mono_ns();
         let outcome = self.outcome(at, statement, listener);
+        self.note_if_slow(statement, begin_ns);
         self.app.exposition().statement(outcome.is_err());
         let kind = outcome.as_ref().err().map(|failure| failure.kind);
         let messages = self.warning(statement).into_iter().collect();
         let outcome = outcome.map_err(|failure| failure.message);
         (Answer { statement: at, outcome, messages }, kind)
+    }
+
+    /// Puts a statement that took long since `begin_ns` into the log.
+    fn note_if_slow(&self, statement: &Statement, begin_ns: u64) {
+        let elapsed_ns = self.app.env().clock.mono_ns().saturating_sub(begin_ns);
+        let elapsed = Duration::from_nanos(elapsed_ns);
+        if elapsed <= self.app.config().slow_query_time {
+            return;
+        }
+        self.app.exposition().slow_statement();
+        tracing::warn!(
+            seconds = elapsed.as_secs_f64(),
+            database = self.query.database.as_deref().map(telemetry::clean),
+            statement = telemetry::clean(&redacted(&statement.to_string())),
+            "slow statement"
+        );
     }
 
     fn outcome(

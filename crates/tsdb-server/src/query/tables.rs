@@ -82,7 +82,7 @@ pub fn diagnostics(app: &App, module: Option<&str>) -> StatementResult {
                 ("query-timeout", text(&go_duration(config.query_timeout.as_nanos()))),
             ],
         ),
-        continuous_settings(config),
+        continuous_settings(&config),
         table("config-data", [("dir", text(&config.data_dir.display().to_string()))]),
         continuous_queries(app),
         table(
