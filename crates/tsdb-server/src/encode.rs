@@ -5,6 +5,7 @@ pub mod csv;
 pub mod document;
 pub mod json;
 pub mod lines;
+mod msgpack;
 pub mod number;
 pub mod output;
 pub mod parts;

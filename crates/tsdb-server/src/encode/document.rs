@@ -8,13 +8,15 @@ use tsdb_exec::{Result, Slice};
 use super::output::Output;
 use super::parts::{Part, parts};
 use super::results::{self, Answer, Epoch};
-use super::{csv, lines, protobuf};
+use super::{csv, lines, msgpack, protobuf};
 
 /// How answers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// One document of JSON, as InfluxDB gives it.
     Json(Epoch),
+    /// The same tree as MessagePack, of which nothing can be taken away before its end.
+    MessagePack(Epoch),
     /// A table for each run of series with the same columns; times are numbers of so many ns.
     Csv(i64),
     /// A JSON object a row; times are numbers of so many ns.
@@ -44,6 +46,7 @@ struct Open {
 #[derive(Debug)]
 enum Writer {
     Json(results::Tables),
+    MessagePack(msgpack::Tables),
     Csv(csv::Tables),
     Lines(i64),
     Protobuf,
@@ -56,6 +59,9 @@ impl Document {
             Form::Json(epoch) => {
                 results::begin_document(&mut out.bytes);
                 Writer::Json(results::Tables::new(epoch))
+            }
+            Form::MessagePack(epoch) => {
+                Writer::MessagePack(msgpack::Tables::new(&mut out.bytes, epoch))
             }
             Form::Csv(unit_ns) => Writer::Csv(csv::Tables::new(unit_ns)),
             Form::Lines(unit_ns) => Writer::Lines(unit_ns),
@@ -82,6 +88,7 @@ impl Document {
         out.room()?;
         match &mut self.writer {
             Writer::Json(tables) => tables.push(out, part),
+            Writer::MessagePack(tables) => tables.push(out, part),
             Writer::Csv(tables) => tables.push(out, part),
             Writer::Lines(unit_ns) => lines::push_part(out, part, *unit_ns),
             Writer::Protobuf => protobuf::push_part(out, statement, part),
@@ -118,6 +125,7 @@ impl Document {
         let out = &mut self.out.bytes;
         match &mut self.writer {
             Writer::Json(tables) => tables.end(out, answer),
+            Writer::MessagePack(tables) => tables.end(out, answer),
             Writer::Csv(tables) => tables.end(out, answer),
             Writer::Lines(_) => {
                 if let Err(error) = &answer.outcome {
@@ -138,6 +146,7 @@ impl Document {
                 }
                 tables.begin(out, statement);
             }
+            Writer::MessagePack(tables) => tables.begin(out, statement),
             Writer::Csv(tables) => {
                 // An empty line tells the tables of two statements apart.
                 if self.was_taken || !out.is_empty() {
@@ -341,7 +350,8 @@ mod tests {
         let cancel = CancelToken::new();
         let out = || Output::new(&QueryMemory::new(&budget, None), &cancel);
         let long = table("m", 0..10_000);
-        for (form, is_in_slices) in FORMS.iter().flat_map(|form| [(*form, true), (*form, false)]) {
+        let forms = FORMS.iter().chain(&[Form::MessagePack(Epoch::Every(1))]);
+        for (form, is_in_slices) in forms.flat_map(|form| [(*form, true), (*form, false)]) {
             let mut document = Document::new(out(), form);
             let error = if is_in_slices {
                 let all = parts(Slice::whole(&long, None), 10_000).next().unwrap();
@@ -357,6 +367,7 @@ mod tests {
                 Form::Json(_) => {
                     made.starts_with(b"{\"results\":[{\"statement_id\":0,\"error\":\"")
                 }
+                Form::MessagePack(_) => made.windows(6).any(|part| part == b"\xa5error"),
                 Form::Csv(_) => made.starts_with(b"error\n"),
                 Form::Lines(_) => made.starts_with(b"{\"error\":\""),
                 Form::Protobuf => rows_of_messages(&made).len() == 1,

@@ -45,6 +45,13 @@ pub(super) struct Manner {
     pub(super) status: fn(ErrorKind) -> StatusCode,
 }
 
+impl Manner {
+    /// Whether a body is made as a whole before any of it is sent.
+    fn needs_all(&self) -> bool {
+        self.pretty || matches!(self.form, Form::MessagePack(_))
+    }
+}
+
 /// Runs the statements and answers with what they give.
 ///
 /// # Errors
@@ -205,9 +212,9 @@ struct Line<'r> {
 }
 
 impl Line<'_> {
-    /// Sends what there is if it is enough for a piece. Who lays a document out needs all of it.
+    /// Sends what there is if it is enough for a piece.
     fn send_on(&mut self) -> Result<()> {
-        if self.made.document.pending_bytes() < PIECE_BYTES || self.made.manner.pretty {
+        if self.made.document.pending_bytes() < PIECE_BYTES || self.made.manner.needs_all() {
             return Ok(());
         }
         let piece = self.made.document.take(new_output(self.run));

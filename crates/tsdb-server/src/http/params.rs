@@ -25,9 +25,14 @@ impl Params {
     /// The parameters of a form body, and these behind them.
     #[must_use]
     pub fn after_form(self, body: &[u8]) -> Params {
-        let mut form = Params::of_query(String::from_utf8_lossy(body).trim_end());
-        form.0.extend(self.0);
-        form
+        Params::of_query(String::from_utf8_lossy(body).trim_end()).before(self)
+    }
+
+    /// These and `others` behind them.
+    #[must_use]
+    pub fn before(mut self, others: Params) -> Params {
+        self.0.extend(others.0);
+        self
     }
 
     /// Adds a parameter behind the others.

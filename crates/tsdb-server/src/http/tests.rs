@@ -4,6 +4,7 @@
 mod formats;
 mod influx;
 mod otlp;
+mod query_forms;
 mod rejects;
 mod remote_write;
 mod stream;
