@@ -35,11 +35,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{MethodRouter, get, post};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 
 use crate::app::App;
 use crate::auth::Access;
 use crate::grpc;
 use reply::ApiError;
+
+/// Shorter answers go into one packet as they are.
+const PACKED_BYTES_MIN: u64 = 1400;
 
 /// One path of the server.
 #[derive(Debug, Clone, Copy)]
@@ -212,8 +218,9 @@ fn serving(
     let routes =
         routes.fold(Router::new(), |router, route| router.route(route.path, (route.handlers)()));
     let door = observe::Door { app: Arc::clone(&app), is_on_loopback };
-    // The calls need no state beside their own.
+    // The calls need no state beside their own, and pack their messages by themselves.
     routes
+        .layer(packing())
         .merge(calls.with_state(()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(move |uri: Uri| async move { not_found(&uri, is_served) })
@@ -221,6 +228,13 @@ fn serving(
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(door, observe::observe))
         .with_state(app)
+}
+
+/// Packs answers for clients that take them so, as fast as can be: it happens on the threads of the connections.
+fn packing() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(PACKED_BYTES_MIN))
 }
 
 fn not_found(uri: &Uri, is_served: fn(&Route) -> bool) -> ApiError {

@@ -62,11 +62,13 @@ impl Pieces {
 /// The body of pieces that come. It is dropped when it has been sent, or when the client went away: the watch
 /// ends statements that still run then.
 pub(in crate::http) fn body(coming: Coming, watch: Watch) -> Body {
-    Body::new(Watched { coming, _watch: watch })
+    Body::new(Watched { coming, has_ended: false, _watch: watch })
 }
 
 struct Watched {
     coming: Coming,
+    /// Who packs a body asks for more behind its end, where the way must not be asked.
+    has_ended: bool,
     _watch: Watch,
 }
 
@@ -78,6 +80,11 @@ impl HttpBody for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.coming).poll_frame(context)
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut self.coming).poll_frame(context);
+        self.has_ended = matches!(polled, Poll::Ready(None | Some(Err(_))));
+        polled
     }
 }

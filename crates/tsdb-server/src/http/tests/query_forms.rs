@@ -1,7 +1,7 @@
 //! `/query` in the forms that clients of InfluxDB 1 use: answers in CSV and MessagePack, questions in forms of several
 //! parts.
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 
 use super::*;
 
@@ -113,4 +113,62 @@ async fn forms_of_several_parts_are_read() {
         let body = String::from_utf8(answer.2).unwrap();
         assert!(answer.0 == status && body.contains(part), "{kind}: {} {body}", answer.0);
     }
+}
+
+/// A body as the client sees it, and how it was packed.
+async fn unpacked(response: Response) -> (String, Vec<u8>) {
+    use std::io::Read;
+    let encoding = reply::header(response.headers(), CONTENT_ENCODING).unwrap_or_default();
+    let encoding = encoding.to_owned();
+    let varies = reply::header(response.headers(), VARY)
+        .is_some_and(|vary| vary.to_ascii_lowercase().contains("accept-encoding"));
+    assert!(varies || encoding.is_empty(), "caches must not mix them up");
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let mut plain = Vec::new();
+    match &*encoding {
+        "gzip" => {
+            flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
+        }
+        "zstd" => plain = zstd::decode_all(&bytes[..]).unwrap(),
+        _ => plain = bytes.to_vec(),
+    }
+    assert!(encoding.is_empty() || bytes.len() < plain.len() / 2);
+    (encoding, plain)
+}
+
+#[tokio::test]
+async fn long_answers_are_packed_for_those_who_take_them_so() {
+    let fixture = Fixture::new();
+    let lines: Vec<String> = (0..20_000).map(|n| format!("m,host=a f={} {n}", n % 7)).collect();
+    assert_eq!(fixture.status("POST", "/write?db=d", &lines.join("\n")).await, 204);
+    let ask = async |target: &str, accepted: Option<&str>| {
+        let mut request = Request::builder().uri(target).header("host", "localhost");
+        if let Some(accepted) = accepted {
+            request = request.header(ACCEPT_ENCODING, accepted);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        unpacked(router(Arc::clone(&fixture.app)).oneshot(request).await.unwrap()).await
+    };
+    // In one piece, in slices, in chunks.
+    for target in [
+        "/query?db=d&epoch=ns&q=SELECT+f+FROM+m+LIMIT+500",
+        "/query?db=d&epoch=ns&q=SELECT+f+FROM+m",
+        "/query?db=d&epoch=ns&chunked=true&chunk_size=100&q=SELECT+f+FROM+m",
+    ] {
+        let (encoding, plain) = ask(target, None).await;
+        assert_eq!(encoding, "");
+        for (accepted, used) in [
+            ("gzip", "gzip"),
+            ("zstd", "zstd"),
+            ("gzip;q=0, zstd;q=0.5", "zstd"),
+            ("br", ""),
+            ("identity", ""),
+        ] {
+            let packed = ask(target, Some(accepted)).await;
+            assert_eq!(packed.0, used, "{target}: {accepted}");
+            assert!(packed.1 == plain, "{target}: {accepted}");
+        }
+    }
+    let short = ask("/query?db=d&q=SHOW+DATABASES", Some("gzip, zstd")).await;
+    assert_eq!(short.0, "");
 }
