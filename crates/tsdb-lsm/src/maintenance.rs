@@ -143,8 +143,10 @@ pub(crate) fn commit(shared: &Shared) {
         }
         match shared.sync() {
             Ok(()) => failures = BackOff::new(),
-            // The waiting writers know already. A full disk may have room later.
-            Err(_) => failures.wait(&shared.signals.sync),
+            // The writers that waited know already. Whoever came during the pause raised the signal, and waits: for
+            // him it is tried again, since a full disk may have room by now.
+            Err(_) if failures.wait(&shared.signals.sync) => shared.signals.sync.raise(),
+            Err(_) => {}
         }
     }
 }
@@ -161,7 +163,7 @@ fn flush(shared: &Shared) {
         });
         match result {
             Ok(()) => failures = BackOff::new(),
-            Err(_) => failures.wait(&shared.signals.flush),
+            Err(_) => _ = failures.wait(&shared.signals.flush),
         }
     }
 }
@@ -206,7 +208,7 @@ fn compact(shared: &Shared) {
         };
         match merged.and(expired) {
             Ok(()) => failures = BackOff::new(),
-            Err(_) => failures.wait(&shared.signals.compaction),
+            Err(_) => _ = failures.wait(&shared.signals.compaction),
         }
     }
 }
@@ -219,8 +221,10 @@ impl BackOff {
         BackOff(BACK_OFF_FIRST)
     }
 
-    fn wait(&mut self, signal: &Signal) {
-        signal.wait(self.0);
+    /// True if the signal ended the wait.
+    fn wait(&mut self, signal: &Signal) -> bool {
+        let is_raised = signal.wait(self.0);
         self.0 = (self.0 * 2).min(BACK_OFF_LAST);
+        is_raised
     }
 }

@@ -248,3 +248,36 @@ fn a_search_is_paid_for_and_ends_when_it_is_told_to() {
     request.cancel.cancel();
     assert!(ask(&request, &names).iter().all(|outcome| *outcome == Err(Error::Cancelled)));
 }
+
+/// A write that came while the last failure was still waited for took the signal from the thread that syncs, which then
+/// waited for another one: the write was answered when somebody else came, or not at all.
+#[test]
+fn a_write_that_comes_soon_after_a_failed_sync_is_answered_soon() {
+    let disk = SimVfs::new(7);
+    let engine = open(&disk, 8 * MIB, |_| {});
+    namespace(&engine);
+    write(&engine, 0, 10).unwrap();
+    disk.set_capacity(Some(0));
+    let mut row = 1000;
+    // The log may have room left in what it has taken before.
+    let begin = std::time::Instant::now();
+    while write(&engine, row, 1000).is_ok() {
+        row += 1000;
+        assert!(begin.elapsed().as_secs() < 20, "a disk without room takes it all");
+    }
+    let answered_soon = |expected: bool| {
+        let begin = std::time::Instant::now();
+        let outcome = write(&engine, row, 10);
+        let took = begin.elapsed();
+        assert!(took.as_millis() < 800, "{outcome:?} after {took:?}");
+        assert_eq!(outcome.is_ok(), expected, "{outcome:?}");
+    };
+    for _ in 0..5 {
+        answered_soon(false);
+    }
+    disk.set_capacity(None);
+    for _ in 0..5 {
+        answered_soon(true);
+    }
+    engine.close().unwrap();
+}
