@@ -2,7 +2,7 @@
 //! misbehave ([`http`]), the memory that a process takes ([`memory`]), a server in narrow places ([`limits`]), load
 //! and queries that ask too much of it ([`load`], [`hostile`]), what goes on beside ([`beside`]) and figures
 //! ([`meter`]), lines for them too ([`lines`]), other programs ([`peer`]) and a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
-//! ([`sim`]), and fuzz targets ([`fuzz`]).
+//! ([`sim`]), torture of the server ([`torture`]), and fuzz targets ([`fuzz`]).
 //!
 //! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
 //! is test code throughout: a panic is its way to report.
@@ -29,6 +29,7 @@ pub mod peer;
 pub mod seed;
 pub mod server;
 pub mod sim;
+pub mod torture;
 
 /// Says that a test did not run. `cargo xtask ci` shows the line.
 #[track_caller]

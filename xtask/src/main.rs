@@ -12,6 +12,7 @@ mod kernels;
 mod models;
 mod sim;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         ["ci", "--stage", stage] => ci::run(Some(stage)),
         ["tidy"] => tidy::run(),
         ["sim", rest @ ..] => sim::run(rest),
+        ["torture", rest @ ..] => torture::run(rest),
         ["models", rest @ ..] => models::run(rest),
         ["kernels", rest @ ..] => kernels::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
@@ -62,6 +64,8 @@ cargo xtask COMMAND
   tidy                checks of the source tree: layers, formats, invariants, blueprint, text
   sim [FLAGS]         lives of the storage engine on a simulated disk: --seeds N, --from S; the last
                       line is the verdict, --help for all flags
+  torture [FLAGS]     the release server under kill -9, failing system calls, a full disk, overload, bad
+                      clients: --stage NAME, --seconds N; the last line is the verdict
   models [FLAGS]      models of threads: --schedules N of each, --from S as seed
   kernels [FLAGS]     compares the codec's kernels with its plain code: --pages N, --asan for the address
                       sanitizer

@@ -5,8 +5,10 @@
 //! over the environment, that over the file, that over the default. `docs/settings.md` has the table.
 //!
 //! Not here: the settings themselves (`config/settings.rs`), what the values look like (`config/value.rs`), how they
-//! are shown (`config/reference.rs`), how much memory a machine has (`config/memory.rs`).
+//! are shown (`config/reference.rs`), how much memory a machine has (`config/memory.rs`), how many files
+//! may be open (`config/files.rs`).
 
+mod files;
 mod memory;
 mod reference;
 mod settings;
@@ -23,8 +25,9 @@ use tsdb_exec::QueryLimits;
 use tsdb_ql::Secret;
 
 use crate::Error;
+pub(crate) use files::{open_files_max, raise_open_files};
 pub use memory::SystemLimits;
-pub(crate) use memory::{kibibytes_of, open_files_max};
+pub(crate) use memory::kibibytes_of;
 pub(crate) use reference::{print, reference};
 pub use settings::Settings;
 pub use value::{ByteSize, CharsetChoice, Durability, ListenAddress, TimeSpan, ValueError};
@@ -45,9 +48,9 @@ const SLOW_QUERY_TIME_DEFAULT: Duration = Duration::from_secs(10);
 const CONTINUOUS_QUERY_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
 /// Looking costs next to nothing; more often, and it would be something.
 const CONTINUOUS_QUERY_INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Connections at once; further ones wait in the kernel. Well below the usual 1024 open files, so that
-/// storage keeps enough of them for itself.
-const CONNECTIONS_DEFAULT: usize = 512;
+/// Connections at once; further ones wait in the kernel. More than a few thousand that are slow on purpose: else these
+/// would keep all others waiting until their time is up.
+const CONNECTIONS_DEFAULT: usize = 4096;
 /// Below this not even the shortest answer could be given.
 const QUERY_MEMORY_MIN: u64 = 1 << 20;
 /// Shorter, and series would leave memory between two rows of an agent that writes now and then.

@@ -90,7 +90,7 @@ mod tests {
         // The flag wins as it did at the start.
         assert_eq!((now.query_limits.rows_max, now.query_limits.buckets_max), (200, 50));
         assert_eq!(app.executor().limits().rows_max, 200);
-        assert_eq!(now.connections_max, 512);
+        assert_eq!(now.connections_max, 4096);
 
         for bad in ["query-timeout = '5s'\nnonsense = 1", "query-timeout = '5s'\nlog = 'a=loud'"] {
             write(bad);

@@ -14,7 +14,7 @@ use tsdb_core::MemoryBudget;
 use tsdb_core::env::Env;
 
 use crate::app::{App, blocking};
-use crate::config::{Args, Config, open_files_max};
+use crate::config::{Args, Config, open_files_max, raise_open_files};
 use crate::continuous::Scheduler;
 use crate::exposition::Exposition;
 use crate::shutdown::{self, Signals};
@@ -63,6 +63,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
     let args = Args::try_parse_from(arguments)?;
     let config = Config::load(args.clone())?;
     telemetry::init(&config.log)?;
+    raise_open_files();
     let env = Env::real();
     let budget = MemoryBudget::with_total(config.memory_bytes);
     let store = wiring::open(&config, &env, &budget)?;

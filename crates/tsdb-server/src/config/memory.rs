@@ -38,12 +38,6 @@ impl SystemLimits {
     }
 }
 
-/// Most files that this process may have open at once (`RLIMIT_NOFILE`), as far as the system tells.
-pub(crate) fn open_files_max() -> Option<u64> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    soft_limit(&limits, "Max open files")
-}
-
 /// The memory to manage on this machine.
 pub(super) fn default_limit() -> ByteSize {
     choose(SystemLimits::read().narrowest())
@@ -88,7 +82,7 @@ pub(crate) fn kibibytes_of(text: &str, name: &str) -> Option<u64> {
 
 /// The soft limit in bytes of a line such as `Max data size   536870912  unlimited  bytes` of
 /// `/proc/self/limits`.
-fn soft_limit(text: &str, name: &str) -> Option<u64> {
+pub(super) fn soft_limit(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }

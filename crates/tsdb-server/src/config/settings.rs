@@ -69,7 +69,7 @@ pub struct Settings {
     #[arg(long, env = "TSDB_CONTINUOUS_QUERY_INTERVAL", value_name = "DURATION")]
     pub continuous_query_interval: Option<TimeSpan>,
     /// Connections at once; further ones wait; fewer where the limit of open files (`ulimit -n`) leaves less than
-    /// 64 for the storage [default: 512].
+    /// 64 for the storage [default: 4096].
     #[arg(long, env = "TSDB_CONNECTIONS", value_name = "COUNT")]
     pub connections: Option<usize>,
     /// Free space below which writes are refused; by default the larger of 256 MiB and twice the memtable's
