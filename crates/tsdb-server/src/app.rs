@@ -214,6 +214,7 @@ impl App {
     /// The text of `/metrics`.
     pub fn render_metrics(&self) -> String {
         let statistics = self.store.storage.snapshot().ok().map(|snapshot| snapshot.statistics());
+        self.exposition.auth_failures(self.auth.failures());
         self.exposition.render(self.store.counters(), statistics, &self.budget)
     }
 

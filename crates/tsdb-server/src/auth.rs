@@ -11,6 +11,7 @@ mod accounts;
 mod admit;
 mod attempts;
 mod credential;
+mod failures;
 mod manage;
 mod password;
 pub mod statements;
@@ -35,6 +36,7 @@ use crate::telemetry;
 use accounts::Accounts;
 pub use admit::{Access, Peer, admit};
 use credential::Credential;
+use failures::{Failure, Failures};
 pub use manage::{AccountError, Outcome};
 use password::Passwords;
 
@@ -187,6 +189,7 @@ pub struct Auth {
     env: Env,
     accounts: Accounts,
     passwords: Passwords,
+    failures: Failures,
     /// SHA-256 of the token of `--admin-token-file`.
     root: RwLock<Option<[u8; 32]>>,
 }
@@ -199,6 +202,7 @@ impl Auth {
             env: env.clone(),
             accounts: Accounts::new(Arc::clone(storage)),
             passwords: Passwords::new(env),
+            failures: Failures::default(),
             root: RwLock::new(root.map(token::hash)),
         }
     }
@@ -211,6 +215,21 @@ impl Auth {
     /// Whether anybody is asked who they are.
     pub fn is_on(&self) -> bool {
         self.is_on
+    }
+
+    /// How many requests got 401 for their credential since the start, by the kind of what was wrong: `user`, `token`,
+    /// or `missing` where there was none.
+    pub fn failures(&self) -> [(&'static str, u64); 3] {
+        self.failures.counts()
+    }
+
+    /// Counts `refusal` if it says that a credential is wrong or missing, and gives it back.
+    fn refused(&self, failure: Failure, refusal: ApiError) -> ApiError {
+        // Who is asked to try later, by 503, was not looked at.
+        if refusal.status() == StatusCode::UNAUTHORIZED {
+            self.failures.note(failure);
+        }
+        refusal
     }
 
     /// Whether there is somebody who can create users. Until then anybody on this machine may create the first.
@@ -270,10 +289,15 @@ impl Auth {
     /// 401 without a credential or with a wrong one, unless there is no administrator yet.
     pub async fn settle(self: &Arc<Auth>, who: Who, params: &Params) -> Result<Who, ApiError> {
         let Who::Nobody { peer, .. } = who else { return Ok(who) };
-        let identified = match credential::of_params(params) {
+        let credential = credential::of_params(params);
+        let failure = credential.as_ref().map_or(Failure::Missing, Credential::failure);
+        let identified = match credential {
             Some(credential) => self.identify(credential, peer).await,
             None => Err(unauthorized(NO_CREDENTIAL)),
         };
-        if identified.is_err() && !self.has_admin() { Ok(who) } else { identified }
+        if identified.is_err() && !self.has_admin() {
+            return Ok(who);
+        }
+        identified.map_err(|refusal| self.refused(failure, refusal))
     }
 }

@@ -4,6 +4,9 @@
 //! process (tests do that). Names and labels are here and nowhere else, except for the storage counters,
 //! which `tsdb_core::counters` names.
 
+#[cfg(test)]
+mod tests;
+
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
@@ -38,6 +41,7 @@ const CONTINUOUS_FAILURES: &str = "tsdb_continuous_query_failures_total";
 const CONTINUOUS_ROWS: &str = "tsdb_continuous_query_rows_written_total";
 const CONTINUOUS_LAST: &str = "tsdb_continuous_query_last_run_timestamp_seconds";
 const CONTINUOUS_SECONDS: &str = "tsdb_continuous_query_duration_seconds";
+const AUTH_FAILURES: &str = "tsdb_auth_failures_total";
 const MEMORY_USED: &str = "tsdb_memory_used_bytes";
 const MEMORY_LIMIT: &str = "tsdb_memory_limit_bytes";
 const MEMORY_PRESSURE: &str = "tsdb_memory_pressure";
@@ -212,6 +216,15 @@ impl Exposition {
         });
     }
 
+    /// Takes over how many requests got 401, by what was wrong with their credentials.
+    pub fn auth_failures(&self, counts: [(&'static str, u64); 3]) {
+        self.record(|| {
+            for (kind, count) in counts {
+                counter!(AUTH_FAILURES, "kind" => kind).absolute(count);
+            }
+        });
+    }
+
     /// Drains what histograms have gathered; to be called every few seconds, else they grow.
     pub fn upkeep(&self) {
         self.handle.run_upkeep();
@@ -277,6 +290,10 @@ fn describe() {
     describe_counter!(CONTINUOUS_ROWS, "Rows that continuous queries wrote.");
     describe_gauge!(CONTINUOUS_LAST, Unit::Seconds, "When a continuous query ran last, Unix time.");
     describe_histogram!(CONTINUOUS_SECONDS, Unit::Seconds, "Time of runs of continuous queries.");
+    describe_counter!(
+        AUTH_FAILURES,
+        "Requests that got 401, by what was wrong with their credential."
+    );
     describe_gauge!(MEMORY_USED, Unit::Bytes, "Managed memory in use.");
     describe_gauge!(MEMORY_LIMIT, Unit::Bytes, "Managed memory that may be used.");
     describe_gauge!(MEMORY_PRESSURE, "0 normal, 1 elevated, 2 high.");
@@ -323,57 +340,4 @@ fn pressure_level(pressure: Pressure) -> f64 {
 /// Prometheus knows floats only; above 2^53 the last digits do not matter to a graph.
 fn to_f64(value: u64) -> f64 {
     value as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_holds_what_was_recorded() {
-        let exposition = Exposition::new().unwrap();
-        let request = RequestRecord { method: "GET", path: "/ping", status: 204, seconds: 0.004 };
-        exposition.request(request);
-        exposition.request(request);
-        exposition.panicked();
-        exposition.write(WriteRecord {
-            body_bytes: 10,
-            rows: 3,
-            lines_refused: 1,
-            fields_ignored: 2,
-            ..WriteRecord::default()
-        });
-        exposition.not_stored(NotStoredRecord { samples: 1, histograms: 4, exemplars: 2 });
-        exposition.statement(true);
-        let counters = StorageCounters::default();
-        counters.flushes.add(5);
-        exposition.upkeep();
-        let budget = MemoryBudget::default();
-        let _held = budget.reserve(Pool::Queries, 7).unwrap();
-        let text = exposition.render(&counters, Some(Statistics::default()), &budget);
-        for line in [
-            "tsdb_http_requests_total{method=\"GET\",path=\"/ping\",status=\"204\"} 2",
-            "tsdb_http_request_duration_seconds_bucket{path=\"/ping\",le=\"0.005\"} 2",
-            "tsdb_http_request_duration_seconds_count{path=\"/ping\"} 2",
-            "tsdb_http_panics_total 1",
-            "tsdb_write_rows_total 3",
-            "tsdb_remote_write_not_stored_total{reason=\"native_histogram\"} 4",
-            "tsdb_remote_write_not_stored_total{reason=\"exemplar\"} 2",
-            "tsdb_query_statements_failed_total 1",
-            "tsdb_storage_flushes_total 5",
-            "tsdb_storage_runs 0",
-            "tsdb_memory_used_bytes{pool=\"queries\"} 7",
-            "# TYPE tsdb_http_requests_total counter",
-        ] {
-            assert!(text.lines().any(|known| known == line), "{line} is missing in\n{text}");
-        }
-    }
-
-    #[test]
-    fn registries_do_not_share_numbers() {
-        let (one, other) = (Exposition::new().unwrap(), Exposition::new().unwrap());
-        one.panicked();
-        let text = other.render(&StorageCounters::default(), None, &MemoryBudget::default());
-        assert!(!text.contains("tsdb_http_panics_total 1"));
-    }
 }

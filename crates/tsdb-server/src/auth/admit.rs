@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 
+use super::failures::Failure;
 use super::{Auth, NO_CREDENTIAL, Who, credential, unauthorized};
 use crate::http::observe::Door;
 use crate::http::params::Params;
@@ -67,14 +68,18 @@ async fn who(door: &Door, access: Access, request: &Parts) -> Result<Who, ApiErr
     let params = Params::of_query(request.uri.query().unwrap_or_default());
     let Some(credential) = credential::of_request(&params, &request.headers) else {
         let may_come_later = access == Access::Form && (is_form(request) || !auth.has_admin());
-        return if may_come_later { Ok(nobody) } else { Err(unauthorized(NO_CREDENTIAL)) };
+        if may_come_later {
+            return Ok(nobody);
+        }
+        return Err(auth.refused(Failure::Missing, unauthorized(NO_CREDENTIAL)));
     };
+    let failure = credential.failure();
     let identified = auth.identify(credential, peer).await;
     // As in InfluxDB, no credential is wrong before there is an administrator, since clients always send theirs.
     if access == Access::Form && identified.is_err() && !auth.has_admin() {
         return Ok(nobody);
     }
-    identified
+    identified.map_err(|refusal| auth.refused(failure, refusal))
 }
 
 /// Whether the body may hold the credential.

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tsdb_ql::Secret;
 
+use super::failures::Failure;
 use crate::http::params::Params;
 use crate::http::reply::header;
 
@@ -26,6 +27,14 @@ pub(super) enum Credential {
 }
 
 impl Credential {
+    /// What it counts as if it is wrong.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Credential::Password { .. } => Failure::User,
+            Credential::Token(_) => Failure::Token,
+        }
+    }
+
     fn password(user: &str, password: &str) -> Credential {
         Credential::Password { user: user.to_owned(), password: Secret::new(password.to_owned()) }
     }

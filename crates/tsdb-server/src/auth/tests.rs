@@ -1,6 +1,8 @@
 //! The server with authentication, in this process: every route with every kind of credential, what somebody sees of
 //! databases that are not theirs, the way in, and that no secret is shown.
 
+mod failures;
+
 use std::sync::Arc;
 
 use axum::body::Body;
