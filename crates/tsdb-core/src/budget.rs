@@ -110,6 +110,8 @@ pub struct MemoryBudget {
 struct Share {
     pool: Pool,
     used: AtomicUsize,
+    /// The most that was used at once.
+    used_max: AtomicUsize,
     terms: ShareTerms,
 }
 
@@ -136,6 +138,7 @@ impl Share {
         let half = if others { account.limit / 2 } else { usize::MAX };
         let allowed = self.terms.bytes_max.min(half);
         if total <= allowed || total <= self.terms.bytes_min {
+            self.used_max.fetch_max(total, Ordering::Relaxed);
             return Ok(total <= self.terms.bytes_min);
         }
         self.give_back(more);
@@ -145,6 +148,12 @@ impl Share {
             allowed: allowed as u64,
             remedy: self.terms.remedy,
         })
+    }
+
+    /// Takes `more` bytes whatever the terms say.
+    fn take_anyway(&self, more: usize) {
+        let own = self.used.fetch_add(more, Ordering::Relaxed);
+        self.used_max.fetch_max(own.saturating_add(more), Ordering::Relaxed);
     }
 
     fn give_back(&self, bytes: usize) {
@@ -178,7 +187,8 @@ impl MemoryBudget {
     /// not restricted. A share of a share replaces it.
     #[must_use]
     pub fn share(&self, pool: Pool, terms: ShareTerms) -> MemoryBudget {
-        let share = Share { pool, used: AtomicUsize::new(0), terms };
+        let (used, used_max) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let share = Share { pool, used, used_max, terms };
         MemoryBudget { accounts: Arc::clone(&self.accounts), share: Some(Arc::new(share)) }
     }
 
@@ -212,7 +222,7 @@ impl MemoryBudget {
     pub fn reserve_anyway(&self, pool: Pool, bytes: usize) -> Reservation {
         self.account(pool).used.fetch_add(bytes, Ordering::Relaxed);
         if let Some(share) = self.share_of(pool) {
-            share.used.fetch_add(bytes, Ordering::Relaxed);
+            share.take_anyway(bytes);
         }
         Reservation { budget: self.clone(), pool, bytes }
     }
@@ -220,6 +230,12 @@ impl MemoryBudget {
     /// Bytes taken from `pool`.
     pub fn used(&self, pool: Pool) -> usize {
         self.account(pool).used.load(Ordering::Relaxed)
+    }
+
+    /// Most bytes that this [`MemoryBudget::share`] of `pool` held at once, up to now; 0 for what is no share of it.
+    /// Bytes that were asked for and refused for want of room in the pool count, too.
+    pub fn share_used_max(&self, pool: Pool) -> usize {
+        self.share_of(pool).map_or(0, |share| share.used_max.load(Ordering::Relaxed))
     }
 
     /// Bytes that `pool` may hold.
@@ -312,7 +328,7 @@ impl Reservation {
             share.give_back(bytes);
         }
         if let Some(share) = self.budget.share_of(self.pool) {
-            share.used.fetch_add(bytes, Ordering::Relaxed);
+            share.take_anyway(bytes);
         }
         self.bytes += bytes;
     }
@@ -392,6 +408,10 @@ mod tests {
         let mut held = one.reserve(Pool::Queries, 60).unwrap();
         held.merge(one.reserve(Pool::Queries, 20).unwrap());
         assert_eq!(budget.used(Pool::Queries), 80);
+        assert_eq!(
+            (one.share_used_max(Pool::Queries), budget.share_used_max(Pool::Queries)),
+            (80, 0)
+        );
         let other = budget.share(Pool::Queries, terms(15));
         let small = other.reserve(Pool::Queries, 10).unwrap();
         // The first holds more than half, which it keeps, and gets no more.
@@ -412,9 +432,11 @@ mod tests {
         assert_eq!(budget.used(Pool::Queries), 40);
         drop(held);
         assert_eq!(
-            (budget.used(Pool::Queries), one.share.unwrap().used.load(Ordering::Relaxed)),
+            (budget.used(Pool::Queries), one.share.as_ref().unwrap().used.load(Ordering::Relaxed)),
             (0, 0)
         );
+        let _forced = one.reserve_anyway(Pool::Queries, 300);
+        assert_eq!((one.share_used_max(Pool::Queries), one.share_used_max(Pool::Bodies)), (300, 0));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tsdb_core::env::Clock;
 use tsdb_core::{CancelToken, MemoryBudget};
 
-use crate::QueryMemory;
+use crate::{Effort, QueryMemory};
 
 /// What a request says beside the query text.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct QueryContext<'r> {
     pub cancel: CancelToken,
     /// What EXPLAIN ANALYZE takes the time with; without it, it tells no times. Other statements do not look at it.
     pub clock: Option<Arc<dyn Clock>>,
+    /// Where SELECT and EXPLAIN ANALYZE count what they read, once each has ended.
+    pub effort: Option<&'r Effort>,
 }
 
 impl QueryContext<'_> {
@@ -36,6 +38,7 @@ impl QueryContext<'_> {
             memory: QueryMemory::new(&MemoryBudget::default(), None),
             cancel: CancelToken::new(),
             clock: None,
+            effort: None,
         }
     }
 }

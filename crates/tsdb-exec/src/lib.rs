@@ -31,6 +31,7 @@ mod assemble;
 mod context;
 pub mod continuous;
 mod derived;
+mod effort;
 mod error;
 mod executor;
 mod explain;
@@ -54,6 +55,7 @@ mod texts;
 mod times;
 
 pub use context::QueryContext;
+pub use effort::Effort;
 pub use error::{Error, Result};
 pub use executor::Executor;
 pub use limits::QueryLimits;

@@ -52,6 +52,12 @@ impl QueryMemory {
         &self.0
     }
 
+    /// Most bytes that it held at once, up to now.
+    #[must_use]
+    pub fn used_max(&self) -> usize {
+        self.0.share_used_max(Pool::Queries)
+    }
+
     /// A charge of nothing, to be grown.
     #[must_use]
     pub fn charge(&self) -> Charge {

@@ -42,6 +42,17 @@ pub(crate) struct Runner<'r> {
     pub(crate) progress: Progress,
 }
 
+impl Drop for Runner<'_> {
+    fn drop(&mut self) {
+        if let Some(effort) = self.view.context.effort {
+            let (values, rows, _) = self.progress.read();
+            effort.series.add(self.progress.scans().series_matched);
+            effort.rows.add(rows);
+            effort.values.add(values);
+        }
+    }
+}
+
 impl<'r> Runner<'r> {
     pub(crate) fn new(view: &'r View<'r>, limits: &'r QueryLimits) -> Runner<'r> {
         let context = view.context;
@@ -49,9 +60,10 @@ impl<'r> Runner<'r> {
     }
 
     /// As it is, measuring how long each stage takes.
-    pub(crate) fn with_times(self) -> Runner<'r> {
+    pub(crate) fn with_times(mut self) -> Runner<'r> {
         let times = Times::new(self.view.context.clock.as_ref());
-        Runner { progress: self.progress.with_times(times), ..self }
+        self.progress.set_times(times);
+        self
     }
 
     fn memory(&self) -> &QueryMemory {

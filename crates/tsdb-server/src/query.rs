@@ -6,6 +6,7 @@
 
 mod run;
 mod running;
+mod slow;
 mod tables;
 mod watch;
 

@@ -52,9 +52,9 @@ impl Progress {
         }
     }
 
-    /// As it is, with the times of its stages.
-    pub(crate) fn with_times(self, times: Times) -> Progress {
-        Progress { times, ..self }
+    /// Takes the times of its stages from now on.
+    pub(crate) fn set_times(&mut self, times: Times) {
+        self.times = times;
     }
 
     /// The times of the stages.

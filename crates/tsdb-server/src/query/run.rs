@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tsdb_core::{CancelToken, ErrorKind, MemoryBudget, Pool, Reservation};
-use tsdb_exec::{Message, QueryContext, QueryMemory, Slice, StatementResult};
+use tsdb_exec::{Effort, Message, QueryContext, QueryMemory, Slice, StatementResult};
 use tsdb_ql::{Statement, redacted};
 
 use super::Query;
 use super::running::{Listed, Request};
+use super::slow;
 use super::tables;
 use super::watch::{Canceller, Watch};
 use crate::app::{App, blocking};
@@ -20,7 +21,6 @@ use crate::auth::statements::Need;
 use crate::auth::{AccountError, Who, statements};
 use crate::encode::results::Answer;
 use crate::http::reply::ApiError;
-use crate::telemetry;
 
 /// Memory of a request that waits, beside its text: its place in the table, in the queue, its connection's
 /// state.
@@ -188,13 +188,15 @@ impl Run {
         let _turn = self.app.quick_turn()?;
         let memory = QueryMemory::new(self.app.budget(), Some(QUICK_BYTES_MAX));
         let begin_ns = self.app.env().clock.mono_ns();
-        let result = self.app.executor().execute_quick(statement, &self.context(memory))?;
-        self.note_if_slow(statement, begin_ns);
+        let effort = Effort::default();
+        let context = self.context(memory, &effort);
+        let result = self.app.executor().execute_quick(statement, &context)?;
+        self.note_if_slow(statement, begin_ns, &effort, &context.memory);
         self.app.exposition().statement(false);
         Some(Answer { statement: 0, outcome: Ok(result), messages: Vec::new() })
     }
 
-    fn context(&self, memory: QueryMemory) -> QueryContext<'_> {
+    fn context<'r>(&'r self, memory: QueryMemory, effort: &'r Effort) -> QueryContext<'r> {
         QueryContext {
             database: self.query.database.as_deref(),
             policy: self.query.policy.as_deref(),
@@ -202,6 +204,7 @@ impl Run {
             memory,
             cancel: self.canceller.token().clone(),
             clock: Some(Arc::clone(&self.app.env().clock)),
+            effort: Some(effort),
         }
     }
 
@@ -212,8 +215,10 @@ impl Run {
         listener: &mut dyn Listener,
     ) -> (Answer, Option<ErrorKind>) {
         let begin_ns = self.app.env().clock.mono_ns();
-        let outcome = self.outcome(at, statement, listener);
-        self.note_if_slow(statement, begin_ns);
+        let effort = Effort::default();
+        let context = self.context(self.memory.clone(), &effort);
+        let outcome = self.outcome(at, statement, &context, listener);
+        self.note_if_slow(statement, begin_ns, &effort, &self.memory);
         self.app.exposition().statement(outcome.is_err());
         let kind = outcome.as_ref().err().map(|failure| failure.kind);
         let messages = self.warning(statement).into_iter().collect();
@@ -222,28 +227,28 @@ impl Run {
     }
 
     /// Puts a statement that took long since `begin_ns` into the log.
-    fn note_if_slow(&self, statement: &Statement, begin_ns: u64) {
+    fn note_if_slow(
+        &self,
+        statement: &Statement,
+        begin_ns: u64,
+        effort: &Effort,
+        memory: &QueryMemory,
+    ) {
         let elapsed_ns = self.app.env().clock.mono_ns().saturating_sub(begin_ns);
         let elapsed = Duration::from_nanos(elapsed_ns);
-        if elapsed <= self.app.config().slow_query_time {
-            return;
+        if elapsed > self.app.config().slow_query_time {
+            self.app.exposition().slow_statement();
+            slow::log(statement, self.query.database.as_deref(), elapsed, effort, memory);
         }
-        self.app.exposition().slow_statement();
-        tracing::warn!(
-            seconds = elapsed.as_secs_f64(),
-            database = self.query.database.as_deref().map(telemetry::clean),
-            statement = telemetry::clean(&redacted(&statement.to_string())),
-            "slow statement"
-        );
     }
 
     fn outcome(
         &self,
         at: usize,
         statement: &Statement,
+        context: &QueryContext<'_>,
         listener: &mut dyn Listener,
     ) -> Result<StatementResult, Failure> {
-        let context = self.context(self.memory.clone());
         match statement {
             Statement::ShowQueries => {
                 context.cancel.check().map_err(|error| self.failure(&error.into()))?;
@@ -275,7 +280,7 @@ impl Run {
                 Ok(tables::databases_seen(&self.app, &self.who))
             }
             Statement::ShowContinuousQueries if !self.who.is_admin() => {
-                let shown = self.app.executor().execute(statement, &context);
+                let shown = self.app.executor().execute(statement, context);
                 let mut shown = shown.map_err(|error| self.failure(&error))?;
                 let sees = |name: &Arc<str>| self.who.sees(name);
                 shown.series.retain(|table| table.name.as_ref().is_some_and(sees));
@@ -288,7 +293,7 @@ impl Run {
             _ => {
                 let (executor, rows) = (self.app.executor(), listener.slice_rows());
                 let mut take = |slice: Slice<'_>| listener.slice(at, slice);
-                let executed = executor.execute_in_slices(statement, &context, rows, &mut take);
+                let executed = executor.execute_in_slices(statement, context, rows, &mut take);
                 executed.map_err(|error| self.failure(&error))
             }
         }
@@ -428,6 +433,7 @@ async fn small_turn(
             memory: QueryMemory::new(app.budget(), Some(LOOK_BYTES_MAX)),
             cancel,
             clock: None,
+            effort: None,
         };
         let mut all = statements.iter();
         (all.all(|statement| app.executor().is_small(statement, &context)), statements)
