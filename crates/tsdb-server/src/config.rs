@@ -224,10 +224,7 @@ impl Config {
                 .map_or(Ok(CONTINUOUS_QUERY_INTERVAL_DEFAULT), continuous_query_interval)?,
             connections_max: at_least_one("connections", typed.connections, CONNECTIONS_DEFAULT)?,
             disk_reserve: typed.disk_reserve.map(|size| size.0),
-            merge_rate: match typed.merge_rate {
-                None => Some(tsdb_lsm::MERGE_RATE_DEFAULT),
-                Some(rate) => Some(rate.0).filter(|rate| *rate > 0),
-            },
+            merge_rate: merge_rate(typed.merge_rate),
             retention_force: typed.retention_force.unwrap_or(false),
             series_max: at_least_one(
                 "series-max",
@@ -241,16 +238,26 @@ impl Config {
             series_idle_time: typed
                 .series_idle_time
                 .map_or(Ok(tsdb_lsm::IDLE_TIME_DEFAULT), series_idle_time)?,
-            tag_charset: typed.tag_charset.map(|choice| match choice {
-                CharsetChoice::Ascii => TagCharset::Ascii,
-                CharsetChoice::Utf8 => TagCharset::Utf8,
-            }),
+            tag_charset: typed.tag_charset.map(tag_charset),
             demo: typed.demo.unwrap_or(false),
             auth,
             admin_token: None,
             tls: tls(typed.tls_cert, typed.tls_key)?,
             log: typed.log.unwrap_or_else(|| "info".to_owned()),
         })
+    }
+}
+
+/// Bytes a second for merges; 0 is as many as they can.
+fn merge_rate(typed: Option<ByteSize>) -> Option<u64> {
+    let rate = typed.map_or(tsdb_lsm::MERGE_RATE_DEFAULT, |rate| rate.0);
+    Some(rate).filter(|rate| *rate > 0)
+}
+
+fn tag_charset(typed: CharsetChoice) -> TagCharset {
+    match typed {
+        CharsetChoice::Ascii => TagCharset::Ascii,
+        CharsetChoice::Utf8 => TagCharset::Utf8,
     }
 }
 
