@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod command;
+mod dist;
 mod flags;
 mod fuzz;
 mod kernels;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["ci"] => ci::run(None),
         ["ci", "--stage", stage] => ci::run(Some(stage)),
+        ["dist"] => dist::run(),
         ["tidy"] => tidy::run(),
         ["sim", rest @ ..] => sim::run(rest),
         ["torture", rest @ ..] => torture::run(rest),
@@ -75,6 +77,7 @@ cargo xtask COMMAND
                       for a part of it, --help for all flags
   bench report        the same, and writes docs/benchmarks.md and docs/benchmarks.json
   bench record        records a running node_exporter for the section ingest-scrapes
+  dist                an archive and a Debian package of the release server in target/dist
   help                this text
 ",
         stages = ci::stage_names().join(", ")
