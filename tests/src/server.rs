@@ -76,7 +76,7 @@ impl Server {
         Server::launch(&mut command)
     }
 
-    /// Starts a prepared command and waits until the server answers `/ping`.
+    /// Starts a prepared command and waits until the server answers `/ping`, or, where it speaks TLS, tells so.
     ///
     /// # Errors
     /// The server ended by itself.
@@ -105,12 +105,17 @@ impl Server {
     fn wait_until_ready(&self) {
         let begin = Instant::now();
         while begin.elapsed() < START_TIME_MAX {
-            if self.client().get("/ping").is_ok_and(|response| response.status == 204) {
+            let is_fit = |status| status == 204 || status == 400 && self.speaks_tls();
+            if self.client().get("/ping").is_ok_and(|response| is_fit(response.status)) {
                 return;
             }
             thread::sleep(Duration::from_millis(5));
         }
         panic!("the server did not answer /ping within {START_TIME_MAX:?}");
+    }
+
+    fn speaks_tls(&self) -> bool {
+        self.announcement.iter().any(|line| line.contains("listens on https://"))
     }
 
     /// Where it listens.
@@ -261,8 +266,8 @@ pub fn commands_of(announcement: &[String]) -> Vec<&str> {
 
 fn address_of(announcement: &[String]) -> SocketAddr {
     let words = announcement.first().unwrap().split_whitespace();
-    let url = words.last().unwrap();
-    url.strip_prefix("http://").unwrap().parse().unwrap()
+    let (_, address) = words.last().unwrap().split_once("://").unwrap();
+    address.parse().unwrap()
 }
 
 /// Every file below `dir` with its content, to see whether anything was touched.
