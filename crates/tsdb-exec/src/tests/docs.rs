@@ -43,6 +43,33 @@ fn examples_that_change_something_are_carried_out() {
 }
 
 #[test]
+fn examples_that_alter_the_store_are_carried_out_one_after_the_other() {
+    let store = store_of(ROWS);
+    let mut count = 0;
+    for statement in blocks("```sql alters\n").flat_map(|block| block.split_inclusive(';')) {
+        if statement.trim().is_empty() {
+            continue;
+        }
+        let limits = QueryLimits::default();
+        let answer = answer_with(Arc::clone(&store) as _, statement, &context(), limits);
+        assert!(!answer.contains("error"), "{statement}\n{answer}");
+        count += 1;
+    }
+    assert_eq!(count, 8, "examples of databases, policies and deletions");
+    let left = answer_with(store as _, "SHOW MEASUREMENTS", &context(), QueryLimits::default());
+    assert!(left.contains("cpu") && !left.contains("net"), "{left}");
+}
+
+#[test]
+fn examples_for_the_server_are_understood() {
+    let mut count = 0;
+    for block in blocks("```sql server\n") {
+        count += tsdb_ql::parse(block).unwrap_or_else(|error| panic!("{block}\n{error}")).len();
+    }
+    assert_eq!(count, 17, "examples of what the server answers by itself");
+}
+
+#[test]
 fn examples_of_the_documentation_have_answers() {
     let store = store_of(ROWS);
     let context = QueryContext { now_ns: NOW_NS + 10 * MINUTE, ..context() };
