@@ -1,7 +1,7 @@
 //! What the suites in this package share: a server process ([`server`]), a client that can also
 //! misbehave ([`http`]), the memory that a process takes ([`memory`]), a server in narrow places ([`limits`]), load
 //! and queries that ask too much of it ([`load`], [`hostile`]), what goes on beside ([`beside`]) and figures
-//! ([`meter`]), lines for them too ([`lines`]), other programs ([`peer`]) and a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
+//! ([`meter`]), lines for them too ([`lines`]), the comparison of answers ([`answers`]), other programs ([`peer`]) and a browser ([`browser`]), chance from a seed ([`seed`]), crash simulation of the engine
 //! ([`sim`]), torture of the server ([`torture`]), and fuzz targets ([`fuzz`]).
 //!
 //! A step that cannot run on a machine says so through [`skip`] and never passes silently. This package
@@ -14,6 +14,7 @@
     reason = "helpers of tests report by panicking; the caller's line stands in the message"
 )]
 
+pub mod answers;
 pub mod beside;
 pub mod browser;
 pub mod fuzz;

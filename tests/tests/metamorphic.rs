@@ -20,6 +20,7 @@ use tsdb_core::{Append, CatalogueChange, Maintain as _, MemoryBudget, MemoryStor
 use tsdb_exec::{Executor, QueryContext, QueryLimits, Series, StatementResult, Values};
 use tsdb_ingest::{LineProtocol, ParseOptions, Pipeline, PipelineOptions, Precision, WriteRequest};
 use tsdb_lsm::{Engine, EngineOptions};
+use tsdb_tests::answers::assert_near;
 use tsdb_tests::influxql::{KINDS, TIMES, lines, question};
 use tsdb_tests::seed::Seed;
 
@@ -120,24 +121,6 @@ fn assert_alike(left: &[Outcome], right: &[Outcome], what: &str) {
             }
             _ => assert_eq!(left.as_ref().err(), right.as_ref().err(), "{what}"),
         }
-    }
-}
-
-fn assert_near(a: &Series, b: &Series, what: &str) {
-    assert_eq!((&a.name, &a.tags, &a.times), (&b.name, &b.tags, &b.times), "{what}");
-    assert_eq!(a.columns.len(), b.columns.len(), "{what}");
-    for (a, b) in a.columns.iter().zip(&b.columns) {
-        assert_eq!(a.name, b.name, "{what}");
-        let (Values::Floats(x, valid_x), Values::Floats(y, valid_y)) = (&a.values, &b.values)
-        else {
-            assert_eq!(a.values, b.values, "{what}");
-            continue;
-        };
-        assert_eq!(valid_x, valid_y, "{what}");
-        let near = |(x, y): (&f64, &f64)| {
-            x.to_bits() == y.to_bits() || (x - y).abs() <= 1e-9 * x.abs().max(1.0)
-        };
-        assert!(x.iter().zip(y).all(near), "{what}: {x:?} {y:?}");
     }
 }
 

@@ -20,6 +20,7 @@ use tsdb_core::{
 };
 use tsdb_exec::{Executor, QueryContext, QueryLimits, Series, StatementResult, Values};
 use tsdb_lsm::{Engine, EngineOptions};
+use tsdb_tests::answers::assert_near;
 
 const HOSTS: i64 = 20;
 /// Each in a partition of its own, and so in chunks of its own.
@@ -160,20 +161,8 @@ fn answer(store: Arc<dyn Storage>, query: &str) -> StatementResult {
 fn assert_same(left: &StatementResult, right: &StatementResult, query: &str) {
     assert!(!left.series.is_empty(), "{query}: no answer");
     assert_eq!(left.series.len(), right.series.len(), "{query}");
-    for (a, b) in left.series.iter().zip(&right.series) {
-        assert_eq!((&a.name, &a.tags, &a.times), (&b.name, &b.tags, &b.times), "{query}");
-        assert_eq!(a.columns.len(), b.columns.len(), "{query}");
-        for (a, b) in a.columns.iter().zip(&b.columns) {
-            assert_eq!(a.name, b.name, "{query}");
-            let (Values::Floats(x, valid_x), Values::Floats(y, valid_y)) = (&a.values, &b.values)
-            else {
-                assert_eq!(a.values, b.values, "{query}");
-                continue;
-            };
-            assert_eq!(valid_x, valid_y, "{query}");
-            let near = |(x, y): (&f64, &f64)| (x - y).abs() <= 1e-9 * x.abs().max(1.0);
-            assert!(x.iter().zip(y).all(near), "{query}: {x:?} {y:?}");
-        }
+    for (left, right) in left.series.iter().zip(&right.series) {
+        assert_near(left, right, query);
     }
 }
 

@@ -71,8 +71,10 @@ impl ValueExpr {
                 ValueExpr::Binary { op, left, right }
             }
         };
+        if with_folded_operands.has_input(&|_| true) {
+            return with_folded_operands;
+        }
         match with_folded_operands.evaluate(&[], 0) {
-            _ if with_folded_operands.has_input(&|_| true) => with_folded_operands,
             Operand::Constant(value) => {
                 // A number with a sign is no more than a number.
                 *has_folded |= !matches!(with_folded_operands, ValueExpr::Negate(_));
